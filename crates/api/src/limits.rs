@@ -1,0 +1,51 @@
+//! Every limit in one place. Crossing one is a clear reply, never a crash and never unbounded memory.
+//!
+//! These are cluster-wide: a follower must be able to apply what a leader admits, so they are
+//! constants of the format, not settings.
+
+/// A key. Redis allows 512 MiB; nothing sane needs it, and keys are compared and copied often.
+pub const KEY_BYTES_MAX: usize = 64 * 1024;
+/// A value, and so one argument of a command. Redis: 512 MiB. An entry is replicated whole.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Arguments of one command, its name included (Redis: 1 Mi).
+pub const ARGS_MAX: usize = 1024 * 1024;
+/// Bytes of one command with all its arguments.
+pub const COMMAND_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// An inline command's line (as Redis).
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Commands of one MULTI/EXEC block.
+pub const TRANSACTION_COMMANDS_MAX: usize = 64 * 1024;
+/// Commands of one log entry: positions must fit beside the index in a revision.
+pub const ENTRY_COMMANDS_MAX: usize = 1 << 20;
+/// Bytes of one log entry at which a batch is closed; a single larger command makes a larger entry.
+pub const ENTRY_BYTES_TARGET: usize = 1024 * 1024;
+/// Bytes of one log entry at the very most.
+pub const ENTRY_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Logical databases (SELECT 0..16).
+pub const DATABASES: u8 = 16;
+/// Commands of one connection that are decoded but not answered; beyond it the socket is not read.
+pub const PIPELINE_COMMANDS_MAX: usize = 16 * 1024;
+/// Bytes of unsent replies of one connection; beyond it its commands are not read.
+pub const OUTPUT_BYTES_PAUSE: usize = 1024 * 1024;
+/// Bytes of unsent replies of one connection; beyond it the connection is closed.
+pub const OUTPUT_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of commands which a node holds unfinished, of all connections; beyond it: Overloaded.
+pub const PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Connections of a node unless configured.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Voters of a group.
+pub const VOTERS_MAX: usize = 7;
+/// Members of a group, learners included.
+pub const MEMBERS_MAX: usize = 32;
+/// Bytes of an HTTP request's headers.
+pub const HTTP_HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Keys watched by one connection.
+pub const WATCHES_MAX: usize = 64 * 1024;
+/// Nesting of RESP aggregates in replies that the client decodes.
+pub const NESTING_MAX: usize = 32;
+
+const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX < COMMAND_BYTES_MAX);
+const _: () = assert!(COMMAND_BYTES_MAX + ENTRY_BYTES_TARGET < ENTRY_BYTES_MAX);
+const _: () = assert!(OUTPUT_BYTES_PAUSE < OUTPUT_BYTES_MAX);

@@ -1,0 +1,12 @@
+//! The cellar: an ordered map of bytes that survives a crash.
+//!
+//! An engine knows nothing of keys, types or time. It stores records, finds them in byte order, and
+//! gives frozen views. The Raft log is the write-ahead log: an engine never syncs on the hot path,
+//! it carries the applied index in the same atomic batch and reports what of it is durable.
+
+pub mod engine;
+pub mod memory;
+pub mod suite;
+
+pub use engine::{Engine, EngineError, EngineStats, Reader, View};
+pub use memory::MemoryEngine;

@@ -1,0 +1,3 @@
+//! placeholder
+/// x
+#[derive(Debug)] pub struct MemoryEngine;
