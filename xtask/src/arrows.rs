@@ -2,8 +2,6 @@
 //!
 //! Cargo refuses cycles; this refuses shortcuts. A new arrow needs a decision record first.
 
-use std::fmt::Write as _;
-
 use crate::metadata::{self, Package, Scope};
 use crate::{Outcome, Verdict, generated};
 
@@ -88,7 +86,10 @@ fn check(packages: &[Package]) -> Vec<String> {
     }
     for room in ROOMS {
         if !packages.iter().any(|package| package.name == room.package) {
-            complaints.push(format!("{}: has a row in xtask/src/arrows.rs but is no package", room.package));
+            complaints.push(format!(
+                "{}: has a row in xtask/src/arrows.rs but is no package",
+                room.package
+            ));
         }
     }
     complaints
@@ -103,8 +104,11 @@ fn check_room(room: &Room, package: &Package, complaints: &mut Vec<String>) {
         if let Some(other) = ROOMS.iter().find(|it| it.package == dependency.name)
             && !may_import(room, other, dependency.scope)
         {
-            let allowed =
-                if room.imports.is_empty() { "nothing of ours".to_owned() } else { room.imports.join(", ") };
+            let allowed = if room.imports.is_empty() {
+                "nothing of ours".to_owned()
+            } else {
+                room.imports.join(", ")
+            };
             complaints.push(format!(
                 "{} -> {}: arrow not allowed in {section} ({} imports {allowed})",
                 room.name, other.name, room.name
@@ -138,14 +142,15 @@ pub(crate) fn markdown() -> String {
         .filter(|name| ROOMS.iter().any(|room| room.imports.contains(name)))
         .collect();
     let mut text = format!("| may import → | {} |\n", imported.join(" | "));
-    let _ = writeln!(text, "| --- |{}", " :-: |".repeat(imported.len()));
+    text.push_str(&format!("| --- |{}\n", " :-: |".repeat(imported.len())));
     for room in ROOMS {
-        let marks = imported.iter().map(|name| if room.imports.contains(name) { " ● |" } else { "   |" });
-        let _ = writeln!(text, "| **{}** |{}", room.name, marks.collect::<String>());
+        let marks =
+            imported.iter().map(|name| if room.imports.contains(name) { " ● |" } else { "   |" });
+        text.push_str(&format!("| **{}** |{}\n", room.name, marks.collect::<String>()));
     }
     text.push_str("\n| from outside | only in |\n| --- | --- |\n");
     for home in HOMES {
-        let _ = writeln!(text, "| `{}` | {} |", home.dependency, home.rooms.join(", "));
+        text.push_str(&format!("| `{}` | {} |\n", home.dependency, home.rooms.join(", ")));
     }
     text
 }
@@ -159,7 +164,11 @@ mod tests {
     fn house(package: &str, dependency: &str, scope: Scope) -> Vec<Package> {
         let mut packages: Vec<Package> = ROOMS
             .iter()
-            .map(|room| Package { name: room.package.to_owned(), dependencies: vec![], binaries: vec![] })
+            .map(|room| Package {
+                name: room.package.to_owned(),
+                dependencies: vec![],
+                binaries: vec![],
+            })
             .collect();
         let packed = packages.iter_mut().find(|it| it.name == package).unwrap();
         packed.dependencies.push(Dependency { name: dependency.to_owned(), scope });
@@ -201,7 +210,10 @@ mod tests {
     #[test]
     fn dependency_away_from_its_home_is_reported() {
         let complaints = check(&house("quorate-node", "raft", Scope::Product));
-        assert_eq!(complaints, ["node -> raft: not allowed in [dependencies], its home is consensus"]);
+        assert_eq!(
+            complaints,
+            ["node -> raft: not allowed in [dependencies], its home is consensus"]
+        );
         assert!(check(&house("quorate-consensus", "raft", Scope::Product)).is_empty());
         assert!(check(&house("quorate-node", "bytes", Scope::Product)).is_empty());
     }
@@ -220,7 +232,11 @@ mod tests {
     fn arrows_go_upward_only() {
         for (index, room) in ROOMS.iter().enumerate() {
             for import in room.imports {
-                assert!(ROOMS[..index].iter().any(|it| it.name == *import), "{} -> {import}", room.name);
+                assert!(
+                    ROOMS[..index].iter().any(|it| it.name == *import),
+                    "{} -> {import}",
+                    room.name
+                );
             }
         }
     }

@@ -1,7 +1,6 @@
 //! The only entry to all checks: runs the steps, prints a table of them, and how to repeat those that failed.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::command::CommandLine;
@@ -50,7 +49,8 @@ impl Options {
             match *argument {
                 "--fail-fast" => options.fail_fast = true,
                 "--only" => {
-                    let names = rest.next().ok_or("--only wants the names of steps: --only fmt,tidy")?;
+                    let names =
+                        rest.next().ok_or("--only wants the names of steps: --only fmt,tidy")?;
                     options.only.extend(names.split(',').map(str::to_owned));
                 }
                 other => return Err(format!("ci: unknown argument `{other}`").into()),
@@ -64,7 +64,8 @@ const SIM: &str = "quorate-sim";
 
 fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
     let command = |line: &str| Work::Command(CommandLine::new(line));
-    let doc = CommandLine::new("cargo doc --workspace --no-deps").variable("RUSTDOCFLAGS", "-D warnings");
+    let doc =
+        CommandLine::new("cargo doc --workspace --no-deps").variable("RUSTDOCFLAGS", "-D warnings");
     let packages = metadata::workspace()?;
     let has_sim = packages.iter().any(|it| it.name == SIM && !it.binaries.is_empty());
     let sim = if has_sim {
@@ -124,7 +125,12 @@ fn run_step(step: &Step, tally: &mut Tally) -> Report {
     let (outcome, repeat) = match &step.work {
         Work::Skip(reason) => {
             println!("skipped: {reason}");
-            return Report { step: step.name, result: "skipped", time: start.elapsed(), repeat: None };
+            return Report {
+                step: step.name,
+                result: "skipped",
+                time: start.elapsed(),
+                repeat: None,
+            };
         }
         Work::Own(check, repeat) => (check(), (*repeat).to_owned()),
         Work::Command(line) => {
@@ -181,17 +187,16 @@ impl Tally {
 fn table(reports: &[Report]) -> String {
     let mut text = String::from("\nstep     result     seconds\n");
     for report in reports {
-        let _ = writeln!(
-            text,
-            "{:<8} {:<8} {:>9.1}",
+        text.push_str(&format!(
+            "{:<8} {:<8} {:>9.1}\n",
             report.step,
             report.result,
             report.time.as_secs_f64()
-        );
+        ));
     }
     for report in reports {
         if let Some(repeat) = &report.repeat {
-            let _ = writeln!(text, "\n{} failed; repeat it with: {repeat}", report.step);
+            text.push_str(&format!("\n{} failed; repeat it with: {repeat}\n", report.step));
         }
     }
     text.push('\n');
@@ -228,7 +233,9 @@ mod tests {
     fn closing_lines_of_test_binaries_are_summed() {
         let mut tally = Tally::default();
         tally.count("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
-        tally.count("test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out");
+        tally.count(
+            "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out",
+        );
         tally.count("test some::test ... ok");
         assert_eq!(tally, Tally { passed: 14, failed: 3 });
     }
@@ -254,7 +261,8 @@ mod tests {
     #[test]
     fn step_that_cannot_run_is_a_failed_one() {
         let mut tally = Tally::default();
-        let broken = step("deny", Work::Own(|| Err("cargo-deny is not installed".into()), "repeat"));
+        let broken =
+            step("deny", Work::Own(|| Err("cargo-deny is not installed".into()), "repeat"));
         assert!(run_step(&broken, &mut tally).repeat.is_some());
         assert_eq!(tally.failed, 1);
     }

@@ -111,7 +111,8 @@ mod tests {
     #[test]
     fn watched_run_sees_each_line() {
         let mut seen = Vec::new();
-        let verdict = CommandLine::new("printf a\\nb").run_watched(|line| seen.push(line.to_owned()));
+        let verdict =
+            CommandLine::new("printf a\\nb").run_watched(|line| seen.push(line.to_owned()));
         assert_eq!(verdict.unwrap(), Verdict::Passed);
         assert_eq!(seen, ["a", "b"]);
     }

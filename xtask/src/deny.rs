@@ -20,7 +20,7 @@ const PATH_VARIABLE: &str = "QUORATE_ADVISORY_DBS";
 /// Where `cargo deny fetch db` puts what it fetches: the default of deny.toml.
 const FETCHED: &str = "target/advisory-dbs";
 const COPIED: &str = "target/advisory-dbs-copied";
-/// The hash of https://github.com/rustsec/advisory-db, as deny.toml spells it.
+/// Its hash is of the URL as deny.toml spells it.
 const DIRECTORY: &str = "advisory-db-3157b0e258782691";
 
 const INSTALL: &str = "cargo install cargo-deny --locked";
@@ -28,6 +28,11 @@ const INSTALL: &str = "cargo install cargo-deny --locked";
 pub(crate) fn run() -> Outcome {
     if !CommandLine::new("cargo deny --version").succeeds_quietly() {
         return Err(format!("cargo-deny is not installed: {INSTALL}").into());
+    }
+    // Offline, cargo-deny wants the sources for every platform, and a build fetched only those for this one.
+    let fetch = CommandLine::new("cargo fetch --quiet --locked");
+    if fetch.run()? == Verdict::Failed {
+        return Err(format!("`{fetch}` failed").into());
     }
     let line = match database()? {
         Some(root) => {
@@ -112,7 +117,10 @@ mod tests {
 
     #[test]
     fn date_of_an_advisory_is_read() {
-        assert_eq!(date("```toml\n[advisory]\nid = \"X\"\ndate = \"2026-02-03\"\n"), Some("2026-02-03"));
+        assert_eq!(
+            date("```toml\n[advisory]\nid = \"X\"\ndate = \"2026-02-03\"\n"),
+            Some("2026-02-03")
+        );
         assert_eq!(date("[advisory]\n"), None);
     }
 
@@ -121,7 +129,8 @@ mod tests {
         let root = env::temp_dir().join(format!("quorate-xtask-deny-{}", std::process::id()));
         let copy = root.join("copy");
         fs::create_dir_all(copy.join("crates/some")).unwrap();
-        fs::write(copy.join("crates/some/RUSTSEC-2026-0001.md"), "date = \"2026-02-03\"\n").unwrap();
+        fs::write(copy.join("crates/some/RUSTSEC-2026-0001.md"), "date = \"2026-02-03\"\n")
+            .unwrap();
         for _ in 0..2 {
             lay_out(&copy, &root.join("dbs")).unwrap();
         }

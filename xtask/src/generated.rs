@@ -26,9 +26,10 @@ pub(crate) fn stale(part: &Part) -> Result<Option<String>, Box<dyn Error>> {
     };
     Ok(match splice(&text, part.marker, &(part.content)()) {
         None => Some(missing_markers(part)),
-        Some(fresh) if fresh != text => {
-            Some(format!("{}: the part `{}` is stale: run `cargo xtask fix`", part.path, part.marker))
-        }
+        Some(fresh) if fresh != text => Some(format!(
+            "{}: the part `{}` is stale: run `cargo xtask fix`",
+            part.path, part.marker
+        )),
         Some(_) => None,
     })
 }
@@ -49,7 +50,10 @@ pub(crate) fn write_all() -> Result<Vec<&'static str>, Box<dyn Error>> {
 }
 
 fn missing_markers(part: &Part) -> String {
-    format!("{}: lacks the markers <!-- {} --> and <!-- /{} -->", part.path, part.marker, part.marker)
+    format!(
+        "{}: lacks the markers <!-- {} --> and <!-- /{} -->",
+        part.path, part.marker, part.marker
+    )
 }
 
 fn read(part: &Part) -> Result<Option<String>, Box<dyn Error>> {

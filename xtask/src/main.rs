@@ -2,7 +2,11 @@
 //!
 //! `ci` never writes into the checkout, `fix` does. Every rule is a pure function over the files it is given,
 //! in a file of its own, so that each has a test in which it fires.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks by printing")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks by printing"
+)]
 
 mod arrows;
 mod ci;

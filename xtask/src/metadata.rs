@@ -39,7 +39,8 @@ fn packages(metadata: &Value) -> Result<Vec<Package>, Box<dyn Error>> {
 }
 
 fn package(value: &Value) -> Result<Package, Box<dyn Error>> {
-    let dependencies = list(value, "dependencies").iter().map(dependency).collect::<Result<_, _>>()?;
+    let dependencies =
+        list(value, "dependencies").iter().map(dependency).collect::<Result<_, _>>()?;
     let mut binaries = Vec::new();
     for target in list(value, "targets") {
         if list(target, "kind").iter().any(|kind| kind.as_str() == Some("bin")) {

@@ -5,12 +5,13 @@
 
 /// A key. Redis allows 512 MiB; nothing sane needs it, and keys are compared and copied often.
 pub const KEY_BYTES_MAX: usize = 64 * 1024;
-/// A value, and so one argument of a command. Redis: 512 MiB. An entry is replicated whole.
-pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A value, and so one argument of a command. Redis: 512 MiB. An entry is replicated whole and must
+/// fit into a log segment of 64 MiB.
+pub const VALUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Arguments of one command, its name included (Redis: 1 Mi).
 pub const ARGS_MAX: usize = 1024 * 1024;
 /// Bytes of one command with all its arguments.
-pub const COMMAND_BYTES_MAX: usize = 96 * 1024 * 1024;
+pub const COMMAND_BYTES_MAX: usize = 40 * 1024 * 1024;
 /// An inline command's line (as Redis).
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 /// Commands of one MULTI/EXEC block.
@@ -20,7 +21,7 @@ pub const ENTRY_COMMANDS_MAX: usize = 1 << 20;
 /// Bytes of one log entry at which a batch is closed; a single larger command makes a larger entry.
 pub const ENTRY_BYTES_TARGET: usize = 1024 * 1024;
 /// Bytes of one log entry at the very most.
-pub const ENTRY_BYTES_MAX: usize = 128 * 1024 * 1024;
+pub const ENTRY_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// Logical databases (SELECT 0..16).
 pub const DATABASES: u8 = 16;
 /// Commands of one connection that are decoded but not answered; beyond it the socket is not read.

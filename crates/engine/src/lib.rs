@@ -9,4 +9,4 @@ pub mod memory;
 pub mod suite;
 
 pub use engine::{Engine, EngineError, EngineStats, Reader, View};
-pub use memory::MemoryEngine;
+pub use memory::{MemoryEngine, Reclaim};

@@ -1,1 +1,44 @@
-//! keyspace
+//! What a key means: data types, record layout, expiry.
+//!
+//! Pure: a [`Keyspace`] knows no clock, no chance and no I/O besides its engine. Time and a seed come
+//! with each entry ([`Moment`]), so applying is a function of state and entry, the same on every
+//! replica; a rolling digest in the system space proves it.
+//!
+//! Entry file: [`keyspace`]. Every byte is drawn in `docs/FORMAT.md`, section "Records", and in
+//! `space`, `record` and `system`.
+
+mod applying;
+mod codec;
+mod commands;
+mod database;
+mod digest;
+mod expiry;
+mod generic;
+mod glob;
+mod housekeep;
+pub mod keyspace;
+mod kv;
+mod long_double;
+mod number;
+mod once;
+mod reading;
+mod record;
+mod reply_codec;
+mod revision;
+mod slot;
+pub mod snapshot;
+mod space;
+mod stop;
+mod store;
+mod system;
+#[cfg(test)]
+mod testing;
+mod types;
+mod watch;
+
+pub use housekeep::Housekept;
+pub use keyspace::{Counters, DatabaseFigures, Keyspace, Read};
+pub use once::{ONCE_BYTES_MAX, ONCE_RECORDS_MAX, ONCE_WINDOW_MS};
+pub use revision::Moment;
+pub use slot::{SLOTS, slot};
+pub use watch::WatchRef;

@@ -1,1 +1,39 @@
-//! node
+//! One member of a cluster: where meaning, agreement and speech meet.
+//!
+//! `dispatch` takes commands in, `entry` is their bytes, `writes` and `barrier` send them down to
+//! consensus, `machine` applies what comes back, and `turn` is the loop that drives it all. A node is
+//! single-threaded; what blocks runs on lanes. It never looks at a socket's bytes (resp, http) and
+//! never at a log's (consensus).
+
+mod admin;
+mod barrier;
+mod batch;
+pub mod config;
+mod core;
+mod describe;
+mod dispatch;
+mod door;
+mod entry;
+mod frames;
+mod identity;
+mod machine;
+mod members;
+mod membership;
+mod node;
+mod open;
+mod pulse;
+mod reads;
+mod session;
+mod snapshots;
+mod stamp;
+mod status;
+mod turn;
+mod upkeep;
+mod writes;
+
+pub use config::{Config, Entrance};
+pub use core::Stop;
+pub use node::Node;
+pub use open::StartError;
+pub use quorate_consensus::Pace;
+pub use quorate_consensus::peers::Secret;

@@ -1,1 +1,20 @@
-//! sim
+//! The gym: a whole cluster on one thread from one seed.
+//!
+//! - [`world`]: simulated machines, with clocks, disks, a wire and chance; knows no cluster.
+//! - [`cluster`]: which machines are nodes, and the one place where a node's program is plugged in.
+//! - [`client`], [`history`]: what clients do, and what they heard.
+//! - [`fault`]: what happens to the cluster, and why it must survive it.
+//! - [`check`]: the judges, one file per property, who see nothing but the history.
+//! - [`mod@run`]: all of it together, for one seed.
+//! - [`toy`]: programs in a node's place, right and wrong, by which the gym itself is tested.
+
+pub mod check;
+pub mod client;
+pub mod cluster;
+pub mod fault;
+pub mod history;
+pub mod member;
+pub mod resp;
+pub mod run;
+pub mod toy;
+pub mod world;

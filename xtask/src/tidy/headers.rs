@@ -13,9 +13,17 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             .take_while(|line| !line.is_empty())
             .collect();
         if paragraph.is_empty() {
-            findings.push(Finding::new(path, 1, "starts without a `//!` sentence: what is this room?"));
+            findings.push(Finding::new(
+                path,
+                1,
+                "starts without a `//!` sentence: what is this room?",
+            ));
         } else if !paragraph.iter().any(|line| ends_a_sentence(line)) {
-            findings.push(Finding::new(path, 1, "the first `//!` paragraph is no sentence: it has no full stop"));
+            findings.push(Finding::new(
+                path,
+                1,
+                "the first `//!` paragraph is no sentence: it has no full stop",
+            ));
         }
     }
     findings

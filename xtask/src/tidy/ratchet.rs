@@ -1,7 +1,5 @@
 //! The size of files, tests not counted: a wall, a list to look at, and the median and p90 that we aim at.
 
-use std::fmt::Write as _;
-
 use super::Finding;
 use super::tree::{Tree, directories, file_name};
 
@@ -18,7 +16,11 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let too_long = sizes(tree, EXTENSIONS).into_iter().filter(|(lines, _)| *lines > LINES_MAX);
     too_long
         .map(|(lines, path)| {
-            Finding::new(path, 0, format!("{lines} lines without tests, the wall is at {LINES_MAX}"))
+            Finding::new(
+                path,
+                0,
+                format!("{lines} lines without tests, the wall is at {LINES_MAX}"),
+            )
         })
         .collect()
 }
@@ -33,7 +35,7 @@ pub(super) fn listing(tree: &Tree) -> String {
         sizes.len(),
     );
     for (lines, path) in sizes.iter().rev().take_while(|(lines, _)| *lines > LINES_LISTED) {
-        let _ = write!(text, "\n  {lines:>5} {path}: worth a look, what could move out?");
+        text.push_str(&format!("\n  {lines:>5} {path}: worth a look, what could move out?"));
     }
     text
 }
@@ -61,7 +63,8 @@ fn lines_without_tests(text: &str) -> usize {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         count += 1;
-        let Some(indent) = line.strip_suffix("#[cfg(test)]").filter(|it| it.trim().is_empty()) else {
+        let Some(indent) = line.strip_suffix("#[cfg(test)]").filter(|it| it.trim().is_empty())
+        else {
             continue;
         };
         let opening = lines.by_ref().find(|line| !line.trim_start().starts_with("#["));
@@ -84,7 +87,10 @@ mod tests {
     fn file_beyond_the_wall_is_reported_and_its_tests_are_not_counted() {
         let code = "fn f() {}\n".repeat(LINES_MAX);
         let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}\n", "    // x\n".repeat(500));
-        let good = Tree::of(&[("src/a.rs", &format!("{code}{tests}")), ("src/a/tests.rs", &code.repeat(2))]);
+        let good = Tree::of(&[
+            ("src/a.rs", &format!("{code}{tests}")),
+            ("src/a/tests.rs", &code.repeat(2)),
+        ]);
         assert_eq!(check(&good), []);
         let bad = Tree::of(&[("src/a.rs", &format!("{code}fn g() {{}}\n{tests}"))]);
         assert_eq!(check(&bad).len(), 1);

@@ -18,7 +18,9 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
                     findings.push(Finding::new(path, first.line, message));
                 }
             }
-            (Some(_), Some(second)) => findings.push(Finding::new(path, second.line, "a second title")),
+            (Some(_), Some(second)) => {
+                findings.push(Finding::new(path, second.line, "a second title"));
+            }
         }
     }
     findings
@@ -35,7 +37,10 @@ mod tests {
     #[test]
     fn none_or_two_titles_are_reported() {
         assert_eq!(findings_of("text\n").len(), 1);
-        assert_eq!(findings_of("# One\n\n# Two\n"), [Finding::new("docs/a.md", 3, "a second title")]);
+        assert_eq!(
+            findings_of("# One\n\n# Two\n"),
+            [Finding::new("docs/a.md", 3, "a second title")]
+        );
         assert_eq!(findings_of("## Part\n\n# Title\n").len(), 1);
     }
 

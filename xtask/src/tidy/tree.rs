@@ -15,7 +15,8 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn of_checkout() -> Result<Self, Box<dyn Error>> {
-        let list = CommandLine::new("git ls-files -z --cached --others --exclude-standard").output()?;
+        let list =
+            CommandLine::new("git ls-files -z --cached --others --exclude-standard").output()?;
         let mut tree = Self::default();
         for path in String::from_utf8(list)?.split('\0') {
             // Deleted but not yet staged, or a link: nothing of its own to look at.
@@ -59,7 +60,11 @@ impl Tree {
     fn has_directory(&self, path: &str) -> bool {
         let prefix = format!("{}/", path.trim_end_matches('/'));
         path.is_empty()
-            || self.files.range(prefix.clone()..).next().is_some_and(|(it, _)| it.starts_with(&prefix))
+            || self
+                .files
+                .range(prefix.clone()..)
+                .next()
+                .is_some_and(|(it, _)| it.starts_with(&prefix))
     }
 
     #[cfg(test)]

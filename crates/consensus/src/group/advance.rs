@@ -1,0 +1,261 @@
+//! The turn of the wheel: what raft-rs wants sent, written and applied, in the order that is safe.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use raft::eraftpb::{Entry, EntryType, Message, MessageType};
+use raft::{Ready, StateRole};
+
+use super::{Body, Committed, ENTRY_OVERHEAD, Group, Outgoing, Output, Waiting};
+use crate::configuration::{Change, Configuration};
+use crate::log::{Done, HardState, LogBatch, LogEntry, Ticket};
+use crate::tail::SnapshotMark;
+use crate::{Index, NodeId, Term, message};
+
+/// This node can't go on: its log can't be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log can't be written: {0}")]
+pub struct LogFailed(pub String);
+
+/// Whether a write carries entries.
+#[derive(Clone, Copy)]
+struct HasEntries(bool);
+
+impl Group {
+    /// Does what is to be done now. Call after ticks, steps, proposals and log completions, until it
+    /// says that nothing is left.
+    ///
+    /// # Errors
+    /// The log refuses what raft has already counted on: the node must stop.
+    pub fn advance(&mut self, out: &mut Output) -> Result<bool, LogFailed> {
+        self.settle_doubt()?;
+        if !self.raw.has_ready() {
+            return Ok(false);
+        }
+        let mut ready = self.raw.ready();
+        self.note_role(out);
+        for state in ready.take_read_states() {
+            self.finish_round(&state.request_ctx, state.index, out);
+        }
+        for message in ready.take_messages() {
+            self.send(&message, out);
+        }
+        let (ticket, entries) = self.write(&mut ready, out)?;
+        self.hold_back(&mut ready, ticket, entries, out);
+        let committed = ready.take_committed_entries();
+        let (number, waits) = (ready.number(), ticket.is_some() || !self.waiting.is_empty());
+        self.raw.advance_append_async(ready);
+        if !waits {
+            self.raw.on_persist_ready(number);
+        }
+        self.hand_out(committed, out)?;
+        Ok(true)
+    }
+
+    /// Hands raft's news to the log; the ticket when something must be durable before it counts.
+    fn write(
+        &mut self,
+        ready: &mut Ready,
+        out: &mut Output,
+    ) -> Result<(Option<Ticket>, HasEntries), LogFailed> {
+        let mut batch = LogBatch { group: self.group, sync: ready.must_sync(), ..LogBatch::default() };
+        if !ready.snapshot().is_empty() {
+            let metadata = ready.snapshot().get_metadata();
+            let mark = SnapshotMark {
+                index: Index(metadata.index),
+                term: Term(metadata.term),
+                configuration: Configuration::from_raft(metadata.get_conf_state()),
+            };
+            batch.reset_to = Some((mark.index, mark.term));
+            self.raw.mut_store().reset(&mark);
+            out.install = Some(mark);
+        }
+        let entries = ready.take_entries();
+        batch.entries = entries.iter().map(message::to_log).collect();
+        self.raw.mut_store().append(&entries);
+        if let Some(state) = ready.hs() {
+            batch.hard_state = Some(HardState {
+                term: Term(state.term),
+                vote: NodeId(state.vote),
+                commit: Index(state.commit),
+            });
+            self.raw.mut_store().set_hard_state(state.clone());
+        }
+        if batch.reset_to.is_none() && batch.entries.is_empty() && batch.hard_state.is_none() {
+            return Ok((None, HasEntries(false)));
+        }
+        let sync = batch.sync;
+        let ticket = self.submit_in_pieces(batch)?;
+        Ok((sync.then_some(ticket), HasEntries(!entries.is_empty())))
+    }
+
+    /// A follower that was behind may take in more at once than one batch of the log holds. The hard
+    /// state goes with the last piece: a commit index is never ahead of its entries.
+    fn submit_in_pieces(&mut self, mut batch: LogBatch) -> Result<Ticket, LogFailed> {
+        let most = self.log.borrow().batch_bytes_max() / 2;
+        let size = |entry: &LogEntry| (entry.data.len() + ENTRY_OVERHEAD) as u64;
+        while batch.entries.len() > 1 && batch.entries.iter().map(size).sum::<u64>() > most {
+            let mut taken = 0;
+            let mut fits = |entry: &LogEntry| {
+                taken += size(entry);
+                taken <= most
+            };
+            let count = batch.entries.iter().take_while(|entry| fits(entry)).count();
+            let rest = batch.entries.split_off(count.max(1));
+            let entries = std::mem::replace(&mut batch.entries, rest);
+            let reset_to = batch.reset_to.take();
+            let (group, sync) = (batch.group, batch.sync);
+            self.submit(LogBatch { group, reset_to, entries, sync, ..LogBatch::default() })?;
+        }
+        self.submit(batch)
+    }
+
+    fn submit(&mut self, batch: LogBatch) -> Result<Ticket, LogFailed> {
+        self.log.borrow_mut().submit(batch).map_err(|error| LogFailed(error.to_string()))
+    }
+
+    /// Keeps a follower's messages until what they promise is durable.
+    fn hold_back(
+        &mut self,
+        ready: &mut Ready,
+        ticket: Option<Ticket>,
+        entries: HasEntries,
+        out: &mut Output,
+    ) {
+        let number = ready.number();
+        let mut messages = ready.take_persisted_messages();
+        let waits_for = ticket.or_else(|| self.waiting.back().map(|waiting| waiting.ticket));
+        let Some(ticket) = waits_for else {
+            for message in messages {
+                self.send(&message, out);
+            }
+            return;
+        };
+        let durable_term = self.durable_term.0;
+        messages.retain(|message| {
+            let early = message.get_msg_type() == MessageType::MsgHeartbeatResponse
+                && message.term == durable_term;
+            if early {
+                self.send(message, out);
+            }
+            !early
+        });
+        let term = self.term();
+        self.waiting.push_back(Waiting { ticket, number, term, entries: entries.0, messages });
+    }
+
+    /// The log's completions: what waited for them goes out. `Pending` when none is left.
+    ///
+    /// # Errors
+    /// A write or an fsync failed: the node is poisoned and must stop.
+    pub fn poll_log(&mut self, cx: &mut Context<'_>, out: &mut Output) -> Poll<Result<(), LogFailed>> {
+        let polled = self.log.borrow_mut().poll_done(cx);
+        polled.map(|done| self.log_done(&done, out))
+    }
+
+    fn log_done(&mut self, done: &Done, out: &mut Output) -> Result<(), LogFailed> {
+        if let Err(failure) = &done.result {
+            return Err(LogFailed(failure.to_string()));
+        }
+        while self.waiting.front().is_some_and(|waiting| waiting.ticket <= done.ticket) {
+            let Some(waiting) = self.waiting.pop_front() else { break };
+            self.durable_term = self.durable_term.max(waiting.term);
+            self.raw.on_persist_ready(waiting.number);
+            for message in &waiting.messages {
+                self.send(message, out);
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, message: &Message, out: &mut Output) {
+        let to = NodeId(message.to);
+        match message.get_msg_type() {
+            MessageType::MsgSnapshot => {
+                let metadata = message.get_snapshot().get_metadata();
+                let mark = SnapshotMark {
+                    index: Index(metadata.index),
+                    term: Term(metadata.term),
+                    configuration: Configuration::from_raft(metadata.get_conf_state()),
+                };
+                out.send_snapshot.push((to, mark));
+            }
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote if !self.guard.may_ask() => {}
+            kind => {
+                let mut bytes = Vec::with_capacity(64);
+                if message::encode(message, &mut bytes) {
+                    let bulk = kind == MessageType::MsgAppend;
+                    out.messages.push(Outgoing { to, bulk, bytes });
+                }
+            }
+        }
+    }
+
+    fn hand_out(&mut self, entries: Vec<Entry>, out: &mut Output) -> Result<(), LogFailed> {
+        let Some(last) = entries.last().map(|entry| entry.index) else { return Ok(()) };
+        for entry in entries {
+            let body = self.body(&entry)?;
+            out.committed.push(Committed { index: Index(entry.index), term: Term(entry.term), body });
+        }
+        // The owner applies in the same turn, before anything else is asked of the group.
+        self.raw.advance_apply_to(last);
+        self.raw.mut_store().shrink(last);
+        Ok(())
+    }
+
+    fn body(&mut self, entry: &Entry) -> Result<Body, LogFailed> {
+        if entry.get_entry_type() == EntryType::EntryNormal {
+            let empty = entry.data.is_empty();
+            return Ok(if empty { Body::Empty } else { Body::Normal(entry.data.clone()) });
+        }
+        let damaged = |error| LogFailed(format!("entry {}: {error}", entry.index));
+        let change = Change::decode(Bytes::copy_from_slice(&entry.context)).map_err(damaged)?;
+        let state = match self.raw.apply_conf_change(&change.to_raft()) {
+            Ok(state) => state,
+            Err(error) => {
+                // Every member comes to the same verdict: the change has no effect anywhere.
+                tracing::warn!(%error, index = entry.index, "change of members has no effect");
+                return Ok(Body::Empty);
+            }
+        };
+        let configuration = Configuration::from_raft(&state);
+        self.raw.mut_store().set_configuration(configuration.clone());
+        Ok(Body::Change { change, configuration })
+    }
+
+    fn note_role(&mut self, out: &mut Output) {
+        let raft = &self.raw.raft;
+        let now = (raft.state, raft.term, raft.leader_id);
+        if now == self.was {
+            return;
+        }
+        if now.0 == StateRole::Leader && (self.was.0 != StateRole::Leader || self.was.1 != now.1) {
+            self.elections_won += 1;
+        }
+        if (now.0, now.1) != (self.was.0, self.was.1) {
+            self.drop_rounds();
+        }
+        self.was = now;
+        out.role_changed = true;
+    }
+
+    fn settle_doubt(&mut self) -> Result<(), LogFailed> {
+        if self.guard.doubt().is_none() {
+            return Ok(());
+        }
+        let (index, term) = self.last();
+        let voters = self.configuration();
+        if self.guard.settle(self.node, (term, index), &voters) {
+            let batch = LogBatch { group: self.group, settle_doubt: true, ..LogBatch::default() };
+            self.submit(batch)?;
+            tracing::info!("the tail of the log is no longer in doubt");
+        }
+        Ok(())
+    }
+
+    /// Tells the followers the commit index now instead of with the next entry or heartbeat: one of
+    /// them waits for it.
+    pub fn announce_commit(&mut self) {
+        self.raw.ping();
+    }
+}

@@ -1,0 +1,163 @@
+//! Which messages a member may not act on: votes in doubt, early votes, and answers nobody asked for.
+//!
+//! Three promises are kept here, since raft-rs does not know them:
+//! - a restarted member grants no vote for one election timeout (it may have told a leader, before it
+//!   stopped, that it would not; the leader's lease rests on that);
+//! - a member whose log was cut in doubt votes only for logs which reach the doubtful entry, and does
+//!   not ask for votes itself (DESIGN rule 11);
+//! - a follower takes no *responses*: raft-rs would raise its term for a late one and forget its
+//!   leader, and with it the promise not to vote.
+
+use std::collections::BTreeMap;
+
+use quorate_env::Mono;
+use raft::StateRole;
+use raft::eraftpb::{Message, MessageType};
+
+use crate::configuration::Configuration;
+use crate::{Index, NodeId, Term};
+
+/// raft-rs marks the vote requests of a leadership transfer so.
+const CAMPAIGN_TRANSFER: &[u8] = b"CampaignTransfer";
+
+/// The entry that the log may have lost: everything from it on is doubtful.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubted {
+    /// Its index.
+    pub index: Index,
+    /// Its term.
+    pub term: Term,
+}
+
+#[derive(Debug)]
+pub(super) struct Guard {
+    doubt: Option<Doubted>,
+    /// Last entries which the other voters reported since our start.
+    reports: BTreeMap<NodeId, (Term, Index)>,
+    silent_until: Mono,
+    /// False while this node's wall clock is far from the majority's: one jump of the stamp would
+    /// expire everything for good.
+    pub(super) may_lead: bool,
+}
+
+impl Guard {
+    pub(super) fn new(doubt: Option<Doubted>, silent_until: Mono) -> Self {
+        Self { doubt, reports: BTreeMap::new(), silent_until, may_lead: true }
+    }
+
+    pub(super) fn doubt(&self) -> Option<Doubted> {
+        self.doubt
+    }
+
+    /// True when `message` may be acted on.
+    pub(super) fn lets_in(&self, message: &Message, role: StateRole, now: Mono) -> bool {
+        let asked = |ours: StateRole| role == ours;
+        match message.get_msg_type() {
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
+                let transfer = message.context == CAMPAIGN_TRANSFER;
+                (transfer || now >= self.silent_until) && self.may_vote_for(message)
+            }
+            MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse => {
+                asked(StateRole::Leader) || asked(StateRole::Candidate) || asked(StateRole::PreCandidate)
+            }
+            MessageType::MsgRequestVoteResponse => asked(StateRole::Candidate),
+            MessageType::MsgRequestPreVoteResponse => asked(StateRole::PreCandidate),
+            MessageType::MsgTimeoutNow => self.may_ask(),
+            _ => true,
+        }
+    }
+
+    fn may_vote_for(&self, message: &Message) -> bool {
+        self.doubt.is_none_or(|doubt| {
+            (Term(message.log_term), Index(message.index)) >= (doubt.term, doubt.index)
+        })
+    }
+
+    /// True when this member may ask for votes.
+    pub(super) fn may_ask(&self) -> bool {
+        self.may_lead && self.doubt.is_none()
+    }
+
+    /// `from` has told its last entry, in the handshake.
+    pub(super) fn report(&mut self, from: NodeId, last: (Term, Index)) {
+        if self.doubt.is_some() {
+            self.reports.insert(from, last);
+        }
+    }
+
+    /// Ends the doubt when our own log has passed it, or when every other voter has reported and none
+    /// has the doubtful entry: then no majority ever had it. True when it ended now.
+    pub(super) fn settle(&mut self, own: NodeId, last: (Term, Index), voters: &Configuration) -> bool {
+        let Some(doubt) = self.doubt else { return false };
+        let reaches = |last: (Term, Index)| last >= (doubt.term, doubt.index);
+        let others_lack_it = voters
+            .members()
+            .into_iter()
+            .filter(|node| *node != own && voters.is_voter(*node))
+            .all(|node| self.reports.get(&node).is_some_and(|last| !reaches(*last)));
+        if reaches(last) || others_lack_it {
+            self.doubt = None;
+            return true;
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn request(log_term: u64, index: u64) -> Message {
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgRequestVote);
+        (message.log_term, message.index) = (log_term, index);
+        message
+    }
+
+    const LATER: Mono = Mono(Duration::from_secs(5));
+
+    fn guard(doubt: Option<Doubted>) -> Guard {
+        Guard::new(doubt, Mono(Duration::from_secs(1)))
+    }
+
+    #[test]
+    fn a_restarted_member_grants_no_vote_for_one_election_timeout() {
+        let guard = guard(None);
+        assert!(!guard.lets_in(&request(9, 9), StateRole::Follower, Mono::default()));
+        assert!(guard.lets_in(&request(9, 9), StateRole::Follower, LATER));
+    }
+
+    #[test]
+    fn a_member_in_doubt_votes_only_for_logs_that_reach_the_doubtful_entry() {
+        let guard = guard(Some(Doubted { index: Index(10), term: Term(3) }));
+        assert!(!guard.lets_in(&request(3, 9), StateRole::Follower, LATER));
+        assert!(guard.lets_in(&request(3, 10), StateRole::Follower, LATER));
+        assert!(guard.lets_in(&request(4, 1), StateRole::Follower, LATER));
+        assert!(!guard.may_ask());
+    }
+
+    #[test]
+    fn the_doubt_ends_when_all_other_voters_lack_the_entry_and_not_before() {
+        let mut guard = guard(Some(Doubted { index: Index(10), term: Term(3) }));
+        let voters = Configuration {
+            voters: vec![NodeId(1), NodeId(2), NodeId(3)],
+            ..Configuration::default()
+        };
+        let own = (Term(3), Index(9));
+        guard.report(NodeId(2), (Term(3), Index(9)));
+        assert!(!guard.settle(NodeId(1), own, &voters));
+        guard.report(NodeId(3), (Term(3), Index(10)));
+        assert!(!guard.settle(NodeId(1), own, &voters), "node 3 has it, so it may be committed");
+        guard.report(NodeId(3), (Term(2), Index(50)));
+        assert!(guard.settle(NodeId(1), own, &voters));
+    }
+
+    #[test]
+    fn a_follower_ignores_answers_that_it_never_asked_for() {
+        let mut late = Message::default();
+        late.set_msg_type(MessageType::MsgAppendResponse);
+        assert!(!guard(None).lets_in(&late, StateRole::Follower, LATER));
+        assert!(guard(None).lets_in(&late, StateRole::Leader, LATER));
+    }
+}

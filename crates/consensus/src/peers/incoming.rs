@@ -1,0 +1,119 @@
+//! The other side's connections: the handshake's second half, then frames into the inbox.
+
+use std::future::poll_fn;
+use std::io;
+
+use bytes::BytesMut;
+use quorate_env::mux::PEER_MAGIC;
+use quorate_env::{Env, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::handshake::{ACCEPTOR, DIALLER, Secret};
+use super::link::{HANDSHAKE_TIME, nonce, put_message, take_message, within};
+use super::{Doorkeeper, Event, Hello, Inbox, Purpose, Welcome, frame};
+
+/// How much is read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Serves one connection until it ends.
+pub async fn accept(
+    env: &Env,
+    secret: &Secret,
+    door: &dyn Doorkeeper,
+    inbox: &Inbox,
+    mut stream: Box<dyn Stream>,
+) {
+    let addr = stream.peer_addr();
+    let shaken = within(env, HANDSHAKE_TIME, shake(env, secret, door, &mut stream)).await;
+    let hello = match shaken {
+        Some(Ok(Some(hello))) => hello,
+        Some(Ok(None)) => return,
+        Some(Err(error)) => return tracing::debug!(%addr, %error, "handshake failed"),
+        None => return tracing::debug!(%addr, "handshake timed out"),
+    };
+    match hello.purpose {
+        Purpose::Control | Purpose::Bulk => {
+            if let Err(error) = read_frames(inbox, &hello, stream).await {
+                tracing::debug!(from = hello.card.node.0, %error, "peer connection ended");
+            }
+        }
+        Purpose::Enrol => {
+            let verdict = match door.enrol(hello.card).await {
+                Ok(()) => vec![1],
+                Err(reason) => [&[0][..], reason.as_bytes()].concat(),
+            };
+            if let Err(error) = put_message(&mut stream, &verdict).await {
+                tracing::debug!(%addr, %error, "the node that asked to be added has gone");
+            }
+        }
+        Purpose::Probe => {}
+    }
+}
+
+/// The handshake; `None` when the peer was refused.
+async fn shake(
+    env: &Env,
+    secret: &Secret,
+    door: &dyn Doorkeeper,
+    stream: &mut Box<dyn Stream>,
+) -> io::Result<Option<Hello>> {
+    let mut magic = [0; PEER_MAGIC.len()];
+    stream.read_exact(&mut magic).await?;
+    let said = take_message(stream).await?;
+    let hello = match Hello::decode(said.clone()) {
+        Ok(hello) if magic == PEER_MAGIC => hello,
+        Ok(_) => return Ok(None),
+        Err(error) => {
+            // An empty welcome, then the reason: readable for every format to come.
+            put_message(stream, b"").await?;
+            put_message(stream, error.to_string().as_bytes()).await?;
+            return Ok(None);
+        }
+    };
+    let welcome = Welcome { card: door.card(), wall_ms: env.clock.wall_ms() };
+    let ours = welcome.encode(&nonce(env));
+    put_message(stream, &ours).await?;
+    put_message(stream, &secret.prove(ACCEPTOR, &[&said, &ours])).await?;
+    let proof = take_message(stream).await?;
+    if !secret.verify(DIALLER, &[&said, &ours], &proof) {
+        let reason = "\0this node has another cluster secret (see --cluster-secret-file)";
+        put_message(stream, reason.as_bytes()).await?;
+        return Ok(None);
+    }
+    let verdict = match hello.purpose {
+        Purpose::Control | Purpose::Bulk => door.admit(&hello),
+        Purpose::Probe => Ok(()),
+        // The verdict follows when the entry is committed.
+        Purpose::Enrol => return Ok(Some(hello)),
+    };
+    match verdict {
+        Ok(()) => put_message(stream, &[1]).await?,
+        Err(reason) => {
+            put_message(stream, &[&[0][..], reason.as_bytes()].concat()).await?;
+            stream.shutdown().await?;
+            return Ok(None);
+        }
+    }
+    Ok(Some(hello))
+}
+
+async fn read_frames(inbox: &Inbox, hello: &Hello, mut stream: Box<dyn Stream>) -> io::Result<()> {
+    let from = hello.card.node;
+    let mut buffer = BytesMut::with_capacity(READ_BYTES);
+    loop {
+        loop {
+            match frame::take(&mut buffer) {
+                Ok(Some((kind, payload))) => inbox.push(Event::Frame { from, kind, payload }),
+                Ok(None) => break,
+                Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            }
+        }
+        poll_fn(|cx| inbox.poll_room(cx)).await;
+        if buffer.capacity() - buffer.len() < READ_BYTES / 4 {
+            buffer.reserve(READ_BYTES);
+        }
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Our side of a connection: dialling, and the link that keeps dialling.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_env::mux::PEER_MAGIC;
+use quorate_env::{Env, Stream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::handshake::{ACCEPTOR, DIALLER, Secret};
+use super::{Doorkeeper, Event, Hello, Inbox, Kind, Lane, Purpose, Welcome, frame};
+use crate::NodeId;
+
+/// The longest message of a handshake.
+pub(super) const HANDSHAKE_BYTES_MAX: usize = 4096;
+/// A handshake that takes longer is given up.
+pub(super) const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
+/// Joining takes an entry through the log.
+const ENROL_TIME: Duration = Duration::from_secs(30);
+/// Bytes queued for a peer; beyond it frames are dropped, and Raft repeats.
+const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// A queue that grew beyond this gives its memory back when it is empty.
+const QUEUE_BYTES_KEPT: usize = 1024 * 1024;
+const BACKOFF_MIN: Duration = Duration::from_millis(20);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The wire failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The other side does not share our secret, or is no Quorate node.
+    #[error("{0}")]
+    Stranger(String),
+    /// The other side refuses us.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It took too long.
+    #[error("timed out")]
+    Slow,
+}
+
+/// A connection that was let in.
+pub struct Dialled {
+    /// What the acceptor said of itself.
+    pub welcome: Welcome,
+    /// The connection.
+    pub stream: Box<dyn Stream>,
+}
+
+impl std::fmt::Debug for Dialled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Dialled({:?})", self.welcome)
+    }
+}
+
+pub(super) fn nonce(env: &Env) -> [u64; 4] {
+    [(); 4].map(|()| env.rng.next_u64())
+}
+
+pub(super) async fn put_message(stream: &mut Box<dyn Stream>, bytes: &[u8]) -> io::Result<()> {
+    let len = u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::InvalidData)?;
+    stream.write_all(&[&len.to_le_bytes()[..], bytes].concat()).await
+}
+
+pub(super) async fn take_message(stream: &mut Box<dyn Stream>) -> io::Result<Bytes> {
+    let len = stream.read_u32_le().await? as usize;
+    if len > HANDSHAKE_BYTES_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = vec![0; len];
+    stream.read_exact(&mut bytes).await?;
+    Ok(bytes.into())
+}
+
+/// Runs `work` for at most `limit`.
+pub(super) async fn within<T>(
+    env: &Env,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut timer = env.clock.sleep(limit);
+    let mut work = std::pin::pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        timer.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}
+
+/// Dials `addr` and shakes hands.
+///
+/// # Errors
+/// [`DialError`].
+pub async fn dial(
+    env: &Env,
+    secret: &Secret,
+    addr: &str,
+    hello: Hello,
+) -> Result<Dialled, DialError> {
+    let limit = if hello.purpose == Purpose::Enrol { ENROL_TIME } else { HANDSHAKE_TIME };
+    let work = async {
+        let mut stream = env.net.connect(addr).await?;
+        let welcome = shake(env, secret, &mut stream, &hello).await?;
+        Ok(Dialled { welcome, stream })
+    };
+    within(env, limit, work).await.unwrap_or(Err(DialError::Slow))
+}
+
+async fn shake(
+    env: &Env,
+    secret: &Secret,
+    stream: &mut Box<dyn Stream>,
+    hello: &Hello,
+) -> Result<Welcome, DialError> {
+    let said = hello.encode(&nonce(env));
+    stream.write_all(&PEER_MAGIC).await?;
+    put_message(stream, &said).await?;
+    let heard = take_message(stream).await?;
+    let proof = take_message(stream).await?;
+    if heard.is_empty() {
+        return Err(DialError::Stranger(String::from_utf8_lossy(&proof).into_owned()));
+    }
+    if !secret.verify(ACCEPTOR, &[&said, &heard], &proof) {
+        let text = "the other side has another cluster secret (see --cluster-secret-file)";
+        return Err(DialError::Stranger(text.to_owned()));
+    }
+    let welcome =
+        Welcome::decode(heard.clone()).map_err(|error| DialError::Stranger(error.to_string()))?;
+    put_message(stream, &secret.prove(DIALLER, &[&said, &heard])).await?;
+    let verdict = take_message(stream).await?;
+    match verdict.split_first() {
+        Some((1, _)) => Ok(welcome),
+        Some((_, reason)) => Err(DialError::Refused(String::from_utf8_lossy(reason).into_owned())),
+        None => Err(DialError::Stranger("no verdict".to_owned())),
+    }
+}
+
+/// Whom a link leads to.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) node: NodeId,
+    pub(super) instance: u64,
+    pub(super) addr: String,
+    pub(super) lane: Lane,
+}
+
+/// What a link needs from its owner.
+pub(super) struct Parts {
+    pub(super) env: Env,
+    pub(super) secret: Secret,
+    pub(super) door: Rc<dyn Doorkeeper>,
+    pub(super) inbox: Inbox,
+}
+
+/// A connection to one member on one lane, dialled again whenever it breaks.
+pub(super) struct Link {
+    to: Target,
+    queue: RefCell<Vec<u8>>,
+    up: Cell<bool>,
+    closed: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Link {
+    pub(super) fn new(to: Target) -> Rc<Self> {
+        Rc::new(Self {
+            to,
+            queue: RefCell::default(),
+            up: Cell::new(false),
+            closed: Cell::new(false),
+            waker: RefCell::default(),
+        })
+    }
+
+    pub(super) fn addr(&self) -> String {
+        self.to.addr.clone()
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.up.get()
+    }
+
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn push(&self, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut queue = self.queue.borrow_mut();
+        if !self.up.get() || queue.len() > QUEUE_BYTES_MAX {
+            return false;
+        }
+        let queued = frame::put(&mut queue, kind, write);
+        drop(queue);
+        self.wake();
+        queued
+    }
+}
+
+/// Dials until the link is closed.
+pub(super) async fn run(link: Rc<Link>, parts: Parts) {
+    let mut backoff = BACKOFF_MIN;
+    let mut last_error = String::new();
+    while !link.closed.get() {
+        match dial_once(&link, &parts).await {
+            Ok(stream) => {
+                backoff = BACKOFF_MIN;
+                last_error.clear();
+                link.queue.borrow_mut().clear();
+                link.up.set(true);
+                parts.inbox.push(Event::Up(link.to.node, link.to.lane));
+                let ended = pump(&link, stream).await;
+                link.up.set(false);
+                parts.inbox.push(Event::Down(link.to.node, link.to.lane));
+                tracing::debug!(node = link.to.node.0, lane = ?link.to.lane, ?ended, "link down");
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if text != last_error && matches!(error, DialError::Refused(_) | DialError::Stranger(_)) {
+                    tracing::warn!(node = link.to.node.0, addr = link.to.addr, error = text, "peer does not let us in");
+                }
+                last_error = text;
+            }
+        }
+        let jitter = Duration::from_millis(parts.env.rng.below(20));
+        parts.env.clock.sleep(backoff + jitter).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+async fn dial_once(link: &Link, parts: &Parts) -> Result<Box<dyn Stream>, DialError> {
+    let purpose = match link.to.lane {
+        Lane::Control => Purpose::Control,
+        Lane::Bulk => Purpose::Bulk,
+    };
+    let card = parts.door.card();
+    let hello = Hello { purpose, card, to: link.to.node, to_instance: link.to.instance };
+    let dialled = dial(&parts.env, &parts.secret, &link.to.addr, hello).await?;
+    parts.door.met(&dialled.welcome.card, dialled.welcome.wall_ms);
+    Ok(dialled.stream)
+}
+
+/// Writes what is queued, one write for all that has gathered, until the connection breaks.
+async fn pump(link: &Link, mut stream: Box<dyn Stream>) -> io::Result<()> {
+    let mut sending: Vec<u8> = Vec::new();
+    let mut sent = 0;
+    let mut probe = [0_u8; 1];
+    poll_fn(|cx| {
+        loop {
+            if link.closed.get() {
+                return Poll::Ready(Ok(()));
+            }
+            // The acceptor never speaks: anything readable is the end of the connection.
+            let mut buffer = tokio::io::ReadBuf::new(&mut probe);
+            match Pin::new(&mut stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                Poll::Pending => {}
+            }
+            let rest = sending.get(sent..).unwrap_or_default();
+            if rest.is_empty() {
+                sending.clear();
+                sending.shrink_to(QUEUE_BYTES_KEPT);
+                sent = 0;
+                std::mem::swap(&mut sending, &mut link.queue.borrow_mut());
+                if sending.is_empty() {
+                    *link.waker.borrow_mut() = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                continue;
+            }
+            match Pin::new(&mut stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => sent += n,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    *link.waker.borrow_mut() = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+            }
+        }
+    })
+    .await
+}

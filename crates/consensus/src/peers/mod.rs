@@ -1,0 +1,169 @@
+//! The wire between members: framed TCP with our own codec.
+//!
+//! Each member dials every other one twice and only speaks on what it dialled: a *control* link for
+//! what must be quick (heartbeats, votes, read requests) and a *bulk* link for what may be large
+//! (appends, snapshots), so that a large entry never delays a heartbeat. Messages may be lost when a
+//! link breaks, and overtake each other between links; Raft copes with both.
+
+mod frame;
+mod handshake;
+mod inbox;
+mod incoming;
+mod link;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use quorate_env::{Env, Stream};
+
+use crate::{Index, NodeId, Term};
+
+pub use frame::{FRAME_BYTES_MAX, Kind};
+pub use handshake::{Hello, Purpose, Secret, Welcome};
+pub use inbox::{Event, Inbox};
+pub use incoming::accept;
+pub use link::{DialError, Dialled, dial};
+
+/// The format of handshake and frames. A member of another format is refused.
+pub const WIRE_FORMAT: u64 = 1;
+
+/// Which of the two links to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Small and quick.
+    Control,
+    /// Possibly large.
+    Bulk,
+}
+
+/// A cluster's id: drawn at bootstrap, never changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClusterId(pub u64);
+
+impl std::fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What a node says of itself in every handshake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Card {
+    /// The cluster it belongs to; 0: none yet, it waits to be added.
+    pub cluster: ClusterId,
+    /// Its number; 0: none yet.
+    pub node: NodeId,
+    /// Its name (`--id`).
+    pub name: String,
+    /// Drawn when its data directory was made: tells it from another node of the same name.
+    pub instance: u64,
+    /// `host:port` at which peers reach it.
+    pub peer_addr: String,
+    /// `host:port` at which clients reach it.
+    pub client_addr: String,
+    /// The last entry of its log.
+    pub last: (Index, Term),
+    /// Its `--max-memory`.
+    pub max_memory_bytes: u64,
+    /// The number it had before it lost part of its log, and can't use any more; 0: none.
+    pub lost_node: NodeId,
+}
+
+/// Decides about handshakes; implemented by the node room.
+pub trait Doorkeeper {
+    /// This node's card, as of now.
+    fn card(&self) -> Card;
+    /// Whether the peer behind `hello`, whose secret is proved, may speak to us. May make this node,
+    /// if it waits to be added, the member that the peer says it is.
+    ///
+    /// # Errors
+    /// Why not, for the peer's log.
+    fn admit(&self, hello: &Hello) -> Result<(), String>;
+    /// What a peer said of itself when we dialled it and it let us in.
+    fn met(&self, card: &Card, wall_ms: u64);
+    /// A request to be added, from a node that is in no cluster; answers through the returned future.
+    fn enrol(&self, card: Card) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>>>>;
+}
+
+/// The links to all other members.
+pub struct Peers {
+    env: Env,
+    secret: Secret,
+    door: Rc<dyn Doorkeeper>,
+    inbox: Inbox,
+    links: RefCell<BTreeMap<(NodeId, Lane), Rc<link::Link>>>,
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Peers({} links)", self.links.borrow().len())
+    }
+}
+
+impl Peers {
+    /// No links yet.
+    pub fn new(env: Env, secret: Secret, door: Rc<dyn Doorkeeper>, inbox: Inbox) -> Rc<Self> {
+        Rc::new(Self { env, secret, door, inbox, links: RefCell::default() })
+    }
+
+    /// Keeps links to exactly these members (number, instance, address); this node is not among them.
+    pub fn keep(&self, members: &[(NodeId, u64, String)]) {
+        let mut links = self.links.borrow_mut();
+        links.retain(|(node, _), link| {
+            let kept = members.iter().any(|(member, _, addr)| member == node && *addr == link.addr());
+            if !kept {
+                link.close();
+            }
+            kept
+        });
+        for (node, instance, addr) in members {
+            for lane in [Lane::Control, Lane::Bulk] {
+                links.entry((*node, lane)).or_insert_with(|| {
+                    let to = link::Target { node: *node, instance: *instance, addr: addr.clone(), lane };
+                    let link = link::Link::new(to);
+                    let parts = link::Parts {
+                        env: self.env.clone(),
+                        secret: self.secret.clone(),
+                        door: Rc::clone(&self.door),
+                        inbox: self.inbox.clone(),
+                    };
+                    self.env.tasks.spawn(Box::pin(link::run(Rc::clone(&link), parts)));
+                    link
+                });
+            }
+        }
+    }
+
+    /// Queues a frame; `write` appends its payload. False when the link is down or its queue is full:
+    /// then nothing was queued, and the peer will never see it.
+    pub fn send(&self, to: NodeId, lane: Lane, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let links = self.links.borrow();
+        links.get(&(to, lane)).is_some_and(|link| link.push(kind, write))
+    }
+
+    /// True when the link to `to` is up.
+    pub fn is_up(&self, to: NodeId, lane: Lane) -> bool {
+        self.links.borrow().get(&(to, lane)).is_some_and(|link| link.is_up())
+    }
+
+    /// Bytes queued for `to`, for flow control of snapshots.
+    pub fn queued_bytes(&self, to: NodeId, lane: Lane) -> usize {
+        self.links.borrow().get(&(to, lane)).map_or(0, |link| link.queued_bytes())
+    }
+
+    /// Serves a connection that a peer has opened; resolves when it ends.
+    pub async fn serve(&self, stream: Box<dyn Stream>) {
+        accept(&self.env, &self.secret, &*self.door, &self.inbox, stream).await;
+    }
+
+    /// Asks the node at `addr` for its card, or to let us in (`Purpose::Enrol`).
+    ///
+    /// # Errors
+    /// It can't be reached, or refuses.
+    pub async fn ask(&self, addr: &str, purpose: Purpose) -> Result<Welcome, DialError> {
+        let hello = Hello::to_anyone(self.door.card(), purpose);
+        let dialled = dial(&self.env, &self.secret, addr, hello).await?;
+        Ok(dialled.welcome)
+    }
+}

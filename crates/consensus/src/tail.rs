@@ -1,0 +1,261 @@
+//! The hot end of a group's log in memory, as raft-rs' `Storage`.
+//!
+//! raft-rs reads its log synchronously. Recent entries are answered from memory; older ones that a
+//! slow follower needs are fetched off the loop (`LogTemporarilyUnavailable`); only start-up, which
+//! serves nobody yet, reads the disk inline.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use raft::eraftpb::{Entry, HardState, Snapshot};
+use raft::{GetEntriesContext, RaftState, StorageError};
+
+use crate::configuration::Configuration;
+use crate::log::Log;
+use crate::message;
+use crate::{GroupId, Index, Term};
+
+/// The log of a node, shared by its groups on one thread.
+pub type SharedLog = Rc<RefCell<Log>>;
+
+/// A snapshot that exists as a durable file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotMark {
+    /// The last entry in it.
+    pub index: Index,
+    /// That entry's term.
+    pub term: Term,
+    /// The members at that entry.
+    pub configuration: Configuration,
+}
+
+/// Entries for one peer which have to come from the disk.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(crate) low: u64,
+    pub(crate) high: u64,
+    pub(crate) bytes_max: u64,
+    pub(crate) context: GetEntriesContext,
+}
+
+/// Bytes of applied entries kept in memory for followers that are a little behind.
+const TAIL_BYTES: usize = 32 * 1024 * 1024;
+
+pub(crate) struct Tail {
+    group: GroupId,
+    log: SharedLog,
+    /// Consecutive entries; the last is the log's last.
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// What the log is cut to, with that entry's term.
+    purged: (u64, u64),
+    hard_state: HardState,
+    configuration: Configuration,
+    pub(crate) snapshot: Option<SnapshotMark>,
+    /// Raft has asked for a snapshot that does not exist.
+    pub(crate) snapshot_wanted: Cell<bool>,
+    fetches: RefCell<Vec<Fetch>>,
+    /// Entries fetched for a follower, consumed by the retry.
+    fetched: RefCell<Vec<Vec<Entry>>>,
+}
+
+impl Tail {
+    pub(crate) fn new(
+        group: GroupId,
+        log: SharedLog,
+        hard_state: HardState,
+        configuration: Configuration,
+    ) -> Self {
+        let (index, term) = log.borrow().purged(group);
+        Self {
+            group,
+            log,
+            entries: VecDeque::new(),
+            bytes: 0,
+            purged: (index.0, term.0),
+            hard_state,
+            configuration,
+            snapshot: None,
+            snapshot_wanted: Cell::new(false),
+            fetches: RefCell::default(),
+            fetched: RefCell::default(),
+        }
+    }
+
+    fn last(&self) -> u64 {
+        match self.entries.back() {
+            Some(entry) => entry.index,
+            None => self.log.borrow().last_index(self.group).0.max(self.purged.0),
+        }
+    }
+
+    fn front(&self) -> u64 {
+        self.entries.front().map_or(u64::MAX, |entry| entry.index)
+    }
+
+    /// Takes entries in; those at and behind the first of them are replaced.
+    pub(crate) fn append(&mut self, entries: &[Entry]) {
+        let Some(first) = entries.first() else { return };
+        while self.entries.back().is_some_and(|entry| entry.index >= first.index) {
+            self.bytes -= self.entries.pop_back().map_or(0, |entry| entry.data.len());
+        }
+        assert!(
+            self.entries.back().is_none_or(|entry| entry.index + 1 == first.index),
+            "a log has no gaps"
+        );
+        self.bytes += entries.iter().map(|entry| entry.data.len()).sum::<usize>();
+        self.entries.extend(entries.iter().cloned());
+    }
+
+    /// Forgets applied entries beyond the memory they may take.
+    pub(crate) fn shrink(&mut self, applied: u64) {
+        while self.bytes > TAIL_BYTES && self.entries.len() > 1 && self.front() <= applied {
+            self.bytes -= self.entries.pop_front().map_or(0, |entry| entry.data.len());
+        }
+    }
+
+    /// The log was cut up to and including `index`.
+    pub(crate) fn purge(&mut self, index: u64, term: u64) {
+        self.purged = (index, term);
+        while self.front() <= index {
+            self.bytes -= self.entries.pop_front().map_or(0, |entry| entry.data.len());
+        }
+    }
+
+    /// The log restarts behind a snapshot.
+    pub(crate) fn reset(&mut self, mark: &SnapshotMark) {
+        self.entries.clear();
+        self.bytes = 0;
+        self.purged = (mark.index.0, mark.term.0);
+        self.configuration = mark.configuration.clone();
+        self.snapshot = Some(mark.clone());
+    }
+
+    pub(crate) fn set_hard_state(&mut self, state: HardState) {
+        self.hard_state = state;
+    }
+
+    pub(crate) fn set_configuration(&mut self, configuration: Configuration) {
+        self.configuration = configuration;
+    }
+
+    pub(crate) fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    pub(crate) fn take_fetches(&self) -> Vec<Fetch> {
+        self.fetches.take()
+    }
+
+    pub(crate) fn offer_fetched(&self, entries: Vec<Entry>) {
+        self.fetched.borrow_mut().push(entries);
+    }
+
+    fn read_memory(&self, low: u64, high: u64, bytes_max: u64) -> Vec<Entry> {
+        let skip = usize::try_from(low.saturating_sub(self.front())).unwrap_or(usize::MAX);
+        let mut left = bytes_max;
+        let mut out = Vec::new();
+        for entry in self.entries.iter().skip(skip).take_while(|entry| entry.index < high) {
+            let size = entry.data.len() as u64;
+            if !out.is_empty() && size > left {
+                break;
+            }
+            left = left.saturating_sub(size);
+            out.push(entry.clone());
+        }
+        out
+    }
+
+    fn take_fetched(&self, low: u64) -> Option<Vec<Entry>> {
+        let mut fetched = self.fetched.borrow_mut();
+        let at = fetched
+            .iter()
+            .position(|entries| entries.first().is_some_and(|entry| entry.index == low))?;
+        Some(fetched.swap_remove(at))
+    }
+
+    fn read_disk(&self, low: u64, high: u64, bytes_max: u64) -> raft::Result<Vec<Entry>> {
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+            raft::Error::Store(StorageError::Other(error))
+        };
+        let log = self.log.borrow();
+        let entries = log
+            .entries(self.group, Index(low), Index(high), bytes_max)
+            .map_err(|error| failed(error.into()))?;
+        entries.iter().map(|entry| message::from_log(entry).map_err(|e| failed(e.into()))).collect()
+    }
+}
+
+impl raft::Storage for Tail {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        Ok(RaftState::new(self.hard_state.clone(), self.configuration.to_raft()))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        if low <= self.purged.0 {
+            return Err(raft::Error::Store(StorageError::Compacted));
+        }
+        let bytes_max = max_size.into().unwrap_or(u64::MAX);
+        if low >= self.front() {
+            return Ok(self.read_memory(low, high, bytes_max));
+        }
+        if !context.can_async() {
+            return self.read_disk(low, high, bytes_max);
+        }
+        if let Some(entries) = self.take_fetched(low) {
+            return Ok(entries);
+        }
+        self.fetches.borrow_mut().push(Fetch { low, high, bytes_max, context });
+        Err(raft::Error::Store(StorageError::LogTemporarilyUnavailable))
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        if index == self.purged.0 {
+            return Ok(self.purged.1);
+        }
+        if index < self.purged.0 {
+            return Err(raft::Error::Store(StorageError::Compacted));
+        }
+        if index >= self.front() {
+            let at = usize::try_from(index - self.front()).unwrap_or(usize::MAX);
+            let entry = self.entries.get(at);
+            return entry
+                .map(|entry| entry.term)
+                .ok_or(raft::Error::Store(StorageError::Unavailable));
+        }
+        let term = self.log.borrow().term(self.group, Index(index));
+        term.map(|term| term.0).ok_or(raft::Error::Store(StorageError::Unavailable))
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.purged.0 + 1)
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last())
+    }
+
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        let usable = self
+            .snapshot
+            .as_ref()
+            .filter(|mark| mark.index.0 >= request_index && mark.index.0 >= self.purged.0);
+        let Some(mark) = usable else {
+            self.snapshot_wanted.set(true);
+            return Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable));
+        };
+        let mut snapshot = Snapshot::default();
+        let metadata = snapshot.mut_metadata();
+        metadata.index = mark.index.0;
+        metadata.term = mark.term.0;
+        metadata.set_conf_state(mark.configuration.to_raft());
+        Ok(snapshot)
+    }
+}

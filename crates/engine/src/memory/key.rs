@@ -1,0 +1,177 @@
+//! Keys as the tree keeps them: short ones inline, and the probe that is compared with them.
+//!
+//! Comparing boxed keys was the first cost of the prototypes after the kernel's TCP path: each
+//! comparison of a binary search followed a pointer into cold memory. 30 bytes plus a length and a tag
+//! fill half a cache line, so a search touches the node and nothing else.
+
+use std::cmp::Ordering;
+
+/// The longest key that needs no allocation.
+pub(super) const INLINE_BYTES_MAX: usize = 30;
+
+const _: () = assert!(size_of::<Key>() == 32, "two keys fill a cache line");
+
+/// A key inside a node.
+#[derive(Clone, Debug)]
+pub(super) enum Key {
+    /// Up to [`INLINE_BYTES_MAX`] bytes.
+    /// Invariant: `bytes` is zero from `len` on, so that padded keys compare as wholes.
+    Inline { len: u8, bytes: [u8; INLINE_BYTES_MAX] },
+    /// Anything longer.
+    Heap(Box<[u8]>),
+}
+
+impl Key {
+    /// Copies `bytes`.
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        match u8::try_from(bytes.len()) {
+            Ok(len) if bytes.len() <= INLINE_BYTES_MAX => Self::Inline { len, bytes: pad(bytes) },
+            _ => Self::Heap(bytes.into()),
+        }
+    }
+
+    /// The shortest key that is above `low` and not above `high`: what parts two neighbours.
+    /// Short separators keep the upper levels inline even when the keys are long.
+    pub(super) fn between(low: &Self, high: &Self) -> Self {
+        let (low, high) = (low.as_slice(), high.as_slice());
+        debug_assert!(low < high, "a separator parts two different keys in order");
+        let common = low.iter().zip(high).take_while(|(a, b)| a == b).count();
+        Self::new(high.get(..=common).unwrap_or(high))
+    }
+
+    /// The key's bytes.
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Inline { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Heap(bytes) => bytes,
+        }
+    }
+
+    /// The key's length in bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Inline { len, .. } => usize::from(*len),
+            Self::Heap(bytes) => bytes.len(),
+        }
+    }
+
+    /// Length of the key's own allocation in bytes; `None` when it lives in the node.
+    pub(super) fn heap_len(&self) -> Option<usize> {
+        match self {
+            Self::Inline { .. } => None,
+            Self::Heap(bytes) => Some(bytes.len()),
+        }
+    }
+}
+
+/// A key that is looked for, prepared once per operation for the comparisons on the way down.
+#[derive(Debug)]
+pub(super) struct Probe<'a> {
+    bytes: &'a [u8],
+    padded: [u8; INLINE_BYTES_MAX],
+}
+
+impl<'a> Probe<'a> {
+    /// Prepares `bytes`.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, padded: pad(bytes) }
+    }
+
+    /// The bytes looked for.
+    pub(super) fn as_slice(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// A copy to be kept in a node.
+    pub(super) fn to_key(&self) -> Key {
+        match u8::try_from(self.bytes.len()) {
+            Ok(len) if self.bytes.len() <= INLINE_BYTES_MAX => {
+                Key::Inline { len, bytes: self.padded }
+            }
+            _ => Key::Heap(self.bytes.into()),
+        }
+    }
+
+    /// How the probe stands to `key`, in byte order.
+    ///
+    /// Padding with zeros keeps the order: where one key ends and the other goes on, zero meets a
+    /// byte that is not smaller; should everything be equal, the lengths decide ("a" < "a\0"). This also
+    /// holds for a probe longer than the padding, since only inline keys are compared that way.
+    pub(super) fn compare(&self, key: &Key) -> Ordering {
+        match key {
+            Key::Inline { len, bytes } => {
+                self.padded.cmp(bytes).then_with(|| self.bytes.len().cmp(&usize::from(*len)))
+            }
+            Key::Heap(bytes) => self.bytes.cmp(bytes),
+        }
+    }
+
+    /// True when the probe is `key`.
+    pub(super) fn is(&self, key: &Key) -> bool {
+        match key {
+            Key::Inline { len, bytes } => {
+                self.bytes.len() == usize::from(*len) && self.padded == *bytes
+            }
+            Key::Heap(bytes) => *self.bytes == **bytes,
+        }
+    }
+}
+
+/// The first bytes of `bytes`, filled up with zeros.
+fn pad(bytes: &[u8]) -> [u8; INLINE_BYTES_MAX] {
+    let mut padded = [0; INLINE_BYTES_MAX];
+    for (to, from) in padded.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    padded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Vec<u8>> {
+        let mut samples = vec![vec![], vec![0], vec![0, 0], b"a".to_vec(), b"a\0".to_vec()];
+        for len in [1, 7, 8, 9, 29, 30, 31, 32, 255, 256, 300] {
+            samples.push(vec![b'x'; len]);
+            samples.push(vec![0; len]);
+            samples.push(vec![255; len]);
+            let mut last_differs = vec![b'x'; len];
+            *last_differs.last_mut().unwrap() = 0;
+            samples.push(last_differs);
+        }
+        samples
+    }
+
+    #[test]
+    fn probes_compare_as_their_bytes_do() {
+        for a in samples() {
+            for b in samples() {
+                let (probe, key) = (Probe::new(&a), Key::new(&b));
+                assert_eq!(probe.compare(&key), a.cmp(&b), "{a:?} {b:?}");
+                assert_eq!(probe.is(&key), a == b, "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_give_their_bytes_back() {
+        for a in samples() {
+            assert_eq!(Key::new(&a).as_slice(), a);
+            assert_eq!(Probe::new(&a).to_key().as_slice(), a);
+            assert_eq!(Key::new(&a).len(), a.len());
+            assert_eq!(Key::new(&a).heap_len().is_some(), a.len() > INLINE_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_separator_is_above_the_left_and_not_above_the_right() {
+        for a in samples() {
+            for b in samples().into_iter().filter(|b| a < *b) {
+                let separator = Key::between(&Key::new(&a), &Key::new(&b));
+                assert!(separator.as_slice() > a.as_slice(), "{a:?} {b:?}");
+                assert!(separator.as_slice() <= b.as_slice(), "{a:?} {b:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The live tree: looks up, inserts, removes and visits, from the root down.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::inner::{Inner, Split};
+use super::key::Probe;
+use super::leaf::Leaf;
+use super::ledger::Ledger;
+use super::node::{Books, Node, own};
+use super::reclaim::Reclaim;
+use crate::engine::Visitor;
+
+/// A persistent B+tree: cloning the root freezes it.
+#[derive(Debug)]
+pub(super) struct Tree {
+    root: Arc<Node>,
+    books: Books,
+}
+
+impl Tree {
+    /// An empty tree whose remains go to `reclaim`.
+    pub(super) fn new(reclaim: Reclaim) -> Self {
+        Self { root: empty_root(), books: Books { live: empty_ledger(), reclaim } }
+    }
+
+    /// The root, for reading.
+    pub(super) fn root(&self) -> &Arc<Node> {
+        &self.root
+    }
+
+    /// What the tree holds.
+    pub(super) fn live(&self) -> &Ledger {
+        &self.books.live
+    }
+
+    /// Where its remains go.
+    pub(super) fn reclaim(&self) -> &Reclaim {
+        &self.books.reclaim
+    }
+
+    /// Sets `key` to `value`.
+    pub(super) fn put(&mut self, key: &[u8], value: Bytes) {
+        let probe = Probe::new(key);
+        if let Some(split) = put_below(&mut self.root, &probe, value, &mut self.books) {
+            let old_root = std::mem::replace(&mut self.root, empty_root());
+            self.root = Arc::new(Node::Inner(Inner::above(old_root, split)));
+            self.books.live.inners += 1;
+        }
+    }
+
+    /// Removes `key`, if it is there.
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        let probe = Probe::new(key);
+        // Looking first costs little (the way down is warm then) and saves copying the whole way for
+        // nothing when a view is alive.
+        if get(&self.root, &probe).is_none() {
+            return;
+        }
+        remove_below(&mut self.root, &probe, &mut self.books);
+        // An inner root with a single child gives way to it.
+        while let Node::Inner(inner) = own(&mut self.root, &mut self.books) {
+            if inner.len() > 1 {
+                break;
+            }
+            let Some(child) = inner.pop_child() else { break };
+            self.root = child;
+            self.books.live.inners -= 1;
+        }
+    }
+
+    /// Lets go of everything. O(1).
+    pub(super) fn clear(&mut self) {
+        self.books.reclaim.hold_tree(&self.books.live);
+        self.books.live = empty_ledger();
+        self.books.reclaim.release(std::mem::replace(&mut self.root, empty_root()));
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// The value of `probe` below `node`.
+pub(super) fn get<'a>(node: &'a Arc<Node>, probe: &Probe<'_>) -> Option<&'a Bytes> {
+    let mut node = node;
+    loop {
+        match &**node {
+            Node::Inner(inner) => node = inner.child(probe),
+            Node::Leaf(leaf) => return leaf.get(probe),
+        }
+    }
+}
+
+/// Visits the records below `node` from `from` on (`None`: all) and before `to` (empty: to the end).
+pub(super) fn visit(
+    node: &Node,
+    from: Option<&Probe<'_>>,
+    to: &[u8],
+    visitor: Visitor<'_>,
+) -> ControlFlow<()> {
+    match node {
+        Node::Inner(inner) => {
+            let first = from.map_or(0, |probe| inner.child_at(probe));
+            let mut from = from;
+            for child in inner.children(first) {
+                visit(child, from.take(), to, visitor)?;
+            }
+        }
+        Node::Leaf(leaf) => {
+            let first = from.map_or(0, |probe| leaf.rank(probe));
+            // One comparison decides for most leaves that none of their records needs one.
+            let to = Some(to).filter(|to| !to.is_empty());
+            let to = to.filter(|to| leaf.last_key().is_some_and(|last| last.as_slice() >= *to));
+            for (key, value) in leaf.records(first) {
+                if to.is_some_and(|to| key.as_slice() >= to) {
+                    return ControlFlow::Break(());
+                }
+                visitor(key.as_slice(), value)?;
+            }
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+fn empty_root() -> Arc<Node> {
+    Arc::new(Node::Leaf(Leaf::new()))
+}
+
+fn empty_ledger() -> Ledger {
+    Ledger { leaves: 1, ..Ledger::default() }
+}
+
+fn put_below(
+    node: &mut Arc<Node>,
+    probe: &Probe<'_>,
+    value: Bytes,
+    books: &mut Books,
+) -> Option<Split> {
+    match own(node, books) {
+        Node::Inner(inner) => {
+            let at = inner.child_at(probe);
+            let split = put_below(inner.child_mut(at), probe, value, books)?;
+            let split = inner.insert(at, split)?;
+            books.live.inners += 1;
+            Some(split)
+        }
+        Node::Leaf(leaf) => put_in_leaf(leaf, probe, value, books),
+    }
+}
+
+fn put_in_leaf(
+    leaf: &mut Leaf,
+    probe: &Probe<'_>,
+    value: Bytes,
+    books: &mut Books,
+) -> Option<Split> {
+    if let Some(slot) = leaf.find(probe).and_then(|at| leaf.value_mut(at)) {
+        books.live.value_replaced(slot, &value);
+        books.value_let_go(slot);
+        *slot = value;
+        return None;
+    }
+    let key = probe.to_key();
+    books.live.record_added(&key, &value);
+    let right = leaf.insert(probe, key, value)?;
+    books.live.leaves += 1;
+    let separator = leaf.separator(&right);
+    books.separator_added(&separator);
+    let ascending = right.is_ascending();
+    Some(Split { separator, right: Arc::new(Node::Leaf(right)), ascending })
+}
+
+/// Removes `probe`, which is there; true when `node` has become scant.
+fn remove_below(node: &mut Arc<Node>, probe: &Probe<'_>, books: &mut Books) -> bool {
+    match own(node, books) {
+        Node::Inner(inner) => {
+            let at = inner.child_at(probe);
+            if remove_below(inner.child_mut(at), probe, books) {
+                inner.mend(at, books);
+            }
+            inner.is_scant()
+        }
+        Node::Leaf(leaf) => {
+            if let Some(at) = leaf.find(probe) {
+                let (key, value) = leaf.remove(at);
+                books.live.record_removed(&key, &value);
+                books.value_let_go(&value);
+            }
+            leaf.is_scant()
+        }
+    }
+}

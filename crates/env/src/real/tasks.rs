@@ -1,0 +1,52 @@
+//! The machine's threads, and tokio's tasks.
+
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use crate::tasks::{Job, Lane, Task, Tasks};
+
+#[derive(Debug)]
+pub(super) struct RealTasks;
+
+/// A thread that runs jobs until its queue is closed.
+#[derive(Debug)]
+struct RealLane {
+    queue: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tasks for RealTasks {
+    fn spawn(&self, task: Task) {
+        // Detached: a task ends by itself, or with the runtime.
+        drop(tokio::task::spawn_local(task));
+    }
+
+    fn lane(&self, name: &str) -> Box<dyn Lane> {
+        let (queue, jobs) = channel::<Job>();
+        let work = move || jobs.into_iter().for_each(|job| job());
+        // A process that can't start a thread at start-up can't do anything.
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(work).expect("start a thread");
+        Box::new(RealLane { queue: Some(queue), thread: Some(thread) })
+    }
+}
+
+impl Lane for RealLane {
+    fn submit(&self, job: Job) {
+        if let Some(queue) = &self.queue {
+            // The thread outlives the queue, unless a job has panicked: then the process is ending.
+            drop(queue.send(job));
+        }
+    }
+}
+
+impl Drop for RealLane {
+    /// Waits until all submitted jobs are done.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        let own = thread::current().id();
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != own) {
+            // A panic there was reported there.
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What a write command works on: the state, at the moment of its entry.
+
+use quorate_api::Reply;
+use quorate_api::limits::VALUE_BYTES_MAX;
+use quorate_engine::EngineError;
+
+use crate::record::{Encoding, Head, Record};
+use crate::stop::Stop;
+use crate::store::{Elements, Place, Store};
+use crate::types::Kind;
+
+/// The context of a write command.
+#[derive(Debug)]
+pub(crate) struct Applying<'a> {
+    /// The state.
+    pub(crate) store: &'a mut Store,
+    /// The database the command runs in.
+    pub(crate) db: u8,
+    /// The command's revision, given to every record it writes.
+    pub(crate) revision: u64,
+    /// The entry's stamp.
+    pub(crate) now_ms: u64,
+    /// The command's name, for error texts.
+    pub(crate) name: &'static str,
+}
+
+impl Applying<'_> {
+    /// Where `key` is in the command's own database.
+    pub(crate) fn place<'k>(&self, key: &'k [u8]) -> Place<'k> {
+        self.store.place(self.db, key)
+    }
+
+    /// The record at `place`. One that has expired is removed and not found.
+    pub(crate) fn find(&mut self, place: &Place<'_>) -> Result<Option<Record>, EngineError> {
+        let found = self.store.record(place)?;
+        match found {
+            Some(record) if record.expired_at(self.now_ms) => {
+                self.store.remove_expired(place, &record)?;
+                Ok(None)
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// The record at `place` if it is a string; the WRONGTYPE error if it is something else.
+    pub(crate) fn find_string(&mut self, place: &Place<'_>) -> Result<Option<Record>, Stop> {
+        match self.find(place)? {
+            Some(record) if record.kind() != Kind::String => Err(crate::types::wrong_type()),
+            found => Ok(found),
+        }
+    }
+
+    /// Puts `record` at `place`, where `old` is now. With an expiry that has passed nothing is put,
+    /// and `old` is removed.
+    pub(crate) fn write(
+        &mut self,
+        place: &Place<'_>,
+        old: Option<&Record>,
+        record: Record,
+    ) -> Result<(), EngineError> {
+        if !record.expired_at(self.now_ms) {
+            return self.store.write(place, old, record);
+        }
+        old.map_or(Ok(()), |old| self.remove(place, old))
+    }
+
+    /// Puts a string at `place`, where `old` is now.
+    pub(crate) fn write_string(
+        &mut self,
+        place: &Place<'_>,
+        old: Option<&Record>,
+        expire_ms: Option<u64>,
+        value: &[u8],
+    ) -> Result<(), EngineError> {
+        let head = self.string_head(Encoding::Auto, expire_ms);
+        self.write(place, old, Record::new(head, value))
+    }
+
+    /// The head of a string that this command writes.
+    pub(crate) fn string_head(&self, encoding: Encoding, expire_ms: Option<u64>) -> Head {
+        Head { kind: Kind::String, encoding, revision: self.revision, expire_ms }
+    }
+
+    /// Removes `old` from `place`.
+    pub(crate) fn remove(&mut self, place: &Place<'_>, old: &Record) -> Result<(), EngineError> {
+        self.store.remove(place, old, Elements::Drop, self.revision)
+    }
+
+    /// Refuses a string that would be longer than a value may be.
+    pub(crate) fn check_length(bytes: usize) -> Result<(), Stop> {
+        if bytes <= VALUE_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Reply::err("string exceeds maximum allowed size (proto-max-bulk-len)").into())
+    }
+}

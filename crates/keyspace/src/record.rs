@@ -1,0 +1,219 @@
+//! The value of a key's record: a head that every type shares, and what the type puts behind it.
+//!
+//! ```text
+//! [type u8][flags u8][revision u64][expire ms u64, only if flagged][payload]
+//! ```
+//!
+//! A string's payload is its value; a collection's starts with its object id (u64).
+
+use bytes::Bytes;
+use quorate_engine::EngineError;
+
+use crate::codec::Decoder;
+use crate::space::damaged;
+use crate::types::Kind;
+
+/// Flag: an expiry follows the revision.
+const EXPIRES: u8 = 1;
+/// Where the encoding stands among the flags.
+const ENCODING_SHIFT: u32 = 1;
+const ENCODING_MASK: u8 = 0b11;
+
+/// Bytes of a head without expiry.
+const HEAD_BYTES: usize = 10;
+/// Bytes of the expiry.
+const EXPIRE_BYTES: usize = 8;
+
+/// What OBJECT ENCODING says of a string. Quorate stores all strings alike; this only remembers how
+/// Redis would have come to its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Encoding {
+    /// Decided by the value: a number, a short string or a long one.
+    #[default]
+    Auto = 0,
+    /// Never a number, like INCRBYFLOAT's result.
+    Text = 1,
+    /// Changed in place, by APPEND or SETRANGE.
+    Raw = 2,
+}
+
+/// What every record starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The type.
+    pub(crate) kind: Kind,
+    /// See [`Encoding`].
+    pub(crate) encoding: Encoding,
+    /// When the key was last written.
+    pub(crate) revision: u64,
+    /// When it ceases to exist, Unix milliseconds.
+    pub(crate) expire_ms: Option<u64>,
+}
+
+impl Head {
+    /// Starts a record whose payload will have `payload_bytes`: the one allocation of a write.
+    fn start(&self, payload_bytes: usize) -> Vec<u8> {
+        let expire_bytes = if self.expire_ms.is_some() { EXPIRE_BYTES } else { 0 };
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + expire_bytes + payload_bytes);
+        let expires = if self.expire_ms.is_some() { EXPIRES } else { 0 };
+        bytes.push(self.kind as u8);
+        bytes.push(expires | ((self.encoding as u8) << ENCODING_SHIFT));
+        bytes.extend_from_slice(&self.revision.to_be_bytes());
+        if let Some(expire_ms) = self.expire_ms {
+            bytes.extend_from_slice(&expire_ms.to_be_bytes());
+        }
+        bytes
+    }
+}
+
+/// A record, decoded in place.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    head: Head,
+    payload_at: usize,
+    bytes: Bytes,
+}
+
+impl Record {
+    /// A record whose payload of `payload_bytes` is appended by `fill`.
+    pub(crate) fn build(head: Head, payload_bytes: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = head.start(payload_bytes);
+        let payload_at = bytes.len();
+        fill(&mut bytes);
+        debug_assert_eq!(bytes.len(), payload_at + payload_bytes, "the payload's announced length");
+        Self { head, payload_at, bytes: bytes.into() }
+    }
+
+    /// A record with this payload.
+    pub(crate) fn new(head: Head, payload: &[u8]) -> Self {
+        Self::build(head, payload.len(), |bytes| bytes.extend_from_slice(payload))
+    }
+
+    /// Decodes what the engine holds.
+    pub(crate) fn decode(bytes: Bytes) -> Result<Self, EngineError> {
+        let mut decoder = Decoder::new(&bytes);
+        let head = Self::decode_head(&mut decoder).ok_or_else(|| damaged("record"))?;
+        let payload_at = bytes.len() - decoder.rest().len();
+        Ok(Self { head, payload_at, bytes })
+    }
+
+    fn decode_head(decoder: &mut Decoder<'_>) -> Option<Head> {
+        let kind = Kind::from_u8(decoder.u8()?)?;
+        let flags = decoder.u8()?;
+        let encoding = match (flags >> ENCODING_SHIFT) & ENCODING_MASK {
+            0 => Encoding::Auto,
+            1 => Encoding::Text,
+            2 => Encoding::Raw,
+            _ => return None,
+        };
+        (flags >> ENCODING_SHIFT <= ENCODING_MASK).then_some(())?;
+        let revision = decoder.u64()?;
+        let expire_ms = if flags & EXPIRES == 0 { None } else { Some(decoder.u64()?) };
+        Some(Head { kind, encoding, revision, expire_ms })
+    }
+
+    /// Its head.
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Its type.
+    pub(crate) fn kind(&self) -> Kind {
+        self.head.kind
+    }
+
+    /// When it was last written.
+    pub(crate) fn revision(&self) -> u64 {
+        self.head.revision
+    }
+
+    /// When it ceases to exist.
+    pub(crate) fn expire_ms(&self) -> Option<u64> {
+        self.head.expire_ms
+    }
+
+    /// True when its time has come at `now_ms`.
+    pub(crate) fn expired_at(&self, now_ms: u64) -> bool {
+        self.head.expire_ms.is_some_and(|expire_ms| expire_ms <= now_ms)
+    }
+
+    /// What the type put behind the head.
+    pub(crate) fn payload(&self) -> &[u8] {
+        self.bytes.get(self.payload_at..).unwrap_or_default()
+    }
+
+    /// The payload without a copy.
+    pub(crate) fn value(&self) -> Bytes {
+        self.bytes.slice(self.payload_at..)
+    }
+
+    /// The collection's object id; `None` for a string.
+    pub(crate) fn object(&self) -> Option<u64> {
+        if self.kind() == Kind::String { None } else { Decoder::new(self.payload()).u64() }
+    }
+
+    /// The bytes for the engine.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The same payload under another head.
+    pub(crate) fn with_head(&self, head: Head) -> Self {
+        Self::new(head, self.payload())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(expire_ms: Option<u64>, encoding: Encoding) -> Head {
+        Head { kind: Kind::String, encoding, revision: 0x0102, expire_ms }
+    }
+
+    #[test]
+    fn a_string_record_has_its_documented_bytes() {
+        let plain = Record::new(head(None, Encoding::Auto), b"hi").into_bytes();
+        assert_eq!(plain.as_ref(), b"\x01\x00\0\0\0\0\0\0\x01\x02hi");
+        let expiring = Record::new(head(Some(0x0304), Encoding::Raw), b"hi").into_bytes();
+        assert_eq!(expiring.as_ref(), b"\x01\x05\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\x03\x04hi");
+        let text = Record::new(head(None, Encoding::Text), b"").into_bytes();
+        assert_eq!(text.as_ref(), b"\x01\x02\0\0\0\0\0\0\x01\x02");
+    }
+
+    #[test]
+    fn a_record_comes_back_and_its_value_shares_the_bytes() {
+        for expire_ms in [None, Some(u64::MAX)] {
+            let bytes = Record::new(head(expire_ms, Encoding::Auto), b"value").into_bytes();
+            let record = Record::decode(bytes.clone()).unwrap();
+            assert_eq!(*record.head(), head(expire_ms, Encoding::Auto));
+            assert_eq!(record.payload(), b"value");
+            let offset = bytes.len() - 5;
+            assert_eq!(record.value().as_ptr(), bytes[offset..].as_ptr());
+        }
+    }
+
+    #[test]
+    fn malformed_records_are_damage() {
+        let malformed: [&[u8]; 6] = [
+            b"",
+            b"\x01",
+            b"\x01\x00\0\0\0\0\0\0\x01",
+            b"\x01\x01\0\0\0\0\0\0\x01\x02\0\0",
+            b"\x63\x00\0\0\0\0\0\0\x01\x02",
+            b"\x01\x08\0\0\0\0\0\0\x01\x02",
+        ];
+        for bytes in malformed {
+            let decoded = Record::decode(Bytes::copy_from_slice(bytes));
+            assert!(matches!(decoded, Err(EngineError::Damage(_))), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_expires_at_its_very_millisecond() {
+        let record = Record::new(head(Some(100), Encoding::Auto), b"");
+        assert!(!record.expired_at(99));
+        assert!(record.expired_at(100));
+    }
+}

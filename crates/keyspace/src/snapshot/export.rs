@@ -1,0 +1,99 @@
+//! From a view to a stream.
+
+use std::ops::ControlFlow;
+
+use quorate_engine::{EngineError, View};
+
+use super::{END, MAGIC, RECORD};
+
+/// Bytes that are collected before the sink gets them.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// How an export ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exported {
+    /// The sink has the whole stream.
+    Whole {
+        /// Records in it.
+        records: u64,
+        /// Bytes of it.
+        bytes: u64,
+    },
+    /// The sink said `Break`.
+    Stopped,
+}
+
+/// Collects small writes into pieces.
+struct Pieces<'a> {
+    sink: &'a mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    piece: Vec<u8>,
+    bytes: u64,
+}
+
+impl Pieces<'_> {
+    fn push(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        if self.piece.len() + bytes.len() > PIECE_BYTES {
+            self.flush()?;
+        }
+        if bytes.len() < PIECE_BYTES {
+            self.piece.extend_from_slice(bytes);
+            return ControlFlow::Continue(());
+        }
+        self.bytes += u64::try_from(bytes.len()).unwrap_or_default();
+        (self.sink)(bytes)
+    }
+
+    fn flush(&mut self) -> ControlFlow<()> {
+        if self.piece.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.bytes += u64::try_from(self.piece.len()).unwrap_or_default();
+        let flow = (self.sink)(&self.piece);
+        self.piece.clear();
+        flow
+    }
+
+    fn record(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
+        let length = |bytes: &[u8]| {
+            u32::try_from(bytes.len()).expect("records are far below 4 GiB").to_be_bytes()
+        };
+        self.push(&[RECORD])?;
+        self.push(&length(key))?;
+        self.push(&length(value))?;
+        self.push(key)?;
+        self.push(value)
+    }
+}
+
+/// Gives all records of `view` to `sink`, in pieces of any size; its `Break` stops the export.
+///
+/// # Errors
+/// The engine failed.
+pub fn export(
+    view: &dyn View,
+    sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<Exported, EngineError> {
+    let mut pieces = Pieces { sink, piece: Vec::with_capacity(PIECE_BYTES), bytes: 0 };
+    let mut records: u64 = 0;
+    let mut flow = pieces.push(&MAGIC);
+    if flow.is_continue() {
+        flow = pieces.push(&view.applied().to_be_bytes());
+    }
+    if flow.is_continue() {
+        view.visit(&[], &[], &mut |key, value| {
+            records += 1;
+            flow = pieces.record(key, value);
+            flow
+        })?;
+    }
+    let mut end = || {
+        flow?;
+        pieces.push(&[END])?;
+        pieces.push(&records.to_be_bytes())?;
+        pieces.flush()
+    };
+    Ok(match end() {
+        ControlFlow::Continue(()) => Exported::Whole { records, bytes: pieces.bytes },
+        ControlFlow::Break(()) => Exported::Stopped,
+    })
+}

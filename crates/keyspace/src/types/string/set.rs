@@ -1,0 +1,122 @@
+//! Commands that set a string: SET, SETNX, SETEX, PSETEX, GETSET, MSET, MSETNX.
+
+use quorate_api::{Args, CommandId, Reply};
+use quorate_engine::EngineError;
+
+use super::options::{Condition, Expiry, SetOptions};
+use crate::applying::Applying;
+use crate::commands::wrong_arity;
+use crate::expiry::{Origin, Time, Unit};
+use crate::record::Record;
+use crate::stop::{Outcome, Stop};
+use crate::types::{Kind, wrong_type};
+
+/// SET key value [...].
+pub(crate) fn set(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
+    let options = SetOptions::parse(args)?;
+    let time = match options.expiry {
+        Expiry::At(time) => Some(time.positive(on.now_ms, on.name)?),
+        Expiry::Unsaid | Expiry::Keep | Expiry::Persist => None,
+    };
+    let value = args.at(2);
+    Applying::check_length(value.len())?;
+    let place = on.place(args.at(1));
+    let old = on.find(&place)?;
+    let old = old.as_ref();
+    let wants_string = options.get || matches!(options.condition, Condition::Equal(_));
+    if wants_string && old.is_some_and(|old| old.kind() != Kind::String) {
+        return Err(wrong_type());
+    }
+    let before = Reply::bulk_or_nil(old.filter(|_| options.get).map(Record::value));
+    let fits = match options.condition {
+        Condition::None => true,
+        Condition::Absent => old.is_none(),
+        Condition::Present => old.is_some(),
+        Condition::Equal(expected) => old.is_some_and(|old| old.payload() == expected),
+    };
+    if !fits {
+        return Ok(before);
+    }
+    let expire_ms = match options.expiry {
+        Expiry::Keep => old.and_then(Record::expire_ms),
+        Expiry::Unsaid | Expiry::Persist | Expiry::At(_) => time,
+    };
+    on.write_string(&place, old, expire_ms, value)?;
+    Ok(if options.get { before } else { Reply::Ok })
+}
+
+/// Sets `key`, whatever is there, without an expiry.
+fn overwrite(on: &mut Applying<'_>, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+    let place = on.place(key);
+    let old = on.find(&place)?;
+    on.write_string(&place, old.as_ref(), None, value)
+}
+
+/// SETNX key value.
+pub(crate) fn setnx(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
+    Applying::check_length(args.at(2).len())?;
+    let place = on.place(args.at(1));
+    if on.find(&place)?.is_some() {
+        return Ok(Reply::Int(0));
+    }
+    on.write_string(&place, None, None, args.at(2))?;
+    Ok(Reply::Int(1))
+}
+
+/// SETEX key seconds value, PSETEX key milliseconds value.
+pub(crate) fn setex(on: &mut Applying<'_>, id: CommandId, args: Args<'_>) -> Outcome {
+    let unit = if id == CommandId::Setex { Unit::Seconds } else { Unit::Milliseconds };
+    let time = Time { text: args.at(2), unit, origin: Origin::Stamp };
+    let expire_ms = time.positive(on.now_ms, on.name)?;
+    Applying::check_length(args.at(3).len())?;
+    let place = on.place(args.at(1));
+    let old = on.find(&place)?;
+    on.write_string(&place, old.as_ref(), Some(expire_ms), args.at(3))?;
+    Ok(Reply::Ok)
+}
+
+/// GETSET key value.
+pub(crate) fn getset(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
+    Applying::check_length(args.at(2).len())?;
+    let place = on.place(args.at(1));
+    let old = on.find_string(&place)?;
+    on.write_string(&place, old.as_ref(), None, args.at(2))?;
+    Ok(Reply::bulk_or_nil(old.as_ref().map(Record::value)))
+}
+
+/// The keys and values of MSET and MSETNX.
+fn pairs<'a>(args: Args<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+    args.iter_from(1).step_by(2).zip(args.iter_from(2).step_by(2))
+}
+
+/// Refuses what MSET and MSETNX can't do, before anything is done.
+fn check_pairs(on: &Applying<'_>, args: Args<'_>) -> Result<(), Stop> {
+    if args.len().is_multiple_of(2) {
+        return Err(wrong_arity(on.name).into());
+    }
+    pairs(args).try_for_each(|(_, value)| Applying::check_length(value.len()))
+}
+
+/// MSET key value [key value ...].
+pub(crate) fn mset(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
+    check_pairs(on, args)?;
+    for (key, value) in pairs(args) {
+        overwrite(on, key, value)?;
+    }
+    Ok(Reply::Ok)
+}
+
+/// MSETNX key value [key value ...].
+pub(crate) fn msetnx(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
+    check_pairs(on, args)?;
+    for (key, _) in pairs(args) {
+        let place = on.place(key);
+        if on.find(&place)?.is_some() {
+            return Ok(Reply::Int(0));
+        }
+    }
+    for (key, value) in pairs(args) {
+        overwrite(on, key, value)?;
+    }
+    Ok(Reply::Int(1))
+}

@@ -1,0 +1,172 @@
+//! Commands that wait to become a log entry, and the batches that are on their way.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use quorate_api::limits::{
+    COMMAND_BYTES_MAX, ENTRY_BYTES_MAX, ENTRY_BYTES_TARGET, ENTRY_COMMANDS_MAX, PENDING_BYTES_MAX,
+};
+use quorate_consensus::{Index, NodeId, Term};
+use quorate_env::Mono;
+
+use crate::entry;
+use crate::session::Waiter;
+
+/// Commands of this node's own sessions, encoded, with those who wait for the answers.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) parts: Vec<u8>,
+    pub(crate) waiters: Vec<Waiter>,
+    /// Commands, those inside of transactions counted.
+    commands: usize,
+    pub(crate) since: Mono,
+}
+
+/// What a member has forwarded to this leader.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    pub(crate) from: NodeId,
+    pub(crate) number: u64,
+    pub(crate) answers: usize,
+    pub(crate) parts: Bytes,
+}
+
+/// An entry of ours that is appended but not applied.
+#[derive(Debug)]
+pub(crate) struct Proposed {
+    pub(crate) index: Index,
+    pub(crate) term: Term,
+    pub(crate) waiters: Vec<Waiter>,
+    pub(crate) since: Mono,
+}
+
+/// A batch that was sent to the leader of `term`.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) term: Term,
+    pub(crate) leader: NodeId,
+    pub(crate) batch: Batch,
+    pub(crate) since: Mono,
+}
+
+/// All writes of this node that are not answered yet.
+#[derive(Debug, Default)]
+pub(crate) struct Writes {
+    /// Not sent anywhere yet; the last one is open.
+    open: VecDeque<Batch>,
+    pub(crate) inbound: Vec<Forwarded>,
+    pub(crate) proposed: VecDeque<Proposed>,
+    pub(crate) sent: BTreeMap<u64, Sent>,
+    next_forward: u64,
+    pending_bytes: usize,
+    spare: Vec<Vec<u8>>,
+}
+
+/// An entry ready to be proposed.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) waiters: Vec<Waiter>,
+    pub(crate) forwarded: Vec<(NodeId, u64)>,
+}
+
+/// Reused buffers beyond this are given back.
+const SPARE_BYTES_MAX: usize = 4 * ENTRY_BYTES_TARGET;
+
+impl Writes {
+    /// True when no more may be taken in.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending_bytes > PENDING_BYTES_MAX
+    }
+
+    pub(crate) fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    pub(crate) fn has_any(&self) -> bool {
+        self.has_open() || !self.inbound.is_empty()
+    }
+
+    /// Adds one part of `commands` commands.
+    pub(crate) fn push(
+        &mut self,
+        now: Mono,
+        commands: usize,
+        waiter: Waiter,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let fits = |batch: &Batch| {
+            batch.parts.len() < ENTRY_BYTES_TARGET && batch.commands + commands < ENTRY_COMMANDS_MAX
+        };
+        if !self.open.back().is_some_and(fits) {
+            let parts = self.spare.pop().unwrap_or_default();
+            self.open.push_back(Batch { parts, since: now, ..Batch::default() });
+        }
+        let Some(batch) = self.open.back_mut() else { return };
+        let before = batch.parts.len();
+        encode(&mut batch.parts);
+        batch.commands += commands;
+        batch.waiters.push(waiter);
+        self.pending_bytes += batch.parts.len() - before;
+    }
+
+    /// The oldest batch that was not sent anywhere.
+    pub(crate) fn pop(&mut self) -> Option<Batch> {
+        let batch = self.open.pop_front()?;
+        self.pending_bytes -= batch.parts.len();
+        Some(batch)
+    }
+
+    /// Puts a batch that was certainly not proposed back in front of all others.
+    pub(crate) fn put_back(&mut self, batch: Batch) {
+        self.pending_bytes += batch.parts.len();
+        self.open.push_front(batch);
+    }
+
+    /// When the oldest batch came in.
+    pub(crate) fn oldest(&self) -> Option<Mono> {
+        self.open.front().map(|batch| batch.since)
+    }
+
+    /// Numbers a batch that goes to the leader.
+    pub(crate) fn number_forward(&mut self, epoch: u64) -> u64 {
+        self.next_forward += 1;
+        // A restarted node must not take its predecessor's entries for its own.
+        epoch.wrapping_add(self.next_forward)
+    }
+
+    /// Makes an entry of the oldest batch and what members have forwarded; `None` when there is nothing.
+    pub(crate) fn seal(&mut self) -> Option<Sealed> {
+        if !self.has_any() {
+            return None;
+        }
+        let batch = self.pop().unwrap_or_default();
+        let mut bytes = Vec::with_capacity(entry::HEADER_BYTES + batch.parts.len() + 64);
+        entry::put_header(&mut bytes);
+        bytes.extend_from_slice(&batch.parts);
+        let mut forwarded = Vec::with_capacity(self.inbound.len());
+        // What does not fit any more becomes the next entry.
+        let mut room = ENTRY_BYTES_MAX - COMMAND_BYTES_MAX;
+        let mut fits = |one: &Forwarded| {
+            let first = room == ENTRY_BYTES_MAX - COMMAND_BYTES_MAX && batch.parts.is_empty();
+            let fits = first || one.parts.len() < room;
+            room = room.saturating_sub(one.parts.len());
+            fits
+        };
+        let count = self.inbound.iter().take_while(|one| fits(one)).count();
+        for one in self.inbound.drain(..count) {
+            entry::put_origin(&mut bytes, one.from, one.number, one.answers);
+            bytes.extend_from_slice(&one.parts);
+            forwarded.push((one.from, one.number));
+        }
+        self.recycle(batch.parts);
+        Some(Sealed { bytes, waiters: batch.waiters, forwarded })
+    }
+
+    pub(crate) fn recycle(&mut self, mut parts: Vec<u8>) {
+        if parts.capacity() <= SPARE_BYTES_MAX && self.spare.len() < 4 {
+            parts.clear();
+            self.spare.push(parts);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a node is told at start: data, checked once. Components (clock, disk, engine) are arguments.
+
+use std::path::PathBuf;
+
+use quorate_api::Consistency;
+use quorate_consensus::Pace;
+use quorate_consensus::peers::Secret;
+
+/// How a node comes into a cluster when its data directory is new. Ignored when it is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Entrance {
+    /// Waits until a member adds it.
+    #[default]
+    Wait,
+    /// Founds a cluster of one.
+    Bootstrap,
+    /// Asks these addresses, in turn, until one has added it.
+    Join(Vec<String>),
+}
+
+/// A node's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name; never given to another node of the cluster, not even after it has left.
+    pub id: String,
+    /// Where everything it must not forget lies.
+    pub data_dir: PathBuf,
+    /// `host:port` at which peers reach it.
+    pub peer_addr: String,
+    /// `host:port` at which clients reach it.
+    pub client_addr: String,
+    /// How it comes into a cluster.
+    pub entrance: Entrance,
+    /// What the members share.
+    pub secret: Secret,
+    /// How reads behave that do not say otherwise.
+    pub consistency: Consistency,
+    /// How the group keeps time; the same on every member.
+    pub pace: Pace,
+    /// Writes that grow the data are refused when the engine holds more.
+    pub max_memory_bytes: u64,
+    /// A snapshot is made when the log behind the last one is larger than this, and larger than the
+    /// data.
+    pub snapshot_log_bytes: u64,
+    /// A log segment's size.
+    pub segment_bytes: u64,
+    /// How long a command waits for a leader before it is refused.
+    pub patience: std::time::Duration,
+}
+
+impl Config {
+    /// A node of this name with default settings.
+    pub fn new(id: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            id: id.into(),
+            data_dir: data_dir.into(),
+            peer_addr: String::new(),
+            client_addr: String::new(),
+            entrance: Entrance::Wait,
+            secret: Secret::default(),
+            consistency: Consistency::Linearizable,
+            pace: Pace::default(),
+            max_memory_bytes: u64::MAX,
+            snapshot_log_bytes: 64 * 1024 * 1024,
+            segment_bytes: 64 * 1024 * 1024,
+            patience: std::time::Duration::from_secs(3),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Everything one member holds, on its shard's thread. The rooms meet here; what is done with it in
+//! which order stands in `turn`.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::task::Waker;
+
+use quorate_api::Error;
+use quorate_consensus::peers::{Inbox, Peers};
+use quorate_consensus::log::HardState;
+use quorate_consensus::{
+    Doubted, Group, GroupId, GroupRole, Index, NodeId, Output, SharedLog, SnapshotMark, Term,
+};
+use quorate_env::disk::DirLock;
+use quorate_env::{Env, Mono};
+
+use crate::batch::Writes;
+use crate::config::Config;
+use crate::identity::Identity;
+use crate::machine::Machine;
+use crate::membership::Membership;
+use crate::pulse::Pulses;
+use crate::reads::Reads;
+use crate::session::{Thread, Waiter};
+use crate::snapshots::Snapshots;
+use crate::stamp::StampClock;
+
+/// The one group of today; nothing but this constant assumes that there is only one.
+pub(crate) const GROUP: GroupId = GroupId(1);
+
+/// One member.
+pub(crate) struct Core {
+    pub(crate) env: Env,
+    pub(crate) config: Config,
+    pub(crate) identity: Identity,
+    /// Held for as long as the node lives.
+    pub(crate) _lock: Box<dyn DirLock>,
+    pub(crate) log: SharedLog,
+    /// `None` while the node waits to be added to a cluster.
+    pub(crate) group: Option<Group>,
+    pub(crate) machine: Machine,
+    pub(crate) out: Output,
+    pub(crate) writes: Writes,
+    pub(crate) reads: Reads,
+    pub(crate) stamp: StampClock,
+    /// A read waits for a stamp of at least this; 0: none does.
+    pub(crate) stamp_wanted_ms: u64,
+    pub(crate) housekeep: bool,
+    /// Members that wait to hear of a commit index which they may not have had when it was sent last.
+    pub(crate) owed: BTreeMap<NodeId, Index>,
+    pub(crate) peers: Option<Rc<Peers>>,
+    pub(crate) inbox: Inbox,
+    pub(crate) released: Vec<Thread>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) membership: Membership,
+    pub(crate) pulses: Pulses,
+    pub(crate) stopped: Option<String>,
+    pub(crate) waker: Option<Waker>,
+    pub(crate) started_at: Mono,
+    /// When a leader was last heard of (or this node led).
+    pub(crate) led_at: Mono,
+    pub(crate) over_memory: bool,
+    pub(crate) draining: bool,
+    pub(crate) forwarded: u64,
+    /// What the log held at start.
+    pub(crate) found_state: (HardState, Option<Doubted>),
+    pub(crate) found_snapshot: Option<SnapshotMark>,
+}
+
+/// This node has stopped for good.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Stop(pub String);
+
+impl Core {
+    /// Lets the turn run once more.
+    pub(crate) fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn now(&self) -> Mono {
+        self.env.clock.now()
+    }
+
+    /// True when this node leads and has applied an entry of its own term: before that it knows
+    /// neither what is committed nor the highest stamp.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| {
+            group.role() == GroupRole::Leader && self.machine.applied_term() == group.term()
+        })
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.group.as_ref().and_then(Group::leader)
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        self.group.as_ref().map_or(Term(0), Group::term)
+    }
+
+    /// The client address of the leader, for hints.
+    pub(crate) fn leader_addr(&self) -> Option<String> {
+        let leader = self.leader()?;
+        self.machine.members().get(leader).map(|member| member.client_addr.clone())
+    }
+
+    /// Why nothing can be done at the moment.
+    pub(crate) fn no_leader(&self) -> Error {
+        let reason = match (&self.group, self.leader()) {
+            (None, _) => "this node is in no cluster yet",
+            (_, None) => "no leader is known; a majority of the voters may be unreachable",
+            (_, Some(_)) => "the leader can't be reached from this node, or has no majority",
+        };
+        Error::NotApplied { reason: reason.into(), hint: self.leader_addr() }
+    }
+
+    /// Answers `waiter`, and remembers its session when held commands can go on.
+    pub(crate) fn answer(&mut self, waiter: Waiter, answer: quorate_api::Answer) {
+        let index = self.machine.applied().0;
+        self.released.extend(waiter.answer(answer, index));
+    }
+
+    pub(crate) fn answer_all(&mut self, waiters: Vec<Waiter>, error: &Error) {
+        for waiter in waiters {
+            self.answer(waiter, Err(error.clone()));
+        }
+    }
+
+    /// Stops this node for good: what was certainly not proposed is told apart from what may have been.
+    pub(crate) fn stop(&mut self, reason: String) {
+        if self.stopped.is_some() {
+            return;
+        }
+        tracing::error!(node = self.identity.name, %reason, "stopped");
+        let stopped = Error::Stopped { reason: reason.clone().into() };
+        let unknown = Error::unknown(format!("this node stopped: {reason}"));
+        while let Some(batch) = self.writes.pop() {
+            self.answer_all(batch.waiters, &stopped);
+        }
+        for proposed in std::mem::take(&mut self.writes.proposed) {
+            self.answer_all(proposed.waiters, &unknown);
+        }
+        for sent in std::mem::take(&mut self.writes.sent).into_values() {
+            self.answer_all(sent.batch.waiters, &unknown);
+        }
+        // A read that gets no answer has changed nothing.
+        for batch in self.reads.take_overdue(Mono(std::time::Duration::MAX)) {
+            self.answer_all(batch.waiters, &stopped);
+        }
+        self.membership.fail_all(&unknown);
+        if let Some(peers) = &self.peers {
+            peers.keep(&[]);
+        }
+        self.stopped = Some(reason);
+    }
+}

@@ -1,0 +1,199 @@
+//! What a session hands in, and the street it takes.
+
+use quorate_api::limits::{
+    COMMAND_BYTES_MAX, KEY_BYTES_MAX, TRANSACTION_COMMANDS_MAX, VALUE_BYTES_MAX, WATCHES_MAX,
+};
+use quorate_api::command::Flags;
+use quorate_api::{Args, Call, Consistency, Error, ErrorCode, Reply, Spec, Transaction};
+use quorate_keyspace::Read;
+
+use crate::core::Core;
+use crate::entry;
+use crate::session::{Held, Kind, Thread, Turn, Waiter};
+
+impl Core {
+    /// Takes one command in.
+    pub(crate) fn submit(&mut self, thread: &Thread, call: &Call<'_>) {
+        let kind = if call.spec.is_write() {
+            Kind::Write
+        } else {
+            Kind::Read(self.consistency(thread, call.consistency))
+        };
+        if kind == Kind::Write
+            && let Some(refusal) = self.refusal(call.spec, call.args)
+        {
+            return thread.refuse(refusal);
+        }
+        let (number, turn) = thread.enter(kind);
+        let waiter = Waiter { thread: thread.clone(), number, kind };
+        if turn == Turn::Hold {
+            let mut part = Vec::new();
+            encode_call(&mut part, call);
+            thread.hold(Held { number, kind, part });
+            return;
+        }
+        match kind {
+            Kind::Write => {
+                let now = self.now();
+                self.writes.push(now, 1, waiter, |out| encode_call(out, call));
+            }
+            Kind::Read(consistency) => match self.may_read_now(consistency) {
+                Ok(true) => self.read_now(waiter, call),
+                Ok(false) => {
+                    let now = self.now();
+                    self.reads.push(now, consistency, waiter, |out| entry::put_command(out, call));
+                }
+                Err(error) => self.answer(waiter, Err(error)),
+            },
+        }
+        self.wake();
+    }
+
+    /// Takes a MULTI/EXEC block in. A block of reads that watches nothing goes behind the barrier.
+    pub(crate) fn submit_transaction(&mut self, thread: &Thread, transaction: &Transaction) {
+        let reads = transaction.watches.is_empty()
+            && transaction.calls.iter().all(|call| call.spec.is_read());
+        let consistency = self.consistency(thread, Consistency::Linearizable);
+        let kind = if reads { Kind::Read(consistency) } else { Kind::Write };
+        if let Some(refusal) = self.transaction_refusal(transaction) {
+            return thread.refuse(refusal);
+        }
+        let (number, turn) = thread.enter(kind);
+        let waiter = Waiter { thread: thread.clone(), number, kind };
+        if turn == Turn::Hold {
+            let mut part = Vec::new();
+            encode_transaction(&mut part, transaction);
+            thread.hold(Held { number, kind, part });
+            return;
+        }
+        let now = self.now();
+        match kind {
+            Kind::Write => {
+                let commands = transaction.calls.len() + 1;
+                self.writes.push(now, commands, waiter, |out| encode_transaction(out, transaction));
+            }
+            Kind::Read(consistency) => {
+                self.reads
+                    .push(now, consistency, waiter, |out| entry::put_transaction(out, transaction));
+            }
+        }
+        self.wake();
+    }
+
+    fn transaction_refusal(&self, transaction: &Transaction) -> Option<quorate_api::Answer> {
+        let calls = &transaction.calls;
+        if calls.len() > TRANSACTION_COMMANDS_MAX || transaction.watches.len() > WATCHES_MAX {
+            return Some(Ok(Reply::err("too many commands in one transaction")));
+        }
+        let bytes: usize = calls.iter().map(|call| call.args.as_args().payload_bytes()).sum();
+        if bytes > COMMAND_BYTES_MAX {
+            return Some(Ok(Reply::err("transaction exceeds maximum allowed size")));
+        }
+        let writes = calls.iter().filter(|call| call.spec.is_write());
+        writes.filter_map(|call| self.refusal(call.spec, call.args.as_args())).next()
+    }
+
+    fn consistency(&self, thread: &Thread, asked: Consistency) -> Consistency {
+        if asked == Consistency::Linearizable {
+            thread.consistency().unwrap_or(self.config.consistency)
+        } else {
+            asked
+        }
+    }
+
+    /// Why a write is not even tried.
+    fn refusal(&self, spec: &'static Spec, args: Args<'_>) -> Option<quorate_api::Answer> {
+        if let Some(reason) = &self.stopped {
+            return Some(Err(Error::Stopped { reason: reason.clone().into() }));
+        }
+        if self.group.is_none() {
+            return Some(Err(self.no_leader()));
+        }
+        if self.writes.is_full() {
+            let reason = "too many writes wait on this node; retry later, with fewer at a time";
+            return Some(Err(Error::Overloaded { reason: reason.into() }));
+        }
+        if self.over_memory && spec.flags.has(Flags::DENYOOM) {
+            let text = "command not allowed when used memory > 'maxmemory'.";
+            return Some(Ok(Reply::error(ErrorCode::Oom, text)));
+        }
+        if args.iter_from(1).any(|arg| arg.len() > VALUE_BYTES_MAX) {
+            return Some(Ok(Reply::err("string exceeds maximum allowed size (proto-max-bulk-len)")));
+        }
+        if args.payload_bytes() > COMMAND_BYTES_MAX {
+            return Some(Ok(Reply::err("command exceeds maximum allowed size")));
+        }
+        let mut keys = spec.key_positions(args.len());
+        if keys.any(|at| args.at(at).len() > KEY_BYTES_MAX) {
+            return Some(Ok(Reply::err("key exceeds maximum allowed size (64 KiB)")));
+        }
+        None
+    }
+
+    fn read_now(&mut self, waiter: Waiter, call: &Call<'_>) {
+        let now_ms = self.now_ms();
+        match self.machine.keyspace().read(now_ms, call.db, call.spec, call.args) {
+            Ok(Read::Reply(reply)) => {
+                self.reads.served += 1;
+                self.answer(waiter, Ok(reply));
+            }
+            Ok(Read::NeedsStamp(stamp_ms)) => {
+                let mut part = Vec::new();
+                entry::put_command(&mut part, call);
+                self.wait_for_stamp(stamp_ms, now_ms, part, waiter);
+            }
+            Err(error) => {
+                let reason = format!("the engine can't be read: {error}");
+                self.answer(waiter, Err(Error::Stopped { reason: reason.clone().into() }));
+                self.stop(reason);
+            }
+        }
+    }
+
+    /// A command whose session has caught up.
+    pub(crate) fn execute_held(&mut self, thread: &Thread, held: Held) {
+        let Held { number, kind, part } = held;
+        let waiter = Waiter { thread: thread.clone(), number, kind };
+        if self.stopped.is_some() || self.group.is_none() {
+            let error = self.no_leader();
+            return self.answer(waiter, Err(error));
+        }
+        let now = self.now();
+        match kind {
+            Kind::Write if self.writes.is_full() => {
+                let reason = "too many writes wait on this node";
+                self.answer(waiter, Err(Error::Overloaded { reason: reason.into() }));
+            }
+            Kind::Write => {
+                let commands = entry::commands_in(&part);
+                self.writes.push(now, commands, waiter, |out| out.extend_from_slice(&part));
+            }
+            Kind::Read(consistency) => {
+                self.reads.push(now, consistency, waiter, |out| out.extend_from_slice(&part));
+            }
+        }
+        self.wake();
+    }
+}
+
+fn encode_call(out: &mut Vec<u8>, call: &Call<'_>) {
+    if let Some(name) = call.idempotency.filter(|_| call.spec.is_write()) {
+        let mut part = Vec::new();
+        entry::put_command(&mut part, call);
+        entry::put_once(out, &name.client, name.sequence, xxhash_rust::xxh3::xxh3_64(&part));
+        out.extend_from_slice(&part);
+    } else {
+        entry::put_command(out, call);
+    }
+}
+
+fn encode_transaction(out: &mut Vec<u8>, transaction: &Transaction) {
+    if let Some(name) = &transaction.idempotency {
+        let mut part = Vec::new();
+        entry::put_transaction(&mut part, transaction);
+        entry::put_once(out, &name.client, name.sequence, xxhash_rust::xxh3::xxh3_64(&part));
+        out.extend_from_slice(&part);
+    } else {
+        entry::put_transaction(out, transaction);
+    }
+}

@@ -1,0 +1,172 @@
+//! The door for peers: who may speak to this node, and as whom.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+
+use quorate_api::AdminReply;
+use quorate_consensus::peers::{Card, Doorkeeper, Hello, Lane, Purpose, dial};
+use quorate_consensus::{Group, NodeId};
+use tokio::sync::oneshot;
+
+use crate::core::Core;
+
+/// Answers handshakes for a node.
+pub(crate) struct Door(pub(crate) Weak<RefCell<Core>>);
+
+impl Core {
+    /// What this node says of itself.
+    pub(crate) fn card(&self) -> Card {
+        Card {
+            cluster: self.identity.cluster,
+            node: self.identity.node,
+            name: self.identity.name.clone(),
+            instance: self.identity.instance,
+            peer_addr: self.config.peer_addr.clone(),
+            client_addr: self.config.client_addr.clone(),
+            last: self.group.as_ref().map(Group::last).unwrap_or_default(),
+            max_memory_bytes: self.config.max_memory_bytes,
+            lost_node: self.identity.lost_node,
+        }
+    }
+
+    fn admit(&mut self, hello: &Hello) -> Result<(), String> {
+        let card = &hello.card;
+        if let Some(reason) = &self.stopped {
+            return Err(format!("this node has stopped: {reason}"));
+        }
+        if card.cluster.0 == 0 || card.node.0 == 0 {
+            return Err("a node that is in no cluster has nothing to say here".to_owned());
+        }
+        if self.identity.cluster.0 != 0 && self.identity.cluster != card.cluster {
+            return Err(format!(
+                "this node belongs to cluster {}, the caller to {}: one of them has the wrong address",
+                self.identity.cluster, card.cluster
+            ));
+        }
+        if self.identity.node.0 == 0 {
+            self.become_member(hello)?;
+        }
+        if hello.to != self.identity.node {
+            return Err(format!("this is node {}, not {}", self.identity.node, hello.to));
+        }
+        if self.machine.members().has_left(card.node) {
+            return Err(format!("node {} was removed from the cluster", card.node));
+        }
+        self.check_log(card)?;
+        self.reported(card);
+        Ok(())
+    }
+
+    /// A member of the cluster says which member this waiting node is.
+    fn become_member(&mut self, hello: &Hello) -> Result<(), String> {
+        if hello.to_instance != self.identity.instance || hello.to.0 == 0 {
+            return Err("this node is in no cluster yet, and is not the node you look for".to_owned());
+        }
+        let mut identity = self.identity.clone();
+        identity.cluster = hello.card.cluster;
+        identity.node = hello.to;
+        identity.lost_node = NodeId(0);
+        identity.peers = vec![hello.card.peer_addr.clone()];
+        identity
+            .save(&*self.env.disk, &self.config.data_dir)
+            .map_err(|error| format!("this node can't write its identity: {error}"))?;
+        tracing::info!(cluster = %identity.cluster, node = identity.node.0, "added to the cluster");
+        self.identity = identity;
+        self.start_group().map_err(|stop| stop.0)
+    }
+
+    /// A peer whose log is shorter than what we saw it acknowledge has lost its disk: speaking to it
+    /// as if it had not would count its lost entries towards a majority.
+    fn check_log(&self, card: &Card) -> Result<(), String> {
+        let Some(group) = &self.group else { return Ok(()) };
+        let seen = group.progress().into_iter().find(|progress| progress.node == card.node);
+        match seen {
+            Some(seen) if card.last.0 < seen.matched => Err(format!(
+                "node {} has acknowledged entries up to {}, but its log ends at {}: its disk has gone back. \
+                 Remove it and let it join again under a new --id",
+                card.node, seen.matched, card.last.0
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a handshake tells, whichever side began it.
+    fn reported(&mut self, card: &Card) {
+        if let Some(group) = &mut self.group {
+            group.reported(card.node, card.last);
+        }
+        let known = self.machine.members().get(card.node);
+        let moved = known.is_some_and(|member| {
+            member.peer_addr != card.peer_addr || member.client_addr != card.client_addr
+        });
+        if moved {
+            self.membership.moved(card);
+        }
+    }
+}
+
+impl Doorkeeper for Door {
+    fn card(&self) -> Card {
+        self.0.upgrade().map(|core| core.borrow().card()).unwrap_or_default()
+    }
+
+    fn admit(&self, hello: &Hello) -> Result<(), String> {
+        let core = self.0.upgrade().ok_or("this node is shutting down")?;
+        let mut core = core.borrow_mut();
+        let admitted = core.admit(hello);
+        core.wake();
+        admitted
+    }
+
+    fn met(&self, card: &Card, _wall_ms: u64) {
+        if let Some(core) = self.0.upgrade() {
+            core.borrow_mut().reported(card);
+        }
+    }
+
+    fn enrol(&self, card: Card) -> Pin<Box<dyn Future<Output = Result<(), String>>>> {
+        let core = self.0.upgrade();
+        Box::pin(async move {
+            let core = core.ok_or("this node is shutting down")?;
+            enrol(&core, card).await
+        })
+    }
+}
+
+/// Has `card`'s node added: here where this node leads, at the leader otherwise.
+pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Result<(), String> {
+    let (asker, answer) = oneshot::channel();
+    let elsewhere = {
+        let mut core = core.borrow_mut();
+        if core.group.is_none() {
+            return Err("this node is in no cluster itself".to_owned());
+        }
+        if core.is_leading() {
+            core.enrol(&card, asker);
+            None
+        } else {
+            let leader = core.leader().filter(|leader| *leader != core.identity.node);
+            let leader = leader.and_then(|leader| core.machine.members().get(leader));
+            let addr = leader.map(|member| member.peer_addr.clone());
+            Some((addr.ok_or("no leader is known at the moment; retry")?, core.env.clone(), core.config.secret.clone()))
+        }
+    };
+    if let Some((addr, env, secret)) = elsewhere {
+        let hello = Hello { purpose: Purpose::Enrol, card, to: NodeId(0), to_instance: 0 };
+        let dialled = dial(&env, &secret, &addr, hello).await;
+        return dialled.map(|_| ()).map_err(|error| error.to_string());
+    }
+    match answer.await {
+        Ok(Ok(AdminReply::Done)) => Ok(()),
+        Ok(Ok(AdminReply::Refused(text))) => Err(text),
+        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Ok(_)) | Err(_) => Err("the request was lost; retry".to_owned()),
+    }
+}
+
+/// True when our control link to `node` is up.
+pub(crate) fn is_reachable(core: &Core, node: NodeId) -> bool {
+    core.peers.as_ref().is_some_and(|peers| peers.is_up(node, Lane::Control))
+}

@@ -1,0 +1,332 @@
+//! The bytes of a log entry: one group commit's commands, in order, with the time and the chance that
+//! all replicas shall see.
+//!
+//! ```text
+//! format u8 | stamp ms u64 LE | seed u64 LE | part ...
+//!
+//! 1  command      db u8 | command id u16 LE | argument count | { length | bytes } ...
+//! 2  transaction  watches | { db u8 | key | revision | seen } ... | calls | { command } ...
+//! 3  once         client | sequence | fingerprint u64 LE       (names the part behind it)
+//! 4  origin       node | forward | parts                       (whose the next parts are)
+//! 5  housekeep    expire max | clear max
+//! ```
+//!
+//! Numbers without a width are varints, byte strings carry their length. A command is encoded here
+//! once, from the connection's buffer; what is logged, sent and applied are these bytes.
+
+use quorate_api::command::by_id;
+use quorate_api::limits::{ARGS_MAX, TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
+use quorate_api::{Args, Call, CommandId, Span, Spec, Transaction, Watch};
+use quorate_consensus::NodeId;
+use quorate_consensus::codec::{put_bytes, put_varint};
+
+/// The format of entries.
+const FORMAT: u8 = 1;
+/// Bytes in front of the first part.
+pub(crate) const HEADER_BYTES: usize = 17;
+
+const COMMAND: u8 = 1;
+const TRANSACTION: u8 = 2;
+const ONCE: u8 = 3;
+const ORIGIN: u8 = 4;
+const HOUSEKEEP: u8 = 5;
+
+/// The bytes are not an entry of this version: the replica can't apply it and must stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed entry at byte {at}: {what}")]
+pub(crate) struct EntryError {
+    at: usize,
+    what: &'static str,
+}
+
+/// Appends a command.
+pub(crate) fn put_command(out: &mut Vec<u8>, call: &Call<'_>) {
+    out.push(COMMAND);
+    put_call(out, call.db, call.spec.id, call.args);
+}
+
+fn put_call(out: &mut Vec<u8>, db: u8, id: CommandId, args: Args<'_>) {
+    out.reserve(args.payload_bytes() + 8 + 5 * args.len());
+    out.push(db);
+    out.extend_from_slice(&(id as u16).to_le_bytes());
+    put_varint(out, args.len() as u64);
+    for arg in args.iter_from(0) {
+        put_bytes(out, arg);
+    }
+}
+
+/// Appends a transaction.
+pub(crate) fn put_transaction(out: &mut Vec<u8>, transaction: &Transaction) {
+    out.push(TRANSACTION);
+    put_varint(out, transaction.watches.len() as u64);
+    for watch in &transaction.watches {
+        out.push(watch.db);
+        put_bytes(out, &watch.key);
+        put_varint(out, watch.revision);
+        put_varint(out, watch.seen);
+    }
+    put_varint(out, transaction.calls.len() as u64);
+    for call in &transaction.calls {
+        put_call(out, call.db, call.spec.id, call.args.as_args());
+    }
+}
+
+/// Appends the name of the part that follows.
+pub(crate) fn put_once(out: &mut Vec<u8>, client: &[u8], sequence: u64, fingerprint: u64) {
+    out.push(ONCE);
+    put_bytes(out, client);
+    put_varint(out, sequence);
+    out.extend_from_slice(&fingerprint.to_le_bytes());
+}
+
+/// Says that the next `parts` parts belong to `forward` of `node`.
+pub(crate) fn put_origin(out: &mut Vec<u8>, node: NodeId, forward: u64, parts: usize) {
+    out.push(ORIGIN);
+    put_varint(out, node.0);
+    put_varint(out, forward);
+    put_varint(out, parts as u64);
+}
+
+/// Appends a housekeeping step.
+pub(crate) fn put_housekeep(out: &mut Vec<u8>, expire_max: usize, clear_max: usize) {
+    out.push(HOUSEKEEP);
+    put_varint(out, expire_max as u64);
+    put_varint(out, clear_max as u64);
+}
+
+/// An entry's header with room for the stamp, which [`seal`] sets.
+pub(crate) fn put_header(out: &mut Vec<u8>) {
+    out.push(FORMAT);
+    out.extend_from_slice(&[0; HEADER_BYTES - 1]);
+}
+
+/// Sets stamp and seed in an entry that begins with a header.
+pub(crate) fn seal(entry: &mut [u8], stamp_ms: u64, seed: u64) {
+    if let Some(header) = entry.get_mut(1..HEADER_BYTES) {
+        let (stamp, chance) = header.split_at_mut(8);
+        stamp.copy_from_slice(&stamp_ms.to_le_bytes());
+        chance.copy_from_slice(&seed.to_le_bytes());
+    }
+}
+
+/// A command inside an entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Command {
+    pub(crate) db: u8,
+    pub(crate) spec: &'static Spec,
+    /// Where its arguments' spans lie in the spans of the part.
+    first: usize,
+    count: usize,
+}
+
+/// What stands in an entry, one after the other.
+#[derive(Debug)]
+pub(crate) enum Part {
+    Command(Command),
+    Transaction { watches: Vec<Watch>, commands: Vec<Command> },
+    Once { client: Span, sequence: u64, fingerprint: u64 },
+    Origin { node: NodeId, forward: u64, parts: u64 },
+    Housekeep { expire_max: usize, clear_max: usize },
+}
+
+/// Reads an entry's parts.
+pub(crate) struct Parts<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    spans: Vec<Span>,
+}
+
+impl<'a> Parts<'a> {
+    /// The header's stamp and seed, and the parts behind it. `spans` is reused memory.
+    pub(crate) fn of_entry(
+        bytes: &'a [u8],
+        spans: Vec<Span>,
+    ) -> Result<(u64, u64, Self), EntryError> {
+        let mut parts = Self::bare(bytes, spans);
+        if parts.u8()? != FORMAT {
+            return Err(parts.wrong("unknown format"));
+        }
+        let (stamp_ms, seed) = (parts.u64()?, parts.u64()?);
+        Ok((stamp_ms, seed, parts))
+    }
+
+    /// Parts without a header, as they are forwarded.
+    pub(crate) fn bare(bytes: &'a [u8], spans: Vec<Span>) -> Self {
+        Self { bytes, at: 0, spans }
+    }
+
+    /// How far it has read.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Gives the reused memory back.
+    pub(crate) fn into_spans(self) -> Vec<Span> {
+        self.spans
+    }
+
+    fn wrong(&self, what: &'static str) -> EntryError {
+        EntryError { at: self.at, what }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], EntryError> {
+        let end = self.at.checked_add(len).ok_or_else(|| self.wrong("length"))?;
+        let taken = self.bytes.get(self.at..end).ok_or_else(|| self.wrong("ends too early"))?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn u8(&mut self) -> Result<u8, EntryError> {
+        let byte = *self.bytes.get(self.at).ok_or_else(|| self.wrong("ends too early"))?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn u64(&mut self) -> Result<u64, EntryError> {
+        let bytes = self.take(8)?;
+        <[u8; 8]>::try_from(bytes).map(u64::from_le_bytes).map_err(|_| self.wrong("number"))
+    }
+
+    fn varint(&mut self) -> Result<u64, EntryError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(self.wrong("number too long"))
+    }
+
+    fn count(&mut self, max: usize) -> Result<usize, EntryError> {
+        let count = usize::try_from(self.varint()?).ok().filter(|count| *count <= max);
+        count.ok_or_else(|| self.wrong("count over the limit"))
+    }
+
+    fn span(&mut self) -> Result<Span, EntryError> {
+        let len = self.count(self.bytes.len())?;
+        let start = self.at;
+        self.take(len)?;
+        let bound = |at: usize| u32::try_from(at).map_err(|_| self.wrong("entry too long"));
+        Ok(Span { start: bound(start)?, end: bound(self.at)? })
+    }
+
+    fn slice(&self, span: Span) -> &'a [u8] {
+        self.bytes.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    fn command(&mut self) -> Result<Command, EntryError> {
+        let db = self.u8()?;
+        let id = self.take(2)?;
+        let number = <[u8; 2]>::try_from(id).map_or(0, u16::from_le_bytes);
+        let spec = by_id(number).ok_or_else(|| self.wrong("unknown command"))?;
+        let count = self.count(ARGS_MAX)?;
+        let first = self.spans.len();
+        for _ in 0..count {
+            let span = self.span()?;
+            self.spans.push(span);
+        }
+        if !spec.arity_fits(count) || !(spec.is_read() || spec.is_write()) {
+            return Err(self.wrong("arguments do not fit the command"));
+        }
+        Ok(Command { db, spec, first, count })
+    }
+
+    fn transaction(&mut self) -> Result<Part, EntryError> {
+        let watches = (0..self.count(WATCHES_MAX)?)
+            .map(|_| {
+                let db = self.u8()?;
+                let span = self.span()?;
+                let key = bytes::Bytes::copy_from_slice(self.slice(span));
+                Ok(Watch { db, key, revision: self.varint()?, seen: self.varint()? })
+            })
+            .collect::<Result<_, _>>()?;
+        let commands = (0..self.count(TRANSACTION_COMMANDS_MAX)?)
+            .map(|_| self.command())
+            .collect::<Result<_, _>>()?;
+        Ok(Part::Transaction { watches, commands })
+    }
+
+    /// The next part; its arguments are found with [`Parts::args`] until the next call.
+    pub(crate) fn next(&mut self) -> Result<Option<Part>, EntryError> {
+        if self.at == self.bytes.len() {
+            return Ok(None);
+        }
+        self.spans.clear();
+        let part = match self.u8()? {
+            COMMAND => Part::Command(self.command()?),
+            TRANSACTION => self.transaction()?,
+            ONCE => Part::Once {
+                client: self.span()?,
+                sequence: self.varint()?,
+                fingerprint: self.u64()?,
+            },
+            ORIGIN => Part::Origin {
+                node: NodeId(self.varint()?),
+                forward: self.varint()?,
+                parts: self.varint()?,
+            },
+            HOUSEKEEP => Part::Housekeep {
+                expire_max: self.count(usize::MAX)?,
+                clear_max: self.count(usize::MAX)?,
+            },
+            _ => return Err(self.wrong("unknown part")),
+        };
+        Ok(Some(part))
+    }
+
+    /// The arguments of a command of the current part.
+    pub(crate) fn args(&self, command: &Command) -> Args<'_> {
+        let spans = self.spans.get(command.first..command.first + command.count);
+        Args::new(self.bytes, spans.unwrap_or_default()).unwrap_or_else(|| {
+            // Every span was cut from these bytes.
+            unreachable!("a span outside of its entry")
+        })
+    }
+
+    /// The client of a [`Part::Once`].
+    pub(crate) fn client(&self, client: Span) -> &'a [u8] {
+        self.slice(client)
+    }
+}
+
+/// The commands in parts of our own, those inside of transactions counted.
+pub(crate) fn commands_in(bytes: &[u8]) -> usize {
+    let mut parts = Parts::bare(bytes, Vec::new());
+    let mut count = 0;
+    while let Ok(Some(part)) = parts.next() {
+        count += match part {
+            Part::Command(_) => 1,
+            Part::Transaction { commands, .. } => commands.len() + 1,
+            Part::Once { .. } | Part::Origin { .. } | Part::Housekeep { .. } => 0,
+        };
+    }
+    count
+}
+
+/// Checks parts which a peer has sent before they enter the log: an entry that can't be applied would
+/// stop every replica. Gives the number of answers they ask for.
+pub(crate) fn check_forwarded(bytes: &[u8]) -> Result<usize, EntryError> {
+    let mut parts = Parts::bare(bytes, Vec::new());
+    let mut answers = 0;
+    let mut named = false;
+    while let Some(part) = parts.next()? {
+        let once = matches!(part, Part::Once { .. });
+        if named && once {
+            return Err(parts.wrong("a name for a name"));
+        }
+        match part {
+            Part::Command(_) | Part::Transaction { .. } => answers += 1,
+            Part::Once { .. } => {}
+            Part::Origin { .. } | Part::Housekeep { .. } => {
+                return Err(parts.wrong("a part that members do not forward"));
+            }
+        }
+        named = once;
+    }
+    if named { Err(parts.wrong("a name for nothing")) } else { Ok(answers) }
+}
+
+#[cfg(test)]
+mod tests;

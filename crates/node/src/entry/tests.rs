@@ -1,0 +1,71 @@
+//! Entries: golden bytes, round trips, and bytes that are none.
+
+use quorate_api::{Idempotency, OwnedCall};
+
+use super::*;
+
+fn call(parts: &[&str]) -> OwnedCall {
+    OwnedCall::new(parts).unwrap()
+}
+
+#[test]
+fn the_bytes_of_an_entry_are_fixed() {
+    let mut out = Vec::new();
+    put_header(&mut out);
+    put_origin(&mut out, NodeId(2), 300, 1);
+    put_once(&mut out, b"c", 5, 0x0102);
+    put_command(&mut out, &call(&["SET", "k", "v"]).as_call());
+    put_housekeep(&mut out, 16, 32);
+    seal(&mut out, 0x1122, 0x33);
+    let golden = [
+        &[1_u8, 0x22, 0x11, 0, 0, 0, 0, 0, 0, 0x33, 0, 0, 0, 0, 0, 0, 0][..],
+        &[4, 2, 0xac, 2, 1],
+        &[3, 1, b'c', 5, 2, 1, 0, 0, 0, 0, 0, 0],
+        &[1, 0, 2, 0, 3, 3, b'S', b'E', b'T', 1, b'k', 1, b'v'],
+        &[5, 16, 32],
+    ];
+    assert_eq!(out, golden.concat());
+}
+
+#[test]
+fn a_transaction_comes_back_with_its_watches_and_commands() {
+    let watch = Watch { db: 3, key: "w".into(), revision: 77, seen: 99 };
+    let transaction = Transaction {
+        watches: vec![watch.clone()],
+        calls: vec![call(&["SET", "k", "v"]), call(&["GET", "k"])],
+        idempotency: None::<Idempotency>,
+    };
+    let mut out = Vec::new();
+    put_transaction(&mut out, &transaction);
+    let mut parts = Parts::bare(&out, Vec::new());
+    let Some(Part::Transaction { watches, commands }) = parts.next().unwrap() else { panic!() };
+    assert_eq!(watches, [watch]);
+    let names: Vec<_> = commands.iter().map(|command| parts.args(command).at(0).to_vec()).collect();
+    assert_eq!(names, [b"SET", b"GET"]);
+    assert_eq!(parts.args(&commands[1]).at(1), b"k");
+    assert!(parts.next().unwrap().is_none());
+}
+
+#[test]
+fn a_forwarded_batch_is_counted_and_checked() {
+    let mut out = Vec::new();
+    put_once(&mut out, b"c", 1, 2);
+    put_command(&mut out, &call(&["SET", "k", "v"]).as_call());
+    put_command(&mut out, &call(&["DEL", "k"]).as_call());
+    assert_eq!(check_forwarded(&out), Ok(2));
+    let mut dangling = out.clone();
+    put_once(&mut dangling, b"c", 2, 2);
+    assert!(check_forwarded(&dangling).is_err());
+    put_housekeep(&mut out, 1, 1);
+    assert!(check_forwarded(&out).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+        let _checked = check_forwarded(&bytes);
+        if let Ok((_, _, mut parts)) = Parts::of_entry(&bytes, Vec::new()) {
+            while let Ok(Some(_)) = parts.next() {}
+        }
+    }
+}

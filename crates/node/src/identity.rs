@@ -1,0 +1,216 @@
+//! Who this data directory belongs to: a small file, replaced atomically, that is read before anything
+//! else is touched.
+//!
+//! `"QUORNODE" | format u8 | crc32c u32 LE of the rest | cluster | node | name | instance |
+//! lost number | peers`
+
+use std::io;
+use std::path::Path;
+
+use quorate_consensus::NodeId;
+use quorate_consensus::codec::{DecodeError, Reader, put_bytes, put_varint};
+use quorate_consensus::peers::ClusterId;
+use quorate_env::disk::{DirLock, read_file, replace_file};
+use quorate_env::{Disk, Rng};
+
+const MAGIC: &[u8; 8] = b"QUORNODE";
+const FORMAT: u8 = 1;
+const HEADER_BYTES: usize = 13;
+const FILE: &str = "identity";
+const LOCK: &str = "lock";
+
+/// What a node is, for as long as its data directory lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The cluster; 0 while it is in none.
+    pub(crate) cluster: ClusterId,
+    /// Its number; 0 while it is in no cluster.
+    pub(crate) node: NodeId,
+    /// Its name.
+    pub(crate) name: String,
+    /// Drawn when the directory was made.
+    pub(crate) instance: u64,
+    /// The number it had before it lost part of its log; 0: none.
+    pub(crate) lost_node: NodeId,
+    /// Other members' addresses, as last known: whom to ask after damage.
+    pub(crate) peers: Vec<String>,
+}
+
+/// Why a data directory can't be used. Nothing in it was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The device failed.
+    #[error("data directory {dir}: {source}")]
+    Io {
+        /// The directory.
+        dir: String,
+        /// What the device said.
+        source: io::Error,
+    },
+    /// Another process uses it.
+    #[error("data directory {dir} is in use by another process; stop that one first, or give this node its own with --data-dir")]
+    Locked {
+        /// The directory.
+        dir: String,
+    },
+    /// It holds something else.
+    #[error("{dir} is not empty and not a Quorate data directory; give an empty or new one with --data-dir")]
+    Foreign {
+        /// The directory.
+        dir: String,
+    },
+    /// A newer version has written it.
+    #[error("data directory {dir} has format {found}, this binary knows {FORMAT}; start it with the version that wrote it")]
+    Newer {
+        /// The directory.
+        dir: String,
+        /// Its format.
+        found: u8,
+    },
+    /// The identity file is damaged.
+    #[error("{dir}/identity is damaged ({what}); this node can't know who it is: move the directory away and let the node join again under a new --id")]
+    Damaged {
+        /// The directory.
+        dir: String,
+        /// What is wrong.
+        what: DecodeError,
+    },
+    /// It belongs to another node.
+    #[error("data directory {dir} belongs to node {found:?}, but --id says {asked:?}; a node keeps its name for life")]
+    OtherName {
+        /// The directory.
+        dir: String,
+        /// Its node.
+        found: String,
+        /// What was asked for.
+        asked: String,
+    },
+}
+
+impl Identity {
+    fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        put_varint(&mut body, self.cluster.0);
+        put_varint(&mut body, self.node.0);
+        put_bytes(&mut body, self.name.as_bytes());
+        put_varint(&mut body, self.instance);
+        put_varint(&mut body, self.lost_node.0);
+        put_varint(&mut body, self.peers.len() as u64);
+        for peer in &self.peers {
+            put_bytes(&mut body, peer.as_bytes());
+        }
+        let mut out = MAGIC.to_vec();
+        out.push(FORMAT);
+        out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+        out.extend_from_slice(&body);
+        out
+    }
+
+    fn decode(bytes: Vec<u8>) -> Result<Self, DecodeError> {
+        let header = bytes.first_chunk::<HEADER_BYTES>().ok_or(DecodeError::Short)?;
+        let [.., s0, s1, s2, s3] = *header;
+        let sum = u32::from_le_bytes([s0, s1, s2, s3]);
+        let body = bytes::Bytes::from(bytes).slice(HEADER_BYTES..);
+        if crc32c::crc32c(&body) != sum {
+            return Err(DecodeError::Range);
+        }
+        let mut reader = Reader::new(body);
+        let mut identity = Self {
+            cluster: ClusterId(reader.varint()?),
+            node: NodeId(reader.varint()?),
+            name: reader.text()?,
+            instance: reader.varint()?,
+            lost_node: NodeId(reader.varint()?),
+            peers: Vec::new(),
+        };
+        for _ in 0..reader.count(1)? {
+            identity.peers.push(reader.text()?);
+        }
+        reader.end()?;
+        Ok(identity)
+    }
+
+    /// Makes this the directory's identity, durably.
+    ///
+    /// # Errors
+    /// The device failed; then the old one stands.
+    pub(crate) fn save(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+        replace_file(disk, &dir.join(FILE), &self.encode())
+    }
+}
+
+/// Locks `dir` and reads whose it is; a new or empty one becomes `name`'s.
+///
+/// # Errors
+/// [`IdentityError`].
+pub(crate) fn open(
+    disk: &dyn Disk,
+    rng: &dyn Rng,
+    dir: &Path,
+    name: &str,
+) -> Result<(Identity, Box<dyn DirLock>), IdentityError> {
+    let text = dir.display().to_string();
+    let failed = |source: io::Error| IdentityError::Io { dir: text.clone(), source };
+    disk.create_dir_all(dir).map_err(failed)?;
+    let files = disk.list(dir).map_err(failed)?;
+    let known = files.iter().any(|file| file == FILE);
+    let ours = |file: &String| file == LOCK || file == "lost+found/" || file.ends_with(".tmp");
+    if !known && !files.iter().all(ours) {
+        return Err(IdentityError::Foreign { dir: text });
+    }
+    let lock = disk.lock(&dir.join(LOCK)).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => IdentityError::Locked { dir: text.clone() },
+        _ => failed(source),
+    })?;
+    if !known {
+        let identity =
+            Identity { name: name.to_owned(), instance: rng.next_u64() | 1, ..Identity::default() };
+        identity.save(disk, dir).map_err(failed)?;
+        return Ok((identity, lock));
+    }
+    let bytes = read_file(disk, &dir.join(FILE)).map_err(failed)?;
+    if !bytes.starts_with(MAGIC) {
+        return Err(IdentityError::Foreign { dir: text });
+    }
+    if let Some(found) = bytes.get(MAGIC.len()).copied().filter(|found| *found > FORMAT) {
+        return Err(IdentityError::Newer { dir: text, found });
+    }
+    let identity = Identity::decode(bytes)
+        .map_err(|what| IdentityError::Damaged { dir: text.clone(), what })?;
+    if identity.name != name {
+        let (found, asked) = (identity.name, name.to_owned());
+        return Err(IdentityError::OtherName { dir: text, found, asked });
+    }
+    Ok((identity, lock))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_an_identity_are_fixed_and_come_back() {
+        let identity = Identity {
+            cluster: ClusterId(5),
+            node: NodeId(2),
+            name: "n2".to_owned(),
+            instance: 9,
+            lost_node: NodeId(8),
+            peers: vec!["a:1".to_owned()],
+        };
+        let bytes = identity.encode();
+        assert_eq!(bytes[..9], *b"QUORNODE\x01");
+        assert_eq!(bytes[13..], [5, 2, 2, b'n', b'2', 9, 8, 1, 3, b'a', b':', b'1']);
+        assert_eq!(Identity::decode(bytes), Ok(identity));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed() {
+        let bytes = Identity { name: "n1".to_owned(), ..Identity::default() }.encode();
+        for bit in 9 * 8..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(Identity::decode(damaged).is_err(), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Members come and go: requests, the changes they become, and what follows when those are applied.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use quorate_api::limits::{MEMBERS_MAX, VOTERS_MAX};
+use quorate_api::{AdminReply, AdminRequest, Error};
+use quorate_consensus::peers::{Card, Lane};
+use quorate_consensus::{
+    Body, Change, Committed, GroupRole, Index, MemberChange, NodeId, ProposeError, Term,
+};
+use quorate_env::Mono;
+use tokio::sync::oneshot;
+
+use crate::admin;
+use crate::core::{Core, Stop};
+use crate::frames::Frame;
+use crate::members::{Member, Note};
+
+/// The outcome of an administrative request.
+pub(crate) type Outcome = Result<AdminReply, Error>;
+
+/// A change that was proposed.
+#[derive(Debug)]
+struct Pending {
+    index: Index,
+    term: Term,
+    asker: oneshot::Sender<Outcome>,
+}
+
+/// A request that was sent to the leader.
+#[derive(Debug)]
+struct Asked {
+    asker: oneshot::Sender<Outcome>,
+    since: Mono,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Membership {
+    pending: Vec<Pending>,
+    asked: BTreeMap<u64, Asked>,
+    next_ask: u64,
+    /// Drawn at start: numbers of forwarded batches begin here, so that none repeats after a restart.
+    pub(crate) epoch: u64,
+    /// Members whose addresses have changed, as they say in the handshake.
+    moved: BTreeMap<NodeId, Card>,
+    /// Waiting for a new leader.
+    transfers: Vec<(Term, oneshot::Sender<Outcome>, Mono)>,
+}
+
+/// Administrative requests take an entry through the log, or wait for an election.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
+/// A learner this near to the leader's last entry has caught up.
+const CAUGHT_UP_ENTRIES: u64 = 256;
+
+impl Membership {
+    pub(crate) fn fail_all(&mut self, error: &Error) {
+        let pending = self.pending.drain(..).map(|pending| pending.asker);
+        let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.asker);
+        let transfers = self.transfers.drain(..).map(|(_, asker, _)| asker);
+        for asker in pending.chain(asked).chain(transfers) {
+            give(asker, Err(error.clone()));
+        }
+    }
+
+    pub(crate) fn leader_changed(&mut self) {
+        // Pending changes are settled by what is applied at their index.
+    }
+
+    /// The leader has answered request `number`.
+    pub(crate) fn answered(&mut self, number: u64, answer: Bytes) {
+        if let Some(asked) = self.asked.remove(&number) {
+            give(asked.asker, admin::decode_outcome(answer));
+        }
+    }
+
+    pub(crate) fn moved(&mut self, card: &Card) {
+        self.moved.insert(card.node, card.clone());
+    }
+}
+
+/// The asker may have gone: nobody needs the answer then.
+fn give(asker: oneshot::Sender<Outcome>, outcome: Outcome) {
+    drop(asker.send(outcome));
+}
+
+fn refused(text: impl Into<String>) -> Outcome {
+    Ok(AdminReply::Refused(text.into()))
+}
+
+fn member_of(card: &Card) -> Member {
+    Member {
+        name: card.name.clone(),
+        instance: card.instance,
+        peer_addr: card.peer_addr.clone(),
+        client_addr: card.client_addr.clone(),
+    }
+}
+
+impl Core {
+    /// Takes a request that the leader must carry out; a follower passes it on.
+    pub(crate) fn administer(&mut self, request: AdminRequest, asker: oneshot::Sender<Outcome>) {
+        if self.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader) {
+            return self.carry_out_admin(request, asker);
+        }
+        let Some(leader) = self.leader() else {
+            let error = self.no_leader();
+            return give(asker, Err(error));
+        };
+        self.membership.next_ask += 1;
+        let number = self.membership.next_ask;
+        let frame = Frame::AdminAsk { number, request: admin::encode_request(&request) };
+        if self.send_frame(leader, Lane::Control, &frame) {
+            let since = self.now();
+            self.membership.asked.insert(number, Asked { asker, since });
+        } else {
+            let error = self.no_leader();
+            give(asker, Err(error));
+        }
+    }
+
+    /// A member passes a request on.
+    pub(crate) fn admin_asked(&mut self, from: NodeId, number: u64, request: Bytes) {
+        let Some(request) = admin::decode_request(request) else { return };
+        let (asker, answer) = oneshot::channel();
+        if self.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader) {
+            self.carry_out_admin(request, asker);
+        } else {
+            let error = self.no_leader();
+            give(asker, Err(error));
+        }
+        let Some(peers) = self.peers.clone() else { return };
+        self.env.tasks.spawn(Box::pin(async move {
+            let lost = Err(Error::unknown("the leader stopped"));
+            let outcome = answer.await.unwrap_or(lost);
+            let frame = Frame::AdminAnswer { number, answer: admin::encode_outcome(&outcome) };
+            let encode = |out: &mut Vec<u8>| frame.encode(crate::core::GROUP, out);
+            peers.send(from, Lane::Control, quorate_consensus::peers::Kind::Node, encode);
+        }));
+    }
+
+    fn carry_out_admin(&mut self, request: AdminRequest, asker: oneshot::Sender<Outcome>) {
+        match request {
+            AdminRequest::Leave { member } => self.leave(&member, asker),
+            AdminRequest::Transfer { to } => self.transfer(to.as_deref(), asker),
+            AdminRequest::ClusterStatus => {
+                give(asker, Ok(AdminReply::Status(Box::new(self.status()))));
+            }
+            AdminRequest::Join { .. } | AdminRequest::ReadLog { .. } | AdminRequest::Wait { .. } => {
+                give(asker, refused("not a request for the leader"));
+            }
+        }
+    }
+
+    /// A node asks to be added; `card` is its own.
+    pub(crate) fn enrol(&mut self, card: &Card, asker: oneshot::Sender<Outcome>) {
+        let members = self.machine.members();
+        if let Some((node, member)) = members.by_name(&card.name) {
+            let same = member.instance == card.instance;
+            // Damaged: its old number has promised what it can't keep.
+            if same && card.lost_node == node {
+                return self.replace(node, card, asker);
+            }
+            // Asked twice: the first answer was lost.
+            if same {
+                return give(asker, Ok(AdminReply::Done));
+            }
+            let text = format!("a member is called {:?} already; give the new node another --id", card.name);
+            return give(asker, refused(text));
+        }
+        if members.name_was_used(&card.name) {
+            let text = format!(
+                "a node called {:?} has been a member before; names are never given twice, choose another --id",
+                card.name
+            );
+            return give(asker, refused(text));
+        }
+        if let Some((_, member)) = members.iter().find(|(_, member)| member.peer_addr == card.peer_addr) {
+            let text = format!(
+                "member {:?} has the address {}; remove it first, or give the new node its own",
+                member.name, card.peer_addr
+            );
+            return give(asker, refused(text));
+        }
+        if members.len() >= MEMBERS_MAX {
+            return give(asker, refused(format!("a cluster has at most {MEMBERS_MAX} members")));
+        }
+        let node = members.next_node();
+        let context = Note::Put(node, member_of(card)).encode();
+        self.propose_change(Change { steps: vec![MemberChange::AddLearner(node)], context }, asker);
+    }
+
+    /// A member that has lost part of its log comes back under a new number, without a vote.
+    fn replace(&mut self, old: NodeId, card: &Card, asker: oneshot::Sender<Outcome>) {
+        let node = self.machine.members().next_node();
+        let context = Note::Replace(old, node, member_of(card)).encode();
+        let steps = vec![MemberChange::Remove(old), MemberChange::AddLearner(node)];
+        self.propose_change(Change { steps, context }, asker);
+    }
+
+    fn leave(&mut self, member: &str, asker: oneshot::Sender<Outcome>) {
+        let Some(node) = self.machine.members().find(member) else {
+            return give(asker, refused(format!("no member has the name or address {member:?}")));
+        };
+        let configuration = self.machine.configuration();
+        if configuration.voters == [node] {
+            return give(asker, refused("the last voter can't leave: the data would be gone"));
+        }
+        if configuration.is_voter(node) && !self.quorum_survives_without(node) {
+            return give(
+                asker,
+                refused(format!(
+                    "without {member:?} no majority of the voters would be reachable; bring the others back first"
+                )),
+            );
+        }
+        let context = Note::Gone(node).encode();
+        self.propose_change(Change { steps: vec![MemberChange::Remove(node)], context }, asker);
+    }
+
+    fn quorum_survives_without(&self, node: NodeId) -> bool {
+        let Some(group) = &self.group else { return false };
+        let mut left = self.machine.configuration().clone();
+        left.voters.retain(|voter| *voter != node);
+        let progress = group.progress();
+        left.has_quorum(|voter| progress.iter().any(|p| p.node == voter && p.active))
+    }
+
+    fn propose_change(&mut self, change: Change, asker: oneshot::Sender<Outcome>) {
+        let leading = self.is_leading();
+        let Some(group) = self.group.as_mut().filter(|_| leading) else {
+            let error = self.no_leader();
+            return give(asker, Err(error));
+        };
+        match group.change(&change) {
+            Ok((index, term)) => self.membership.pending.push(Pending { index, term, asker }),
+            Err(ProposeError::Busy) => {
+                let text = "another change of members is under way; retry when it is done";
+                give(asker, Err(Error::not_applied(text)));
+            }
+            Err(error) => give(asker, Err(Error::not_applied(error.to_string()))),
+        }
+        self.wake();
+    }
+
+    fn transfer(&mut self, to: Option<&str>, asker: oneshot::Sender<Outcome>) {
+        let target = match to {
+            None => self.best_successor(),
+            Some(name) => match self.machine.members().find(name) {
+                None => return give(asker, refused(format!("no member has the name or address {name:?}"))),
+                Some(node) if node == self.identity.node => return give(asker, Ok(AdminReply::Done)),
+                Some(node) if !self.machine.configuration().is_voter(node) => {
+                    return give(asker, refused(format!("{name:?} has no vote (yet)")));
+                }
+                node => node,
+            },
+        };
+        let Some(target) = target else {
+            return give(asker, refused("no other voter is reachable and caught up"));
+        };
+        let now = self.now();
+        if let Some(group) = &mut self.group {
+            group.transfer(target);
+            self.membership.transfers.push((group.term(), asker, now));
+        }
+        self.wake();
+    }
+
+    /// The reachable voter with the most of the log.
+    fn best_successor(&self) -> Option<NodeId> {
+        let group = self.group.as_ref()?;
+        let fits = |node: NodeId| {
+            node != self.identity.node
+                && self.machine.configuration().is_voter(node)
+                && !self.pulses.is_lagging(node)
+                && self.peers.as_ref().is_some_and(|peers| peers.is_up(node, Lane::Control))
+        };
+        let progress = group.progress().into_iter().filter(|p| p.active && fits(p.node));
+        progress.max_by_key(|progress| progress.matched).map(|progress| progress.node)
+    }
+
+    /// Hands leadership to whoever is fit for it.
+    pub(crate) fn hand_over(&mut self) {
+        if let Some(target) = self.best_successor()
+            && let Some(group) = &mut self.group
+        {
+            group.transfer(target);
+        }
+    }
+
+    /// An entry that changes members, or that was refused as one, is applied.
+    pub(crate) fn members_changed(&mut self, entry: &Committed) -> Result<(), Stop> {
+        let changed = matches!(entry.body, Body::Change { .. });
+        let at = |pending: &Pending| pending.index == entry.index;
+        while let Some(found) = self.membership.pending.iter().position(at) {
+            let pending = self.membership.pending.swap_remove(found);
+            let ours = pending.term == entry.term;
+            give(pending.asker, match (ours, changed) {
+                (true, true) => Ok(AdminReply::Done),
+                (true, false) => refused("another change of members came first; look again and retry"),
+                (false, _) => Err(Error::not_applied("another node took the lead")),
+            });
+        }
+        if !changed {
+            return Ok(());
+        }
+        self.link_members();
+        self.remember_peers();
+        let gone = self.machine.members().has_left(self.identity.node);
+        if gone {
+            return Err(Stop("this node was removed from the cluster".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Keeps links to all other members.
+    pub(crate) fn link_members(&mut self) {
+        let own = self.identity.node;
+        let others = self.machine.members().iter().filter(|(node, _)| *node != own);
+        let others: Vec<_> =
+            others.map(|(node, member)| (node, member.instance, member.peer_addr.clone())).collect();
+        if let Some(peers) = &self.peers {
+            peers.keep(&others);
+        }
+    }
+
+    /// Notes the others' addresses, for the day on which the log can't be read.
+    fn remember_peers(&mut self) {
+        let own = self.identity.node;
+        let others = self.machine.members().iter().filter(|(node, _)| *node != own);
+        let peers: Vec<_> = others.map(|(_, member)| member.peer_addr.clone()).collect();
+        if peers == self.identity.peers {
+            return;
+        }
+        self.identity.peers = peers;
+        if let Err(error) = self.identity.save(&*self.env.disk, &self.config.data_dir) {
+            tracing::warn!(%error, "the other members' addresses could not be noted");
+        }
+    }
+
+    /// By the clock: promotions, joint configurations to leave, addresses that changed, deadlines.
+    pub(crate) fn tend_members(&mut self) {
+        self.settle_transfers();
+        let now = self.now();
+        let late = |asked: &Asked| now.since(asked.since) > PATIENCE;
+        let overdue: Vec<_> = self
+            .membership
+            .asked
+            .iter()
+            .filter(|(_, asked)| late(asked))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in overdue {
+            if let Some(asked) = self.membership.asked.remove(&number) {
+                give(asked.asker, Err(Error::unknown("the leader did not answer in time")));
+            }
+        }
+        if self.is_leading() {
+            self.next_change();
+        }
+    }
+
+    fn settle_transfers(&mut self) {
+        let (now, term, leader) = (self.now(), self.term(), self.leader());
+        let limit = self.config.pace.election_timeout() * 3;
+        for (of, asker, since) in std::mem::take(&mut self.membership.transfers) {
+            if term > of && leader.is_some() {
+                give(asker, Ok(AdminReply::Done));
+            } else if now.since(since) > limit {
+                give(asker, refused("the transfer did not come about; the old leader goes on"));
+            } else {
+                self.membership.transfers.push((of, asker, since));
+            }
+        }
+    }
+
+    /// At most one change of its own that the leader sees is due.
+    fn next_change(&mut self) {
+        let configuration = self.machine.configuration();
+        let change = if configuration.is_joint() {
+            // raft's own way out may never come after a change of leaders.
+            Some(Change { steps: Vec::new(), context: Note::None.encode() })
+        } else {
+            self.promotion().or_else(|| self.new_address())
+        };
+        let Some(change) = change else { return };
+        if let Some(group) = &mut self.group
+            && let Err(error) = group.change(&change)
+        {
+            tracing::debug!(%error, "change of members has to wait");
+        }
+    }
+
+    fn promotion(&self) -> Option<Change> {
+        let group = self.group.as_ref()?;
+        let configuration = self.machine.configuration();
+        if configuration.voters.len() >= VOTERS_MAX {
+            return None;
+        }
+        let last = group.last().0.0;
+        let ready = group.progress().into_iter().find(|progress| {
+            configuration.learners.contains(&progress.node)
+                && progress.active
+                && !progress.snapshot
+                && progress.matched.0 > 0
+                && last.saturating_sub(progress.matched.0) < CAUGHT_UP_ENTRIES
+        })?;
+        let steps = vec![MemberChange::Promote(ready.node)];
+        Some(Change { steps, context: Note::None.encode() })
+    }
+
+    /// A member says in the handshake that it listens elsewhere now.
+    fn new_address(&mut self) -> Option<Change> {
+        let (node, card) = self.membership.moved.pop_first()?;
+        let known = self.machine.members().get(node)?;
+        let member = member_of(&card);
+        if *known == member || known.instance != member.instance || known.name != member.name {
+            return None;
+        }
+        let configuration = self.machine.configuration();
+        let step = if configuration.learners.contains(&node) {
+            MemberChange::AddLearner(node)
+        } else {
+            MemberChange::Promote(node)
+        };
+        Some(Change { steps: vec![step], context: Note::Put(node, member).encode() })
+    }
+}

@@ -1,0 +1,265 @@
+//! The public face of a member: start it, open sessions on it, hand it peers' connections, stop it.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use quorate_api::api::Administering;
+use quorate_api::{
+    AdminReply, AdminRequest, Answer, Api, Call, Consistency, Error, Session, Status, Transaction,
+};
+use quorate_consensus::peers::{Doorkeeper, Peers, Purpose};
+use quorate_consensus::{GroupRole, Index};
+use quorate_env::{Env, Stream};
+use tokio::sync::oneshot;
+
+use crate::config::{Config, Entrance};
+use crate::core::{Core, Stop};
+use crate::door::{self, Door};
+use crate::open::{self, StartError};
+use crate::session::Thread;
+
+/// One member of a cluster, on one thread. Cheap to clone.
+#[derive(Clone)]
+pub struct Node {
+    core: Rc<RefCell<Core>>,
+    peers: Rc<Peers>,
+    entrance: Rc<Cell<bool>>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Node")
+    }
+}
+
+/// Between two attempts to join.
+const JOIN_PAUSE: Duration = Duration::from_millis(300);
+/// A handover at shutdown takes an election at most.
+const HAND_OVER_TIME: Duration = Duration::from_secs(5);
+/// How often a wait for replicas looks.
+const WAIT_PAUSE: Duration = Duration::from_millis(2);
+
+impl Node {
+    /// Opens the data directory and starts to live: [`Node::run`] must be polled from now on.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(env: &Env, config: Config) -> Result<Self, StartError> {
+        let secret = config.secret.clone();
+        let core = Rc::new(RefCell::new(open::open(env, config)?));
+        let door: Rc<dyn Doorkeeper> = Rc::new(Door(Rc::downgrade(&core)));
+        let inbox = core.borrow().inbox.clone();
+        let peers = Peers::new(env.clone(), secret, door, inbox);
+        {
+            let mut core = core.borrow_mut();
+            core.peers = Some(Rc::clone(&peers));
+            core.link_members();
+        }
+        Ok(Self { core, peers, entrance: Rc::new(Cell::new(false)) })
+    }
+
+    /// Lives until the node has to stop for good, and says why.
+    pub async fn run(&self) -> Stop {
+        if !self.entrance.replace(true) {
+            let env = self.core.borrow().env.clone();
+            env.tasks.spawn(Box::pin(join(self.clone())));
+        }
+        let mut tick = {
+            let core = self.core.borrow();
+            core.env.clock.sleep(core.config.pace.tick)
+        };
+        poll_fn(|cx| self.core.borrow_mut().poll_turn(cx, &mut tick)).await
+    }
+
+    /// Serves a connection whose first bytes are a peer's.
+    pub async fn serve_peer(&self, stream: Box<dyn Stream>) {
+        self.peers.serve(stream).await;
+    }
+
+    /// Prepares for the end: hands leadership over, then waits for writes that are under way.
+    pub async fn drain(&self) {
+        let (env, deadline) = {
+            let mut core = self.core.borrow_mut();
+            core.draining = true;
+            let deadline = core.now() + HAND_OVER_TIME;
+            if !core.group.as_ref().is_some_and(quorate_consensus::Group::is_alone) {
+                core.hand_over();
+            }
+            core.wake();
+            (core.env.clone(), deadline)
+        };
+        while env.clock.now() < deadline && !self.is_drained() {
+            env.clock.sleep(WAIT_PAUSE).await;
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let core = self.core.borrow();
+        let alone = core.group.as_ref().is_none_or(quorate_consensus::Group::is_alone);
+        let leads = core.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader);
+        let idle = !core.writes.has_any() && core.writes.proposed.is_empty() && core.writes.sent.is_empty();
+        let settled = alone || !leads || core.machine.configuration().voters.len() < 2;
+        core.stopped.is_some() || (idle && settled)
+    }
+
+    async fn join_member(&self, id: Option<String>, addr: &str) -> Result<AdminReply, Error> {
+        let welcome = match self.peers.ask(addr, Purpose::Probe).await {
+            Ok(welcome) => welcome,
+            Err(error) => return Ok(AdminReply::Refused(format!("{addr} can't be reached as a peer: {error}"))),
+        };
+        let mut card = welcome.card;
+        if id.as_ref().is_some_and(|id| *id != card.name) {
+            let text = format!("the node at {addr} is called {:?}", card.name);
+            return Ok(AdminReply::Refused(text));
+        }
+        if card.cluster.0 != 0 && card.cluster != self.core.borrow().identity.cluster {
+            return Ok(AdminReply::Refused(format!("the node at {addr} belongs to another cluster")));
+        }
+        if card.peer_addr.is_empty() {
+            addr.clone_into(&mut card.peer_addr);
+        }
+        match door::enrol(&self.core, card).await {
+            Ok(()) => Ok(AdminReply::Done),
+            Err(text) => Ok(AdminReply::Refused(text)),
+        }
+    }
+
+    async fn wait_for_replicas(&self, index: u64, replicas: u64, timeout_ms: u64) -> u64 {
+        let (env, deadline) = {
+            let core = self.core.borrow();
+            let limit = if timeout_ms == 0 { u64::from(u32::MAX) } else { timeout_ms };
+            (core.env.clone(), core.now() + Duration::from_millis(limit))
+        };
+        loop {
+            let have = self.replicas_with(Index(index));
+            if have >= replicas || env.clock.now() >= deadline || self.core.borrow().stopped.is_some() {
+                return have;
+            }
+            env.clock.sleep(WAIT_PAUSE).await;
+        }
+    }
+
+    /// Members besides the leader known to hold `index` durably. A follower knows only what an
+    /// acknowledgement means: a majority.
+    fn replicas_with(&self, index: Index) -> u64 {
+        let core = self.core.borrow();
+        let Some(group) = &core.group else { return 0 };
+        let progress = group.progress();
+        if progress.is_empty() {
+            return (core.machine.configuration().voters.len() / 2) as u64;
+        }
+        let own = core.identity.node;
+        progress.iter().filter(|member| member.node != own && member.matched >= index).count() as u64
+    }
+
+    fn read_log(&self, index: u64) -> Result<AdminReply, Error> {
+        let core = self.core.borrow();
+        let Some(group) = &core.group else { return Err(core.no_leader()) };
+        let entry = group
+            .read_log(Index(index))
+            .map_err(|error| Error::not_applied(error.to_string()))?;
+        Ok(entry.map_or_else(
+            || {
+                let (first, last) = (group.first(), group.last().0);
+                AdminReply::Refused(format!("entry {index} is not in the log, which holds {first} to {last}"))
+            },
+            |entry| crate::describe::entry(&entry),
+        ))
+    }
+}
+
+/// Asks until a member has added this node.
+async fn join(node: Node) {
+    let (env, mut addrs) = {
+        let core = node.core.borrow();
+        let mut addrs = core.identity.peers.clone();
+        if let Entrance::Join(asked) = &core.config.entrance {
+            addrs.extend(asked.iter().cloned());
+        }
+        (core.env.clone(), addrs)
+    };
+    let mut told = String::new();
+    while !addrs.is_empty() {
+        {
+            let core = node.core.borrow();
+            if core.group.is_some() || core.stopped.is_some() {
+                return;
+            }
+        }
+        if let Some(addr) = addrs.first().cloned() {
+            if let Err(error) = node.peers.ask(&addr, Purpose::Enrol).await {
+                let text = format!("{addr}: {error}");
+                if text != told {
+                    tracing::warn!(addr, %error, "not added yet");
+                }
+                told = text;
+                addrs.rotate_left(1);
+            }
+        }
+        env.clock.sleep(JOIN_PAUSE).await;
+    }
+}
+
+impl Api for Node {
+    fn open(&self) -> Box<dyn Session> {
+        Box::new(NodeSession { core: Rc::clone(&self.core), thread: Thread::default() })
+    }
+
+    fn status(&self) -> Status {
+        self.core.borrow().status()
+    }
+
+    fn administer(&self, request: AdminRequest) -> Administering {
+        let node = self.clone();
+        Box::pin(async move {
+            match request {
+                AdminRequest::Join { id, addr } => node.join_member(id, &addr).await,
+                AdminRequest::ReadLog { index } => node.read_log(index),
+                AdminRequest::Wait { index, replicas, timeout_ms } => {
+                    Ok(AdminReply::Replicas(node.wait_for_replicas(index, replicas, timeout_ms).await))
+                }
+                request => {
+                    let (asker, answer) = oneshot::channel();
+                    node.core.borrow_mut().administer(request, asker);
+                    answer.await.unwrap_or_else(|_| Err(Error::unknown("the node stopped")))
+                }
+            }
+        })
+    }
+}
+
+/// A session on a node.
+struct NodeSession {
+    core: Rc<RefCell<Core>>,
+    thread: Thread,
+}
+
+impl Session for NodeSession {
+    fn submit(&mut self, call: Call<'_>) {
+        self.core.borrow_mut().submit(&self.thread, &call);
+    }
+
+    fn transact(&mut self, transaction: Transaction) {
+        self.core.borrow_mut().submit_transaction(&self.thread, &transaction);
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
+        self.thread.poll_answer(cx)
+    }
+
+    fn outstanding(&self) -> usize {
+        self.thread.outstanding()
+    }
+
+    fn set_consistency(&mut self, consistency: Option<Consistency>) {
+        self.thread.set_consistency(consistency);
+    }
+
+    fn seen_index(&self) -> u64 {
+        self.thread.seen()
+    }
+}
+

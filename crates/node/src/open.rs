@@ -1,0 +1,277 @@
+//! Start: what the data directory says, in the order in which it may be believed.
+//!
+//! The identity first (whose directory is it, and is it ours), then the snapshot, then the log, then
+//! how they fit together. What doesn't fit is damage: such a node forgets its number, keeps its name,
+//! and asks its peers for a new one and for the state; a node that is alone refuses to start.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use quorate_consensus::log::{HardState, Log, LogBatch, LogConfig, LogError, Recovered};
+use quorate_consensus::peers::{ClusterId, Inbox};
+use quorate_consensus::snapshot::SnapshotStore;
+use quorate_consensus::{
+    Configuration, Doubted, Group, GroupStart, Index, NodeId, Output, SnapshotMark, Term,
+};
+use quorate_engine::MemoryEngine;
+use quorate_env::Env;
+
+use crate::batch::Writes;
+use crate::config::{Config, Entrance};
+use crate::core::{Core, GROUP, Stop};
+use crate::identity::{self, Identity, IdentityError};
+use crate::machine::Machine;
+use crate::members::Member;
+use crate::membership::Membership;
+use crate::pulse::Pulses;
+use crate::reads::Reads;
+use crate::snapshots::{self, Restored, Snapshots};
+use crate::stamp::StampClock;
+
+/// Why a node can't start. Nothing was changed that a second attempt would miss.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory can't be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The log can't be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The snapshots can't be used.
+    #[error("snapshot: {0}")]
+    Snapshot(String),
+    /// State that may be wrong, and nobody to fetch it from.
+    #[error(
+        "{0}. This node knows of no other member to fetch its state from, so it does not start: \
+         restore a backup, or move the data directory away and begin anew"
+    )]
+    AloneWithDamage(String),
+    /// Two orders that exclude each other.
+    #[error("{0}")]
+    Usage(String),
+    /// The device failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What the disk holds.
+struct Found {
+    log: Log,
+    recovered: Recovered,
+    restored: Option<Restored>,
+}
+
+/// Opens the data directory and builds the member it describes, not yet linked to any other.
+pub(crate) fn open(env: &Env, config: Config) -> Result<Core, StartError> {
+    let dir = config.data_dir.clone();
+    let (mut identity, lock) = identity::open(&*env.disk, &*env.rng, &dir, &config.id)?;
+    let found = match find(env, &config) {
+        Ok(found) => found,
+        Err(Damaged::Not(error)) => return Err(error),
+        Err(Damaged::Yes(what)) => {
+            set_aside(env, &dir, &mut identity, &what)?;
+            find(env, &config).map_err(|error| match error {
+                Damaged::Not(error) => error,
+                Damaged::Yes(what) => StartError::AloneWithDamage(what),
+            })?
+        }
+    };
+    let store = SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP)
+        .map_err(|error| StartError::Snapshot(error.to_string()))?;
+    let mut core = assemble(env, config, identity, lock, found, store)?;
+    core.enter()?;
+    Ok(core)
+}
+
+/// Whether an error means that bytes are wrong which were right once.
+enum Damaged {
+    Yes(String),
+    Not(StartError),
+}
+
+fn find(env: &Env, config: &Config) -> Result<Found, Damaged> {
+    let dir = &config.data_dir;
+    let settings = LogConfig { segment_bytes: config.segment_bytes, ..LogConfig::default() };
+    let settings =
+        LogConfig { reserve_bytes: settings.reserve_bytes.min(config.segment_bytes / 8), ..settings };
+    let opened = Log::open(env, &dir.join("log"), settings);
+    let (log, recovered) = opened.map_err(|error| {
+        if error.is_damage() { Damaged::Yes(error.to_string()) } else { Damaged::Not(error.into()) }
+    })?;
+    for cut in &recovered.cuts {
+        tracing::info!(file = %cut.file.display(), offset = cut.offset, reason = ?cut.reason, "end of the log");
+    }
+    let not = |error: quorate_consensus::snapshot::SnapshotError| {
+        Damaged::Not(StartError::Snapshot(error.to_string()))
+    };
+    let store = SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP).map_err(not)?;
+    let newest = store.newest().map_err(not)?;
+    let restored = newest
+        .map(|index| snapshots::read(&store, &store.path(index)))
+        .transpose()
+        .map_err(Damaged::Yes)?;
+    let have = restored.as_ref().map_or(Index(0), |restored| restored.mark.index);
+    let (purged, _) = log.purged(GROUP);
+    if have < purged {
+        return Err(Damaged::Yes(format!(
+            "the log begins behind entry {purged}, but the newest snapshot ends at {have}"
+        )));
+    }
+    Ok(Found { log, recovered, restored })
+}
+
+/// Keeps damaged files for an autopsy, out of the way, and gives the number up: it has promised what
+/// this directory can't keep.
+fn set_aside(env: &Env, dir: &Path, identity: &mut Identity, what: &str) -> Result<(), StartError> {
+    if identity.peers.is_empty() {
+        return Err(StartError::AloneWithDamage(what.to_owned()));
+    }
+    tracing::error!(what, "damage found; this node gives up its vote and fetches its state from its peers");
+    let mark = env.rng.next_u64();
+    for name in ["log", "snapshots"] {
+        let (from, to) = (dir.join(name), dir.join(format!("{name}.damaged-{mark:016x}")));
+        if env.disk.exists(&from)? {
+            env.disk.rename(&from, &to)?;
+        }
+    }
+    env.disk.sync_dir(dir)?;
+    if identity.node.0 != 0 {
+        identity.lost_node = identity.node;
+        identity.node = NodeId(0);
+    }
+    identity.save(&*env.disk, dir)?;
+    Ok(())
+}
+
+fn assemble(
+    env: &Env,
+    config: Config,
+    identity: Identity,
+    lock: Box<dyn quorate_env::disk::DirLock>,
+    found: Found,
+    store: SnapshotStore,
+) -> Result<Core, StartError> {
+    let Found { mut log, recovered, restored } = found;
+    let failed = |error: crate::machine::ApplyError| StartError::Snapshot(error.to_string());
+    let (machine, mark) = match restored {
+        Some(Restored { mark, keyspace }) => (Machine::of(keyspace).map_err(failed)?, Some(mark)),
+        None => (Machine::open(Box::new(MemoryEngine::new())).map_err(failed)?, None),
+    };
+    if let Some(mark) = &mark {
+        fit_log(&mut log, mark)?;
+    }
+    let hard_state = recovered.groups.get(&GROUP).map(|group| group.hard_state).unwrap_or_default();
+    let doubt = recovered.groups.get(&GROUP).and_then(|group| group.doubt);
+    let mut core = Core {
+        env: env.clone(),
+        _lock: lock,
+        log: Rc::new(RefCell::new(log)),
+        group: None,
+        machine,
+        out: Output::default(),
+        writes: Writes::default(),
+        reads: Reads::default(),
+        stamp: StampClock::default(),
+        stamp_wanted_ms: 0,
+        housekeep: false,
+        owed: BTreeMap::new(),
+        peers: None,
+        inbox: Inbox::default(),
+        released: Vec::new(),
+        snapshots: Snapshots::new(store, env.tasks.lane("snapshots")),
+        membership: Membership::default(),
+        pulses: Pulses::default(),
+        stopped: None,
+        waker: None,
+        started_at: env.clock.now(),
+        led_at: env.clock.now(),
+        over_memory: false,
+        draining: false,
+        forwarded: 0,
+        found_state: (hard_state, doubt.map(|doubt| Doubted { index: doubt.index, term: doubt.term })),
+        found_snapshot: mark,
+        identity,
+        config,
+    };
+    core.membership.epoch = env.rng.next_u64() & !0xffff_ffff;
+    Ok(core)
+}
+
+/// A crash between the arrival of a snapshot and the reset of the log leaves a log that ends before it.
+fn fit_log(log: &mut Log, mark: &SnapshotMark) -> Result<(), StartError> {
+    let (first, last) = (log.first_index(GROUP), log.last_index(GROUP));
+    let known = log.term(GROUP, mark.index);
+    let fits = mark.index.next() >= first && mark.index <= last && known == Some(mark.term);
+    if fits {
+        return Ok(());
+    }
+    let reset_to = Some((mark.index, mark.term));
+    let batch = LogBatch { group: GROUP, reset_to, sync: true, ..LogBatch::default() };
+    log.submit(batch).map_err(|error| StartError::Snapshot(error.to_string()))?;
+    Ok(())
+}
+
+impl Core {
+    /// Becomes what the identity says, or what the entrance asks for.
+    fn enter(&mut self) -> Result<(), StartError> {
+        if self.identity.node.0 != 0 {
+            return self.start_group().map_err(|stop| StartError::Snapshot(stop.0));
+        }
+        if self.identity.cluster.0 == 0 && self.config.entrance == Entrance::Bootstrap {
+            self.found_cluster()?;
+        }
+        Ok(())
+    }
+
+    fn found_cluster(&mut self) -> Result<(), StartError> {
+        let node = NodeId(1);
+        let member = Member {
+            name: self.identity.name.clone(),
+            instance: self.identity.instance,
+            peer_addr: self.config.peer_addr.clone(),
+            client_addr: self.config.client_addr.clone(),
+        };
+        let failed = |error: crate::machine::ApplyError| StartError::Snapshot(error.to_string());
+        self.machine.found(node, &member).map_err(failed)?;
+        let configuration = Configuration::of_one(node);
+        let mark = SnapshotMark { index: Index(1), term: Term(1), configuration };
+        let view = self.machine.keyspace().view();
+        snapshots::write(&self.snapshots.store, &mark, &*view)
+            .map_err(|error| StartError::Snapshot(error.to_string()))?;
+        fit_log(&mut self.log.borrow_mut(), &mark)?;
+        self.found_state = (HardState { term: Term(1), ..HardState::default() }, None);
+        self.found_snapshot = Some(mark);
+        // Order matters: only with the state on the disk is this node somebody.
+        let mut identity = self.identity.clone();
+        identity.cluster = ClusterId(self.env.rng.next_u64() | 1);
+        identity.node = node;
+        identity.save(&*self.env.disk, &self.config.data_dir)?;
+        self.identity = identity;
+        tracing::info!(cluster = %self.identity.cluster, "founded a cluster");
+        self.start_group().map_err(|stop| StartError::Snapshot(stop.0))
+    }
+
+    /// Starts the group as the member that the identity names.
+    pub(crate) fn start_group(&mut self) -> Result<(), Stop> {
+        let (hard_state, doubt) = self.found_state;
+        let start = GroupStart {
+            group: GROUP,
+            node: self.identity.node,
+            pace: self.config.pace,
+            hard_state,
+            configuration: self.machine.configuration().clone(),
+            applied: self.machine.applied(),
+            snapshot: self.found_snapshot.clone(),
+            doubt,
+            seed: self.identity.instance,
+            now: self.now(),
+        };
+        let group = Group::start(&start, Rc::clone(&self.log));
+        self.group = Some(group.map_err(|error| Stop(format!("raft: {error}")))?);
+        self.link_members();
+        self.wake();
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! The read barrier: reads wait here until this node may answer them.
+//!
+//! `gathering` -> a round (leader) or a question to the leader (follower) -> `indexed`, with the index
+//! that must be applied -> executed. One round, or one question, is under way at a time and serves all
+//! reads that were waiting when it started.
+
+use std::collections::VecDeque;
+
+use quorate_api::Consistency;
+use quorate_consensus::{Index, NodeId};
+use quorate_env::Mono;
+
+use crate::session::Waiter;
+
+/// Reads, encoded as parts, with those who wait for the answers.
+#[derive(Debug, Default)]
+pub(crate) struct ReadBatch {
+    pub(crate) parts: Vec<u8>,
+    pub(crate) waiters: Vec<Waiter>,
+    pub(crate) since: Mono,
+}
+
+impl ReadBatch {
+    fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+}
+
+/// A member that wants to know an index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) node: NodeId,
+    pub(crate) number: u64,
+}
+
+/// A round under way, at the leader.
+#[derive(Debug)]
+pub(crate) struct Round {
+    pub(crate) number: u64,
+    pub(crate) batch: ReadBatch,
+    pub(crate) askers: Vec<Asker>,
+}
+
+/// A question under way, at a follower.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) number: u64,
+    pub(crate) batch: ReadBatch,
+    pub(crate) asked_at: Mono,
+    pub(crate) leader: NodeId,
+}
+
+/// Reads that know what they wait for.
+#[derive(Debug)]
+pub(crate) struct Indexed {
+    pub(crate) index: Index,
+    pub(crate) stamp_ms: u64,
+    /// The leader's time at which expiry is judged.
+    pub(crate) now_ms: u64,
+    pub(crate) batch: ReadBatch,
+}
+
+/// All reads that are not answered yet.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    pub(crate) gathering: ReadBatch,
+    /// True while one of `gathering` insists on more than a lease.
+    strict: bool,
+    pub(crate) askers: Vec<Asker>,
+    pub(crate) round: Option<Round>,
+    pub(crate) question: Option<Question>,
+    pub(crate) indexed: VecDeque<Indexed>,
+    next_question: u64,
+    pub(crate) rounds: u64,
+    pub(crate) served: u64,
+    spare: Vec<ReadBatch>,
+}
+
+impl Reads {
+    /// Adds one read.
+    pub(crate) fn push(
+        &mut self,
+        now: Mono,
+        consistency: Consistency,
+        waiter: Waiter,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if self.gathering.is_empty() {
+            self.gathering.since = now;
+            self.strict = false;
+        }
+        self.strict |= consistency == Consistency::Linearizable;
+        encode(&mut self.gathering.parts);
+        self.gathering.waiters.push(waiter);
+    }
+
+    pub(crate) fn has_gathered(&self) -> bool {
+        !self.gathering.is_empty()
+    }
+
+    /// True when a lease is enough for all that have gathered.
+    pub(crate) fn lease_will_do(&self) -> bool {
+        !self.strict
+    }
+
+    /// Everything gathered so far.
+    pub(crate) fn take(&mut self) -> ReadBatch {
+        let next = self.spare.pop().unwrap_or_default();
+        std::mem::replace(&mut self.gathering, next)
+    }
+
+    /// Puts reads back that have to ask again; they are older than what has gathered.
+    pub(crate) fn put_back(&mut self, mut batch: ReadBatch) {
+        if batch.is_empty() {
+            return;
+        }
+        let later = std::mem::take(&mut self.gathering);
+        batch.parts.extend_from_slice(&later.parts);
+        batch.waiters.extend(later.waiters);
+        self.gathering = batch;
+        self.strict = true;
+    }
+
+    pub(crate) fn next_question(&mut self) -> u64 {
+        self.next_question += 1;
+        self.next_question
+    }
+
+    pub(crate) fn recycle(&mut self, mut batch: ReadBatch) {
+        if batch.parts.capacity() < 1024 * 1024 && self.spare.len() < 4 {
+            batch.parts.clear();
+            batch.waiters.clear();
+            self.spare.push(batch);
+        }
+    }
+
+    /// Adds reads whose index is known. Indexes may come out of order; the queue is scanned.
+    pub(crate) fn index(&mut self, indexed: Indexed) {
+        if !indexed.batch.is_empty() {
+            self.indexed.push_back(indexed);
+        }
+    }
+
+    /// The next batch for which `applied` and `stamp_ms` are far enough.
+    pub(crate) fn pop_ready(&mut self, applied: Index, stamp_ms: u64) -> Option<Indexed> {
+        let ready = |one: &Indexed| one.index <= applied && one.stamp_ms <= stamp_ms;
+        let at = self.indexed.iter().position(ready)?;
+        self.indexed.remove(at)
+    }
+
+    /// Reads that have waited since before `limit`.
+    pub(crate) fn take_overdue(&mut self, limit: Mono) -> Vec<ReadBatch> {
+        let mut overdue = Vec::new();
+        if self.has_gathered() && self.gathering.since < limit {
+            overdue.push(self.take());
+        }
+        if self.question.as_ref().is_some_and(|question| question.batch.since < limit) {
+            overdue.extend(self.question.take().map(|question| question.batch));
+        }
+        if let Some(round) = self.round.as_mut().filter(|round| round.batch.since < limit) {
+            overdue.push(std::mem::take(&mut round.batch));
+        }
+        while let Some(at) = self.indexed.iter().position(|one| one.batch.since < limit) {
+            overdue.extend(self.indexed.remove(at).map(|one| one.batch));
+        }
+        overdue
+    }
+}

@@ -1,0 +1,232 @@
+//! One connection's thread of commands, as the node keeps it.
+//!
+//! Answers come back in the order of submission. Reads and writes of one session never overtake each
+//! other: while writes are unfinished a read is *held* (and everything behind it), and the other way
+//! round, so that a pipeline sees exactly what it would see if each command waited for the one before.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use quorate_api::{Answer, Consistency};
+
+/// A command that waits for the session's earlier ones, encoded as a part.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) number: u64,
+    pub(crate) kind: Kind,
+    pub(crate) part: Vec<u8>,
+}
+
+/// Which street a command takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Write,
+    Read(Consistency),
+}
+
+impl Kind {
+    pub(crate) fn is_write(self) -> bool {
+        self == Self::Write
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Answers from number `base` on; `None` where it is not there yet.
+    answers: VecDeque<Option<Answer>>,
+    base: u64,
+    writes: usize,
+    reads: usize,
+    held: VecDeque<Held>,
+    waker: Option<Waker>,
+    seen: u64,
+    consistency: Option<Consistency>,
+}
+
+/// A session's state, shared by its front-end and by what waits for its answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Thread(Rc<RefCell<State>>);
+
+/// What to do with a command that a session hands in.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Execute it now.
+    Go,
+    /// Keep it until the session's earlier ones are answered.
+    Hold,
+}
+
+impl Thread {
+    /// Numbers a new command.
+    pub(crate) fn enter(&self, kind: Kind) -> (u64, Turn) {
+        let mut state = self.0.borrow_mut();
+        let number = state.base + state.answers.len() as u64;
+        state.answers.push_back(None);
+        if !state.held.is_empty() {
+            return (number, Turn::Hold);
+        }
+        (number, state.turn(kind))
+    }
+
+    /// Numbers and answers a command that will not be executed; it keeps its place among the answers.
+    pub(crate) fn refuse(&self, answer: Answer) {
+        let mut state = self.0.borrow_mut();
+        let first = state.answers.is_empty();
+        state.answers.push_back(Some(answer));
+        if first && let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn hold(&self, held: Held) {
+        self.0.borrow_mut().held.push_back(held);
+    }
+
+    /// The next held command whose turn has come.
+    pub(crate) fn release(&self) -> Option<Held> {
+        let mut state = self.0.borrow_mut();
+        let kind = state.held.front()?.kind;
+        if state.turn(kind) == Turn::Hold {
+            return None;
+        }
+        state.held.pop_front()
+    }
+
+    pub(crate) fn seen(&self) -> u64 {
+        self.0.borrow().seen
+    }
+
+    pub(crate) fn set_consistency(&self, consistency: Option<Consistency>) {
+        self.0.borrow_mut().consistency = consistency;
+    }
+
+    pub(crate) fn consistency(&self) -> Option<Consistency> {
+        self.0.borrow().consistency
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        self.0.borrow().answers.len()
+    }
+
+    pub(crate) fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Answer> {
+        let mut state = self.0.borrow_mut();
+        if let Some(Some(_)) = state.answers.front() {
+            state.base += 1;
+            if let Some(Some(answer)) = state.answers.pop_front() {
+                return Poll::Ready(answer);
+            }
+        }
+        if state.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Gives the answer to command `number`. True when held commands may go on now.
+    fn answer(&self, number: u64, kind: Kind, answer: Answer, index: u64) -> bool {
+        let mut state = self.0.borrow_mut();
+        state.seen = state.seen.max(index);
+        if kind.is_write() {
+            state.writes -= 1;
+        } else {
+            state.reads -= 1;
+        }
+        let at = usize::try_from(number - state.base).unwrap_or(usize::MAX);
+        if let Some(slot) = state.answers.get_mut(at) {
+            *slot = Some(answer);
+        }
+        // One wake-up per turn is enough: the front-end takes all that is there.
+        if at == 0
+            && let Some(waker) = state.waker.take()
+        {
+            waker.wake();
+        }
+        !state.held.is_empty() && state.writes + state.reads == 0
+    }
+}
+
+impl State {
+    fn turn(&mut self, kind: Kind) -> Turn {
+        let blocked = if kind.is_write() { self.reads > 0 } else { self.writes > 0 };
+        if blocked {
+            return Turn::Hold;
+        }
+        if kind.is_write() {
+            self.writes += 1;
+        } else {
+            self.reads += 1;
+        }
+        Turn::Go
+    }
+}
+
+/// Somebody who waits for the answer to a command.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) thread: Thread,
+    pub(crate) number: u64,
+    pub(crate) kind: Kind,
+}
+
+impl Waiter {
+    /// Answers; the session's thread, when its held commands may go on now.
+    pub(crate) fn answer(self, answer: Answer, index: u64) -> Option<Thread> {
+        self.thread.answer(self.number, self.kind, answer, index).then_some(self.thread)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_api::Reply;
+    use std::task::Waker;
+
+    const READ: Kind = Kind::Read(Consistency::Linearizable);
+
+    fn answers(thread: &Thread) -> Vec<Reply> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut out = Vec::new();
+        while let Poll::Ready(answer) = thread.poll_answer(&mut cx) {
+            out.push(answer.unwrap());
+        }
+        out
+    }
+
+    fn waiter(thread: &Thread, number: u64, kind: Kind) -> Waiter {
+        Waiter { thread: thread.clone(), number, kind }
+    }
+
+    #[test]
+    fn answers_come_in_the_order_of_submission_whatever_finishes_first() {
+        let thread = Thread::default();
+        let (first, _) = thread.enter(Kind::Write);
+        let (second, _) = thread.enter(Kind::Write);
+        waiter(&thread, second, Kind::Write).answer(Ok(Reply::Int(2)), 7);
+        assert_eq!(answers(&thread), []);
+        waiter(&thread, first, Kind::Write).answer(Ok(Reply::Int(1)), 6);
+        assert_eq!(answers(&thread), [Reply::Int(1), Reply::Int(2)]);
+        assert_eq!((thread.outstanding(), thread.seen()), (0, 7));
+    }
+
+    #[test]
+    fn a_read_waits_for_the_writes_before_it_and_holds_what_is_behind_it() {
+        let thread = Thread::default();
+        let (write, turn) = thread.enter(Kind::Write);
+        assert_eq!(turn, Turn::Go);
+        for kind in [READ, Kind::Write] {
+            let (number, turn) = thread.enter(kind);
+            assert_eq!(turn, Turn::Hold);
+            thread.hold(Held { number, kind, part: Vec::new() });
+        }
+        assert!(thread.release().is_none());
+        let released = waiter(&thread, write, Kind::Write).answer(Ok(Reply::Ok), 1);
+        let thread = released.unwrap();
+        let read = thread.release().unwrap();
+        assert_eq!(read.kind, READ);
+        assert!(thread.release().is_none(), "the write behind it waits for the read");
+        let released = waiter(&thread, read.number, READ).answer(Ok(Reply::Nil), 1);
+        assert!(released.unwrap().release().unwrap().kind.is_write());
+    }
+}

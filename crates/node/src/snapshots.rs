@@ -1,0 +1,477 @@
+//! Snapshots: when one is made, how it travels, and how a received one replaces the state.
+//!
+//! Everything that touches the disk runs on a lane; only the switch to a state that was read and
+//! checked beforehand happens on the shard's thread.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Context;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_consensus::log::LogEntry;
+use quorate_consensus::peers::{Kind as FrameKind, Lane as Link};
+use quorate_consensus::snapshot::{
+    Arrival, Piece, PieceSource, Receiver, SnapshotError, SnapshotStore, decode_done, encode_done,
+};
+use quorate_consensus::{Fetch, Index, NodeId, SnapshotMark};
+use quorate_engine::{MemoryEngine, View};
+use quorate_env::{Lane, Mono};
+use quorate_keyspace::Keyspace;
+use quorate_keyspace::snapshot::{Restore, export};
+use tokio::sync::mpsc;
+
+use crate::core::{Core, GROUP, Stop};
+use crate::machine::Machine;
+
+/// What a lane has finished.
+pub(crate) enum Job {
+    Made(SnapshotMark, Result<u64, SnapshotError>),
+    Piece { transfer: u64, piece: Result<Option<(u64, Bytes)>, SnapshotError> },
+    Restored(Arrival, Result<Restored, String>),
+    ReceiveFailed { from: NodeId, transfer: u64, error: String },
+    Fetched(Fetch, Vec<LogEntry>),
+}
+
+/// A state read from a snapshot.
+pub(crate) struct Restored {
+    pub(crate) mark: SnapshotMark,
+    pub(crate) keyspace: Keyspace,
+}
+
+/// A snapshot on its way to a member.
+struct Sending {
+    to: NodeId,
+    mark: SnapshotMark,
+    transfer: u64,
+    source: Arc<Mutex<PieceSource>>,
+    total_bytes: u64,
+    reading: bool,
+    all_sent: bool,
+    progressed_at: Mono,
+}
+
+/// All work on snapshots.
+pub(crate) struct Snapshots {
+    pub(crate) store: SnapshotStore,
+    lane: Box<dyn Lane>,
+    done: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::UnboundedReceiver<Job>,
+    making: bool,
+    failed_at: Option<Mono>,
+    receiver: Arc<Mutex<Receiver>>,
+    sending: Vec<Sending>,
+    next_transfer: u64,
+    restored: Option<Restored>,
+    pub(crate) bytes: u64,
+    pub(crate) made: u64,
+    pub(crate) installed: u64,
+}
+
+/// Bytes of a snapshot queued on a link at once.
+const QUEUED_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// A transfer without progress for longer has failed.
+const TRANSFER_TIME: Duration = Duration::from_secs(60);
+/// After a failure (a full disk) the next attempt waits.
+const RETRY: Duration = Duration::from_secs(5);
+/// Entries kept behind a snapshot, so that a member which is a little behind needs none.
+const ENTRIES_KEPT: u64 = 1024;
+
+impl Snapshots {
+    pub(crate) fn new(store: SnapshotStore, lane: Box<dyn Lane>) -> Self {
+        let (done, jobs) = mpsc::unbounded_channel();
+        Self {
+            receiver: Arc::new(Mutex::new(Receiver::new(store.clone()))),
+            store,
+            lane,
+            done,
+            jobs,
+            making: false,
+            failed_at: None,
+            sending: Vec::new(),
+            next_transfer: 0,
+            restored: None,
+            bytes: 0,
+            made: 0,
+            installed: 0,
+        }
+    }
+
+    fn run(&self, job: impl FnOnce() -> Job + Send + 'static) {
+        let done = self.done.clone();
+        self.lane.submit(Box::new(move || {
+            // The node has gone: so has the interest.
+            drop(done.send(job()));
+        }));
+    }
+
+    /// Leadership is lost: the next leader sends its own.
+    pub(crate) fn stop_sending(&mut self) {
+        self.sending.clear();
+    }
+}
+
+/// Writes `view` as the snapshot `mark`; its size.
+pub(crate) fn write(
+    store: &SnapshotStore,
+    mark: &SnapshotMark,
+    view: &dyn View,
+) -> Result<u64, SnapshotError> {
+    let mut writer = store.writer(mark)?;
+    let mut failed = None;
+    let exported = export(view, &mut |bytes| match writer.write(bytes) {
+        Ok(()) => std::ops::ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            std::ops::ControlFlow::Break(())
+        }
+    });
+    if let Some(error) = failed {
+        writer.abandon();
+        return Err(error);
+    }
+    if let Err(error) = exported {
+        writer.abandon();
+        let source = std::io::Error::other(error);
+        return Err(SnapshotError::Io { file: "engine".to_owned(), source });
+    }
+    let bytes = writer.finish()?;
+    store.prune()?;
+    Ok(bytes)
+}
+
+/// Reads a snapshot file into a fresh engine, checking everything.
+pub(crate) fn read(store: &SnapshotStore, path: &std::path::Path) -> Result<Restored, String> {
+    let mut reader = store.reader(path).map_err(|error| error.to_string())?;
+    let mut restore = Restore::new(Box::new(MemoryEngine::new()));
+    while let Some(chunk) = reader.next_chunk().map_err(|error| error.to_string())? {
+        restore.feed(&chunk).map_err(|error| error.to_string())?;
+    }
+    let keyspace = restore.finish().map_err(|error| error.to_string())?;
+    if keyspace.applied() != reader.mark().index.0 {
+        return Err(format!("{}: content and header disagree", path.display()));
+    }
+    Ok(Restored { mark: reader.mark().clone(), keyspace })
+}
+
+fn receive(
+    receiver: &Mutex<Receiver>,
+    store: &SnapshotStore,
+    from: NodeId,
+    piece: &Piece,
+) -> Option<Job> {
+    // A lane runs one job at a time; a panic in one stops the process.
+    let taken = receiver.lock().unwrap_or_else(PoisonError::into_inner).take(from, piece);
+    match taken {
+        Ok(None) => None,
+        Ok(Some(arrival)) => {
+            let restored = read(store, &arrival.path).and_then(|restored| {
+                let published = store.publish(&arrival.path, arrival.index).and_then(|()| store.prune());
+                published.map(|()| restored).map_err(|error| error.to_string())
+            });
+            Some(Job::Restored(arrival, restored))
+        }
+        Err(error) => {
+            let transfer = piece.transfer;
+            Some(Job::ReceiveFailed { from, transfer, error: error.to_string() })
+        }
+    }
+}
+
+impl Core {
+    /// What the lanes have finished.
+    pub(crate) fn take_jobs(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
+        let mut any = false;
+        while let std::task::Poll::Ready(Some(job)) = self.snapshots.jobs.poll_recv(cx) {
+            any = true;
+            match job {
+                Job::Made(mark, result) => self.snapshot_made(&mark, result)?,
+                Job::Piece { transfer, piece } => self.piece_read(transfer, piece),
+                Job::Restored(arrival, restored) => self.restored(&arrival, restored),
+                Job::ReceiveFailed { from, transfer, error } => {
+                    tracing::warn!(from = from.0, error, "snapshot could not be received");
+                    self.answer_transfer(from, transfer, false);
+                }
+                Job::Fetched(fetch, entries) => {
+                    if let Some(group) = &mut self.group {
+                        group.fetched(fetch, &entries);
+                    }
+                }
+            }
+        }
+        any |= self.start_fetches();
+        any |= self.feed_transfers();
+        Ok(any)
+    }
+
+    /// By the clock: makes a snapshot when the log has grown, gives up transfers that are stuck.
+    pub(crate) fn tend_snapshots(&mut self) -> Result<(), Stop> {
+        let now = self.now();
+        let stuck: Vec<_> = self
+            .snapshots
+            .sending
+            .iter()
+            .filter(|sending| now.since(sending.progressed_at) > TRANSFER_TIME)
+            .map(|sending| sending.to)
+            .collect();
+        for to in stuck {
+            self.snapshot_link_down(to);
+        }
+        let Some(group) = &mut self.group else { return Ok(()) };
+        let wanted = group.take_snapshot_wanted();
+        let since = group.snapshot().map_or(Index(0), |mark| mark.index);
+        let log_bytes = group.log_bytes_since(since);
+        let state_bytes = self.machine.keyspace().engine().stats().payload_bytes;
+        let limit = self.config.snapshot_log_bytes.max(state_bytes);
+        let recently = self.snapshots.failed_at.is_some_and(|at| now.since(at) < RETRY);
+        if (wanted || log_bytes > limit) && !recently {
+            self.make_snapshot();
+        }
+        Ok(())
+    }
+
+    /// Freezes the state and writes it to a file, off this thread.
+    pub(crate) fn make_snapshot(&mut self) {
+        let index = self.machine.applied();
+        let Some(group) = &self.group else { return };
+        let newer = group.snapshot().is_none_or(|mark| mark.index < index);
+        let Some(term) = group.term_at(index).filter(|_| newer && !self.snapshots.making) else {
+            return;
+        };
+        self.snapshots.making = true;
+        let mark = SnapshotMark { index, term, configuration: self.machine.configuration().clone() };
+        let view = self.machine.keyspace().view();
+        let store = self.snapshots.store.clone();
+        self.snapshots.run(move || {
+            let result = write(&store, &mark, &*view);
+            Job::Made(mark, result)
+        });
+    }
+
+    fn snapshot_made(
+        &mut self,
+        mark: &SnapshotMark,
+        result: Result<u64, SnapshotError>,
+    ) -> Result<(), Stop> {
+        self.snapshots.making = false;
+        let bytes = match result {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                // Nothing is lost: the log stays as it is until a snapshot succeeds.
+                tracing::warn!(%error, "snapshot could not be made");
+                self.snapshots.failed_at = Some(self.env.clock.now());
+                return Ok(());
+            }
+        };
+        self.snapshots.bytes = bytes;
+        self.snapshots.made += 1;
+        let Some(group) = &mut self.group else { return Ok(()) };
+        // One that was installed meanwhile may be newer.
+        if group.snapshot().is_none_or(|known| known.index < mark.index) {
+            group.snapshot_made(mark.clone());
+            let keep_from = Index(mark.index.0.saturating_sub(ENTRIES_KEPT));
+            group.compact(keep_from).map_err(|error| Stop(error.to_string()))?;
+        }
+        tracing::info!(index = mark.index.0, bytes, "snapshot made");
+        Ok(())
+    }
+
+    /// Raft wants `to` to have the snapshot `mark`.
+    pub(crate) fn send_snapshot(&mut self, to: NodeId, mark: SnapshotMark) {
+        let now = self.now();
+        if self.snapshots.sending.iter().any(|sending| sending.to == to) {
+            return;
+        }
+        let source = match PieceSource::open(&self.snapshots.store, mark.index) {
+            Ok(source) => source,
+            Err(error) => {
+                tracing::warn!(%error, "snapshot can't be sent");
+                if let Some(group) = &mut self.group {
+                    group.snapshot_sent(to, false);
+                }
+                return;
+            }
+        };
+        self.snapshots.next_transfer += 1;
+        let transfer = self.membership.epoch.wrapping_add(self.snapshots.next_transfer);
+        tracing::info!(to = to.0, index = mark.index.0, bytes = source.total_bytes(), "sending snapshot");
+        let total_bytes = source.total_bytes();
+        self.snapshots.sending.push(Sending {
+            to,
+            mark,
+            transfer,
+            source: Arc::new(Mutex::new(source)),
+            total_bytes,
+            reading: false,
+            all_sent: false,
+            progressed_at: now,
+        });
+    }
+
+    /// Reads on where the link has room.
+    fn feed_transfers(&mut self) -> bool {
+        let Some(peers) = &self.peers else { return false };
+        let mut any = false;
+        for at in 0..self.snapshots.sending.len() {
+            let Some(sending) = self.snapshots.sending.get_mut(at) else { break };
+            let full = peers.queued_bytes(sending.to, Link::Bulk) > QUEUED_BYTES_MAX;
+            if sending.reading || sending.all_sent || full {
+                continue;
+            }
+            sending.reading = true;
+            any = true;
+            let (source, transfer) = (Arc::clone(&sending.source), sending.transfer);
+            self.snapshots.run(move || {
+                let piece = source.lock().unwrap_or_else(PoisonError::into_inner).next_piece();
+                Job::Piece { transfer, piece }
+            });
+        }
+        any
+    }
+
+    fn piece_read(&mut self, transfer: u64, piece: Result<Option<(u64, Bytes)>, SnapshotError>) {
+        let (now, term) = (self.now(), self.term());
+        let Some(sending) = self.snapshots.sending.iter_mut().find(|one| one.transfer == transfer) else {
+            return;
+        };
+        sending.reading = false;
+        sending.progressed_at = now;
+        let to = sending.to;
+        let sent = match piece {
+            Ok(None) => {
+                sending.all_sent = true;
+                true
+            }
+            Ok(Some((offset, bytes))) => {
+                let (index, total_bytes) = (sending.mark.index, sending.total_bytes);
+                let piece = Piece { group: GROUP, term, index, transfer, offset, total_bytes, bytes };
+                self.peers.as_ref().is_some_and(|peers| {
+                    peers.send(to, Link::Bulk, FrameKind::Snapshot, |out| piece.encode(out))
+                })
+            }
+            Err(error) => {
+                tracing::warn!(%error, "snapshot can't be read");
+                false
+            }
+        };
+        if !sent {
+            self.snapshot_link_down(to);
+        }
+    }
+
+    /// A transfer to `node` has failed.
+    pub(crate) fn snapshot_link_down(&mut self, node: NodeId) {
+        let before = self.snapshots.sending.len();
+        self.snapshots.sending.retain(|sending| sending.to != node);
+        if self.snapshots.sending.len() < before
+            && let Some(group) = &mut self.group
+        {
+            group.snapshot_sent(node, false);
+        }
+    }
+
+    /// The receiver has answered.
+    pub(crate) fn snapshot_done(&mut self, from: NodeId, payload: Bytes) {
+        let Ok((GROUP, transfer, arrived)) = decode_done(payload) else { return };
+        let ours = |one: &Sending| one.transfer == transfer && one.to == from;
+        if self.snapshots.sending.iter().any(ours) {
+            self.snapshots.sending.retain(|one| !ours(one));
+            if let Some(group) = &mut self.group {
+                group.snapshot_sent(from, arrived);
+            }
+        }
+    }
+
+    /// A piece from the leader.
+    pub(crate) fn snapshot_piece(&mut self, from: NodeId, payload: Bytes) {
+        let piece = match Piece::decode(payload) {
+            Ok(piece) if piece.group == GROUP => piece,
+            _ => return tracing::warn!(from = from.0, "malformed piece of a snapshot"),
+        };
+        let Some(group) = &mut self.group else { return };
+        if piece.term < group.term() {
+            return;
+        }
+        let receiver = Arc::clone(&self.snapshots.receiver);
+        let (store, done) = (self.snapshots.store.clone(), self.snapshots.done.clone());
+        self.snapshots.lane.submit(Box::new(move || {
+            if let Some(job) = receive(&receiver, &store, from, &piece) {
+                // The node has gone: so has the interest.
+                drop(done.send(job));
+            }
+        }));
+    }
+
+    fn answer_transfer(&self, to: NodeId, transfer: u64, arrived: bool) {
+        if let Some(peers) = &self.peers {
+            let encode = |out: &mut Vec<u8>| encode_done(out, GROUP, transfer, arrived);
+            peers.send(to, Link::Control, FrameKind::SnapshotDone, encode);
+        }
+    }
+
+    fn restored(&mut self, arrival: &Arrival, restored: Result<Restored, String>) {
+        let arrived = match restored {
+            Ok(restored) => {
+                let mark = restored.mark.clone();
+                self.snapshots.restored = Some(restored);
+                if let Some(group) = &mut self.group {
+                    group.offer_snapshot(arrival.from, arrival.term, &mark);
+                }
+                true
+            }
+            Err(error) => {
+                tracing::warn!(from = arrival.from.0, error, "snapshot refused");
+                false
+            }
+        };
+        self.answer_transfer(arrival.from, arrival.transfer, arrived);
+    }
+
+    /// Raft has accepted the snapshot: switches to its state, at once and whole.
+    pub(crate) fn install(&mut self, mark: &SnapshotMark) -> Result<(), Stop> {
+        let offered = self.snapshots.restored.take().filter(|restored| restored.mark == *mark);
+        let Some(restored) = offered else {
+            return Err(Stop(format!("raft accepted a snapshot at {} that was not offered", mark.index)));
+        };
+        let mut machine = Machine::of(restored.keyspace)
+            .map_err(|error| Stop(format!("the snapshot's state can't be used: {error}")))?;
+        (machine.writes, machine.entries) = (self.machine.writes, self.machine.entries);
+        let old = std::mem::replace(&mut self.machine, machine);
+        // Freeing a large state takes long: not on this thread.
+        self.snapshots.lane.submit(Box::new(move || drop(old)));
+        self.snapshots.installed += 1;
+        self.writes_lost_in_snapshot();
+        self.link_members();
+        tracing::info!(index = mark.index.0, "snapshot installed");
+        Ok(())
+    }
+
+    /// Answers inside of a snapshot can't be told any more.
+    fn writes_lost_in_snapshot(&mut self) {
+        let unknown = quorate_api::Error::unknown("this node fell behind and skipped the entry's answer");
+        let sent = std::mem::take(&mut self.writes.sent).into_values().map(|sent| sent.batch.waiters);
+        let proposed = self.writes.proposed.drain(..).map(|proposed| proposed.waiters);
+        let waiters: Vec<_> = sent.chain(proposed).flatten().collect();
+        self.answer_all(waiters, &unknown);
+    }
+
+    /// Old entries for followers are read on the lane.
+    fn start_fetches(&mut self) -> bool {
+        let Some(group) = &mut self.group else { return false };
+        let fetches = group.take_fetches();
+        let any = !fetches.is_empty();
+        for fetch in fetches {
+            let reader = self.log.borrow().reader(GROUP, fetch.low, fetch.high, fetch.bytes_max);
+            match reader {
+                Ok(reader) => self.snapshots.run(move || {
+                    let entries = reader.read().unwrap_or_else(|error| {
+                        tracing::error!(%error, "old entries can't be read");
+                        Vec::new()
+                    });
+                    Job::Fetched(fetch, entries)
+                }),
+                Err(error) => tracing::warn!(%error, "old entries can't be read"),
+            }
+        }
+        any
+    }
+}

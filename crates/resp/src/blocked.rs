@@ -1,0 +1,78 @@
+//! What a connection waits for before its next command is executed.
+
+use std::task::{Context, Poll};
+
+use quorate_api::admin::AdminReply;
+use quorate_api::api::Administering;
+use quorate_api::{Answer, Reply};
+use quorate_env::clock::Sleep;
+
+use crate::session::Session;
+
+/// Why no command is executed.
+pub(crate) enum Blocked {
+    /// Nothing is in the way.
+    No,
+    /// All earlier answers must be in.
+    Answers,
+    /// WAIT.
+    Replicas {
+        administering: Administering,
+        muted: bool,
+        /// Without a limit of time: not worth keeping for a client that has gone.
+        forever: bool,
+    },
+    /// DEBUG SLEEP.
+    Sleep {
+        sleep: Sleep,
+        /// The reply OK was given already (within EXEC), or is not wanted.
+        muted: bool,
+    },
+}
+
+impl Session {
+    /// Goes on when what was waited for has come; true when it has.
+    pub(crate) fn poll_blocked(&mut self, cx: &mut Context<'_>) -> bool {
+        let (answer, muted): (Answer, bool) = match &mut self.blocked {
+            Blocked::No => return false,
+            Blocked::Answers => {
+                if !self.replies.all_answered() {
+                    return false;
+                }
+                self.blocked = Blocked::No;
+                return true;
+            }
+            Blocked::Sleep { sleep, muted } => {
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return false;
+                }
+                (Ok(Reply::Ok), *muted)
+            }
+            Blocked::Replicas { administering, muted, .. } => {
+                let Poll::Ready(result) = administering.as_mut().poll(cx) else { return false };
+                let answer = result.map(|reply| match reply {
+                    AdminReply::Replicas(count) => {
+                        Reply::Int(i64::try_from(count).unwrap_or(i64::MAX))
+                    }
+                    AdminReply::Refused(reason) => Reply::err(reason),
+                    AdminReply::Done | AdminReply::LogEntry { .. } | AdminReply::Status(_) => {
+                        Reply::err("WAIT was answered with something else")
+                    }
+                });
+                (answer, *muted)
+            }
+        };
+        self.blocked = Blocked::No;
+        self.profile.blocked.set(false);
+        if !muted {
+            // Nothing is queued before it: the command waited for that.
+            self.send(&answer);
+        }
+        true
+    }
+
+    /// True when a client that has stopped sending is not worth waiting for.
+    pub(crate) fn is_blocked_forever(&self) -> bool {
+        matches!(self.blocked, Blocked::Replicas { forever: true, .. })
+    }
+}

@@ -1,0 +1,60 @@
+//! The judges: one file per property, each of which looks at nothing but the clients' history.
+//!
+//! [`linearizable`] is the strongest; the others are implied by it, cheaper to read when they fail, and
+//! catch what it must leave undecided.
+
+pub mod durable;
+pub mod honest;
+pub mod linearizable;
+pub mod model;
+pub mod monotonic;
+pub mod replies;
+#[cfg(test)]
+mod tests;
+mod writers;
+
+use std::fmt;
+
+use crate::history::History;
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one.
+    pub property: &'static str,
+    /// The evidence.
+    pub evidence: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.property, self.evidence)
+    }
+}
+
+impl Violation {
+    /// A violation of `property`.
+    pub fn new(property: &'static str, evidence: impl Into<String>) -> Self {
+        Self { property, evidence: evidence.into() }
+    }
+}
+
+/// What the judges say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// Broken promises.
+    pub violations: Vec<Violation>,
+    /// Groups of keys on which the search was given up.
+    pub undecided: u64,
+}
+
+/// Asks all judges.
+pub fn judge(history: &History) -> Judgement {
+    let mut judgement = linearizable::check(history);
+    let violations = &mut judgement.violations;
+    violations.extend(durable::check(history));
+    violations.extend(honest::check(history));
+    violations.extend(monotonic::check(history));
+    violations.extend(replies::check(history));
+    judgement
+}

@@ -1,0 +1,38 @@
+//! Monotonic reads: no session sees the past of what it already saw.
+
+use std::collections::BTreeMap;
+
+use super::Violation;
+use super::writers::Writers;
+use crate::history::{Command, History, Key, Operation, Reply, Value};
+
+/// Compares each read with the one before it, of the same key in the same session.
+pub fn check(history: &History) -> Vec<Violation> {
+    let writers = Writers::new(history);
+    let mut seen: BTreeMap<(u32, &Key), (&Operation, &Value)> = BTreeMap::new();
+    let mut violations = Vec::new();
+    for operation in &history.operations {
+        for (command, reply) in operation.answered() {
+            let (Command::Get(key), Reply::Value(value)) = (command, reply) else { continue };
+            let before = seen.insert((operation.session, key), (operation, value));
+            let Some((earlier, old)) = before else { continue };
+            if goes_back(&writers, key, old, value) {
+                let evidence = format!("{operation} is older than {earlier}");
+                violations.push(Violation::new("monotonic", evidence));
+            }
+        }
+    }
+    violations
+}
+
+fn goes_back(writers: &Writers<'_>, key: &Key, old: &Value, new: &Value) -> bool {
+    match (writers.of(key, old), writers.of(key, new)) {
+        (Some(old), Some(new)) => new.precedes(old),
+        // Counters only grow.
+        (None, None) => match (old.parse::<i64>(), new.parse::<i64>()) {
+            (Ok(old), Ok(new)) => new < old,
+            _ => false,
+        },
+        _ => false,
+    }
+}

@@ -1,0 +1,271 @@
+//! Good histories pass, bad ones don't, by hand and by chance.
+
+use super::linearizable;
+use super::*;
+use crate::history::{Command, Outcome, Reply};
+use crate::world::{Chance, SimTime};
+
+/// `(session, called, returned, what)`, told in a line each: `0 1 4 SET x a -> OK`; `?` for unknown, `!`
+/// for not applied, `last` in front for a last read.
+fn history(lines: &[&str]) -> History {
+    let mut events = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        let (last, line) = line.strip_prefix("last ").map_or((false, *line), |line| (true, line));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let times: Vec<u64> = words[..3].iter().map(|word| word.parse().unwrap()).collect();
+        events.push((times[1], number, true, last, times[0], words[3..].to_vec()));
+        events.push((times[2], number, false, last, times[0], words[3..].to_vec()));
+    }
+    events.sort_by_key(|event| event.0);
+    let mut history = History::default();
+    let mut ids = vec![0; lines.len()];
+    for (at, number, is_call, last, session, words) in events {
+        let split = words.iter().position(|word| ["->", "?", "!"].contains(word)).unwrap();
+        if is_call {
+            let session = u32::try_from(session).unwrap();
+            ids[number] = history.call(SimTime(at), session, vec![command(&words[..split])]);
+        } else {
+            history.finish(SimTime(at), ids[number], outcome(words[split], words.get(split + 1)));
+        }
+        if last {
+            history.mark_last(ids[number]);
+        }
+    }
+    history
+}
+
+fn command(words: &[&str]) -> Command {
+    match words {
+        ["GET", key] => Command::Get((*key).into()),
+        ["SET", key, value] => Command::Set((*key).into(), (*value).into()),
+        ["SET", key, value, "IFEQ", expected] => Command::SetIfEq {
+            key: (*key).into(),
+            expected: (*expected).into(),
+            value: (*value).into(),
+        },
+        ["DEL", key] => Command::Del((*key).into()),
+        ["INCR", key] => Command::Incr((*key).into()),
+        _ => panic!("{words:?}"),
+    }
+}
+
+fn outcome(mark: &str, word: Option<&&str>) -> Outcome {
+    match (mark, word) {
+        ("?", _) => Outcome::Unknown("test".into()),
+        ("!", _) => Outcome::NotApplied("test".into()),
+        (_, Some(&"OK")) => Outcome::Done(vec![Reply::Ok]),
+        (_, Some(&"nil")) => Outcome::Done(vec![Reply::Nil]),
+        (_, Some(word)) => Outcome::Done(vec![match word.strip_prefix(':') {
+            Some(number) => Reply::Int(number.parse().unwrap()),
+            None => Reply::Value((*word).into()),
+        }]),
+        (_, None) => panic!("no reply"),
+    }
+}
+
+#[track_caller]
+fn broken(lines: &[&str], properties: &[&str]) {
+    let judgement = judge(&history(lines));
+    let mut found: Vec<&str> = judgement.violations.iter().map(|it| it.property).collect();
+    found.dedup();
+    assert_eq!(found, properties, "{:#?}", judgement.violations);
+    assert_eq!(judgement.undecided, 0);
+}
+
+#[test]
+fn sequential_history_is_good() {
+    broken(
+        &[
+            "0 1 2 GET x -> nil",
+            "0 3 4 SET x a -> OK",
+            "0 5 6 SET x b IFEQ a -> OK",
+            "0 7 8 SET x c IFEQ a -> nil",
+            "0 9 10 GET x -> b",
+            "0 11 12 DEL x -> :1",
+            "0 13 14 DEL x -> :0",
+            "0 15 16 INCR n -> :1",
+            "last 0 17 18 GET x -> nil",
+            "last 0 19 20 GET n -> 1",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn concurrent_operations_may_take_effect_in_any_order() {
+    broken(&["0 1 10 SET x a -> OK", "1 2 9 SET x b -> OK", "2 11 12 GET x -> a"], &[]);
+    broken(&["0 1 10 SET x a -> OK", "1 2 9 SET x b -> OK", "2 11 12 GET x -> b"], &[]);
+}
+
+#[test]
+fn stale_read_is_found() {
+    let lines = ["0 1 2 SET x a -> OK", "0 3 4 SET x b -> OK", "1 5 6 GET x -> a"];
+    broken(&lines, &["linearizable"]);
+}
+
+#[test]
+fn lost_update_is_found() {
+    let lines = ["0 1 4 INCR n -> :1", "1 2 3 INCR n -> :1", "last 2 5 6 GET n -> 1"];
+    broken(&lines, &["linearizable", "durable"]);
+}
+
+#[test]
+fn both_winners_of_a_compare_and_set_are_found() {
+    let lines = ["0 1 2 SET x a -> OK", "0 3 6 SET x b IFEQ a -> OK", "1 4 5 SET x c IFEQ a -> OK"];
+    broken(&lines, &["linearizable"]);
+}
+
+#[test]
+fn lost_write_is_found() {
+    broken(
+        &["0 1 2 SET x a -> OK", "0 3 4 SET x b -> OK", "last 1 5 6 GET x -> a"],
+        &["linearizable", "durable"],
+    );
+    broken(&["0 1 2 SET x a -> OK", "last 1 5 6 GET x -> nil"], &["linearizable", "durable"]);
+}
+
+#[test]
+fn resurrected_write_is_found() {
+    let lines =
+        ["0 1 2 SET x a -> OK", "0 3 4 DEL x -> :1", "1 5 6 GET x -> nil", "1 7 8 GET x -> a"];
+    broken(&lines, &["linearizable"]);
+}
+
+#[test]
+fn refused_write_that_took_effect_is_found() {
+    broken(&["0 1 2 SET x a !", "1 3 4 GET x -> a"], &["linearizable", "honest"]);
+    broken(&["0 1 2 INCR n !", "last 1 3 4 GET n -> 1"], &["linearizable", "durable"]);
+}
+
+#[test]
+fn unknown_write_may_take_effect_late_or_never() {
+    broken(&["0 1 2 SET x a ?", "1 3 4 GET x -> nil", "1 5 6 GET x -> a"], &[]);
+    broken(&["0 1 2 SET x a ?", "last 1 3 4 GET x -> nil"], &[]);
+    let lines = ["0 1 2 SET x a ?", "1 3 4 GET x -> a", "1 5 6 GET x -> nil"];
+    broken(&lines, &["linearizable"]);
+}
+
+#[test]
+fn session_that_goes_back_in_time_is_found() {
+    let lines =
+        ["0 1 2 SET x a -> OK", "0 3 9 SET x b -> OK", "1 4 5 GET x -> b", "1 6 7 GET x -> a"];
+    broken(&lines, &["linearizable", "monotonic"]);
+}
+
+#[test]
+fn unexpected_reply_is_found() {
+    broken(&["0 1 2 GET x -> :1"], &["linearizable", "replies"]);
+}
+
+#[test]
+fn transactions_are_judged_as_one() {
+    let block = |value: &str| ["x", "y"].map(|key| Command::Set(key.into(), value.into())).to_vec();
+    let mut history = History::default();
+    let write = history.call(SimTime(1), 0, block("a"));
+    history.finish(SimTime(2), write, Outcome::Done(vec![Reply::Ok, Reply::Ok]));
+    let write = history.call(SimTime(3), 0, block("b"));
+    let read = history.call(SimTime(4), 1, ["x", "y"].map(|key| Command::Get(key.into())).to_vec());
+    let (a, b) = (Reply::Value("a".into()), Reply::Value("b".into()));
+    history.finish(SimTime(5), read, Outcome::Done(vec![b.clone(), a]));
+    history.finish(SimTime(6), write, Outcome::Done(vec![Reply::Ok, Reply::Ok]));
+    assert_eq!(linearizable::check(&history).violations.len(), 1);
+    history.operations[read].outcome = Outcome::Done(vec![b.clone(), b]);
+    assert_eq!(linearizable::check(&history).violations.len(), 0);
+}
+
+/// Sessions at a correct server: each operation takes effect at one moment between call and return, or,
+/// with an unknown outcome, later or never.
+fn correct(seed: u64, length: u64) -> History {
+    let mut chance = Chance::new(seed, "history");
+    let mut model = model::Model::new(2);
+    let keys: [crate::history::Key; 2] = ["x".into(), "n".into()];
+    let mut history = History::default();
+    // Per session: the operation, and the replies once it has taken effect.
+    let mut open: Vec<Option<(usize, Option<Vec<Reply>>)>> = vec![None; 5];
+    let mut late: Vec<usize> = Vec::new();
+    for now in 1..length {
+        let session = chance.index(open.len());
+        match open[session].take() {
+            None => {
+                let number = u32::try_from(session).unwrap();
+                let command = draw(&mut chance, now);
+                open[session] = Some((history.call(SimTime(now), number, vec![command]), None));
+            }
+            Some((id, None)) if chance.one_in(12) => {
+                history.finish(SimTime(now), id, Outcome::Unknown("lost".into()));
+                late.push(id);
+            }
+            Some((id, None)) if chance.one_in(12) => {
+                history.finish(SimTime(now), id, Outcome::NotApplied("refused".into()));
+            }
+            Some((id, None)) => {
+                let reply = model.execute(&keys, &history.operations[id].commands[0]);
+                open[session] = Some((id, Some(vec![reply])));
+            }
+            Some((id, Some(replies))) => history.finish(SimTime(now), id, Outcome::Done(replies)),
+        }
+        if chance.one_in(10) && !late.is_empty() {
+            let id = late.swap_remove(chance.index(late.len()));
+            model.execute(&keys, &history.operations[id].commands[0]);
+        }
+    }
+    history
+}
+
+fn draw(chance: &mut Chance, now: u64) -> Command {
+    let x = || "x".into();
+    match chance.below(8) {
+        0..=2 => Command::Get(if chance.one_in(3) { "n".into() } else { x() }),
+        3 | 4 => Command::Set(x(), format!("v{now}").into()),
+        5 => Command::SetIfEq {
+            key: x(),
+            expected: format!("v{}", now.saturating_sub(chance.below(30))).into(),
+            value: format!("v{now}").into(),
+        },
+        6 if chance.one_in(3) => Command::Del(x()),
+        _ => Command::Incr("n".into()),
+    }
+}
+
+#[test]
+fn correct_server_always_passes() {
+    for seed in 0..150 {
+        let judgement = judge(&correct(seed, 900));
+        assert_eq!(judgement, Judgement::default(), "seed {seed}");
+    }
+}
+
+#[test]
+fn changed_reply_is_found() {
+    let (mut changed, mut found) = (0, 0);
+    for seed in 0..100 {
+        let mut history = correct(seed, 900);
+        let mut chance = Chance::new(seed, "mutation");
+        let reads: Vec<usize> = (0..history.operations.len())
+            .filter(|id| matches!(history.operations[*id].commands[0], Command::Get(_)))
+            .filter(|id| matches!(history.operations[*id].replies(), Some([Reply::Value(_)])))
+            .collect();
+        // A read hears what another one, a good while ago, has heard.
+        let (one, two) = (*chance.pick(&reads).unwrap(), *chance.pick(&reads).unwrap());
+        let (early, late) = (one.min(two), one.max(two));
+        let (old, new) = (&history.operations[early], &history.operations[late]);
+        if old.outcome == new.outcome || old.commands != new.commands || late < early + 60 {
+            continue;
+        }
+        changed += 1;
+        history.operations[late].outcome = history.operations[early].outcome.clone();
+        found += usize::from(!judge(&history).violations.is_empty());
+    }
+    assert!(changed >= 20, "{changed}");
+    assert_eq!(found, changed);
+}
+
+#[test]
+fn many_unknown_increments_do_not_stop_the_search() {
+    let mut lines: Vec<String> =
+        (0..60).map(|n| format!("{n} {} {} INCR n ?", 1 + n, 100 + n)).collect();
+    lines.push("99 200 201 GET n -> 30".to_owned());
+    lines.push("99 202 203 GET n -> 61".to_owned());
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    broken(&lines, &["linearizable"]);
+}

@@ -1,0 +1,62 @@
+//! Who wrote a value: registers get unique values, so a read names its writer.
+
+use std::collections::BTreeMap;
+
+use crate::history::{Command, History, Key, Operation, Outcome, Reply, Value};
+
+/// The writers of a history.
+pub(super) struct Writers<'a> {
+    by_value: BTreeMap<(&'a Key, &'a Value), &'a Operation>,
+    /// Writes of registers that are known to have taken effect, by key.
+    acknowledged: BTreeMap<&'a Key, Vec<&'a Operation>>,
+    /// Deletions that took effect or may have, by key.
+    deletions: BTreeMap<&'a Key, Vec<&'a Operation>>,
+}
+
+impl<'a> Writers<'a> {
+    pub(super) fn new(history: &'a History) -> Self {
+        let mut writers = Self {
+            by_value: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            deletions: BTreeMap::new(),
+        };
+        for operation in &history.operations {
+            for (number, command) in operation.commands.iter().enumerate() {
+                let reply = operation.replies().and_then(|replies| replies.get(number));
+                writers.add(operation, command, reply);
+            }
+        }
+        writers
+    }
+
+    fn add(&mut self, operation: &'a Operation, command: &'a Command, reply: Option<&Reply>) {
+        if let Some(value) = command.written() {
+            self.by_value.insert((command.key(), value), operation);
+            if reply == Some(&Reply::Ok) {
+                self.acknowledged.entry(command.key()).or_default().push(operation);
+            }
+        }
+        let refused = matches!(operation.outcome, Outcome::NotApplied(_));
+        if matches!(command, Command::Del(_)) && !refused {
+            self.deletions.entry(command.key()).or_default().push(operation);
+        }
+    }
+
+    /// Who wrote this value, or tried to.
+    pub(super) fn of(&self, key: &Key, value: &Value) -> Option<&'a Operation> {
+        self.by_value.get(&(key, value)).copied()
+    }
+
+    /// Acknowledged writes of `key` by which what `of` wrote is certainly overwritten.
+    pub(super) fn overwriting(&self, key: &Key, of: &Operation) -> Option<&'a Operation> {
+        let writes = self.acknowledged.get(key)?;
+        writes.iter().find(|write| of.precedes(write)).copied()
+    }
+
+    /// An acknowledged write of `key` that no deletion can have undone.
+    pub(super) fn never_deleted(&self, key: &Key) -> Option<&'a Operation> {
+        let deletions = self.deletions.get(key).map(Vec::as_slice).unwrap_or_default();
+        let writes = self.acknowledged.get(key)?;
+        writes.iter().find(|write| deletions.iter().all(|it| it.precedes(write))).copied()
+    }
+}

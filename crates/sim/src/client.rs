@@ -1,0 +1,61 @@
+//! Clients: sessions that ask, note when they asked and what they heard, and never guess.
+//!
+//! A connection that breaks leaves every operation under way *unknown*; so does a client that loses its
+//! patience. Only `-TRYAGAIN`, `-CLUSTERDOWN` and their like say that nothing was changed.
+
+pub mod connection;
+pub mod probe;
+pub mod workload;
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use quorate_env::Env;
+
+use crate::history::{Command, History, OperationId, Outcome};
+use crate::world::Now;
+
+/// What all clients of a run share: the book, and the word to stop.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// The world's time, which no clock of a host shows.
+    pub now: Now,
+    /// What was done and heard.
+    pub history: Rc<RefCell<History>>,
+    /// The sessions stop when it turns true.
+    pub stopping: Rc<Cell<bool>>,
+    /// The nodes' client addresses.
+    pub nodes: Rc<[String]>,
+}
+
+impl Clients {
+    /// An empty book.
+    pub fn new(now: Now, nodes: Vec<String>) -> Self {
+        Self { now, history: Rc::default(), stopping: Rc::default(), nodes: nodes.into() }
+    }
+
+    fn call(&self, session: u32, commands: Vec<Command>) -> OperationId {
+        self.history.borrow_mut().call(self.now.get(), session, commands)
+    }
+
+    fn finish(&self, id: OperationId, outcome: Outcome) {
+        self.history.borrow_mut().finish(self.now.get(), id, outcome);
+    }
+}
+
+/// Waits for `future`, but no longer than `limit`.
+pub async fn within<T>(env: &Env, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut sleep = env.clock.sleep(limit);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
+        }
+        sleep.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}

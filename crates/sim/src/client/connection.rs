@@ -1,0 +1,163 @@
+//! A client's connection: commands out, replies in, and what each reply means for the book.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use quorate_env::{Env, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{Clients, within};
+use crate::history::{Command, OperationId, Outcome, Reply};
+use crate::resp::{Frame, Reader, encode_request};
+
+/// How long a client waits for a connection.
+const CONNECT_LIMIT: Duration = Duration::from_millis(800);
+/// How long a client waits for a reply before it hangs up.
+const REPLY_LIMIT: Duration = Duration::from_secs(3);
+
+/// An open connection.
+pub struct Connection {
+    stream: Box<dyn Stream>,
+    reader: Reader,
+    /// Operations under way, oldest first.
+    under_way: std::collections::VecDeque<(OperationId, Vec<Command>)>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({})", self.stream.peer_addr())
+    }
+}
+
+impl Connection {
+    /// Connects to `addr`.
+    pub async fn open(env: &Env, addr: &str) -> Option<Self> {
+        let stream = within(env, CONNECT_LIMIT, env.net.connect(addr)).await?.ok()?;
+        Some(Self { stream, reader: Reader::default(), under_way: Default::default() })
+    }
+
+    /// Asks for all of `operations` at once, one reply after the other, and notes what comes. Returns their
+    /// outcomes; `None` when the connection is of no more use.
+    pub async fn ask(
+        &mut self,
+        env: &Env,
+        clients: &Clients,
+        session: u32,
+        operations: Vec<Vec<Command>>,
+    ) -> (Vec<(OperationId, Outcome)>, Option<()>) {
+        let mut bytes = Vec::new();
+        for commands in operations {
+            encode_operation(&commands, &mut bytes);
+            self.under_way.push_back((clients.call(session, commands.clone()), commands));
+        }
+        let mut outcomes = Vec::new();
+        let talked = within(env, REPLY_LIMIT, self.talk(&bytes, clients, &mut outcomes)).await;
+        let failure = match talked {
+            Some(Ok(())) => return (outcomes, Some(())),
+            Some(Err(error)) => error.kind().to_string(),
+            None => "no reply in time".to_owned(),
+        };
+        for (id, _) in self.under_way.drain(..) {
+            let outcome = Outcome::Unknown(failure.as_str().into());
+            clients.finish(id, outcome.clone());
+            outcomes.push((id, outcome));
+        }
+        (outcomes, None)
+    }
+
+    async fn talk(
+        &mut self,
+        bytes: &[u8],
+        clients: &Clients,
+        outcomes: &mut Vec<(OperationId, Outcome)>,
+    ) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        while let Some((id, commands)) = self.under_way.front() {
+            let (id, commands) = (*id, commands.clone());
+            let outcome = outcome(&commands, self.replies(commands.len()).await?);
+            self.under_way.pop_front();
+            clients.finish(id, outcome.clone());
+            outcomes.push((id, outcome));
+        }
+        Ok(())
+    }
+
+    /// One reply, or for a block: one for MULTI, one for each command, one for EXEC.
+    async fn replies(&mut self, commands: usize) -> io::Result<Vec<Frame>> {
+        let count = if commands == 1 { 1 } else { commands + 2 };
+        let mut frames = Vec::new();
+        while frames.len() < count {
+            frames.push(self.frame().await?);
+        }
+        Ok(frames)
+    }
+
+    async fn frame(&mut self) -> io::Result<Frame> {
+        let mut buffer = [0; 4096];
+        loop {
+            let malformed = |_| io::Error::from(io::ErrorKind::InvalidData);
+            if let Some(frame) = self.reader.next_frame().map_err(malformed)? {
+                return Ok(frame);
+            }
+            let len = self.stream.read(&mut buffer).await?;
+            if len == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.reader.feed(buffer.get(..len).unwrap_or_default());
+        }
+    }
+}
+
+fn encode_operation(commands: &[Command], into: &mut Vec<u8>) {
+    if commands.len() > 1 {
+        encode_request(&["MULTI"], into);
+    }
+    for command in commands {
+        match command {
+            Command::Get(key) => encode_request(&["GET", key], into),
+            Command::Set(key, value) => encode_request(&["SET", key, value], into),
+            Command::SetIfEq { key, expected, value } => {
+                encode_request(&["SET", key, value, "IFEQ", expected], into);
+            }
+            Command::Del(key) => encode_request(&["DEL", key], into),
+            Command::Incr(key) => encode_request(&["INCR", key], into),
+        }
+    }
+    if commands.len() > 1 {
+        encode_request(&["EXEC"], into);
+    }
+}
+
+/// Errors whose first word says that nothing was changed and nothing will be.
+const NOT_APPLIED: &[&str] = &["TRYAGAIN", "CLUSTERDOWN", "OVERLOADED", "EXECABORT"];
+
+fn outcome(commands: &[Command], mut frames: Vec<Frame>) -> Outcome {
+    let last = frames.pop();
+    let frames = match last {
+        Some(Frame::Error(text)) => {
+            let word = text.split_whitespace().next().unwrap_or_default();
+            let text: Rc<str> = text.as_str().into();
+            return match word {
+                "UNKNOWN" => Outcome::Unknown(text),
+                word if NOT_APPLIED.contains(&word) => Outcome::NotApplied(text),
+                _ => Outcome::Done(vec![Reply::Unexpected(text)]),
+            };
+        }
+        Some(Frame::Array(frames)) if commands.len() > 1 => frames,
+        Some(frame) => vec![frame],
+        None => Vec::new(),
+    };
+    Outcome::Done(frames.into_iter().map(reply).collect())
+}
+
+fn reply(frame: Frame) -> Reply {
+    match frame {
+        Frame::Simple(text) if text == "OK" => Reply::Ok,
+        Frame::Bulk(text) => Reply::Value(text.into()),
+        Frame::Int(number) => Reply::Int(number),
+        Frame::Nil => Reply::Nil,
+        Frame::Simple(text) | Frame::Error(text) => Reply::Unexpected(text.into()),
+        Frame::Array(_) => Reply::Unexpected("an array".into()),
+    }
+}

@@ -1,0 +1,131 @@
+//! The workload: each session draws its operations from its own chance, on a few keys that all share.
+//!
+//! Keys are given up for new ones every few seconds: so each has a short history, which keeps the search
+//! for an order cheap, and no early unknown write stays possible for ever.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use quorate_env::tasks::Task;
+use quorate_env::{Env, Mono};
+
+use super::Clients;
+use super::connection::Connection;
+use crate::history::{Command, Key, OperationId, Outcome, Reply, Value};
+
+/// How long the keys of a round are used.
+const ROUND: Duration = Duration::from_secs(4);
+/// Operations of one pipeline at the most.
+const PIPELINE_MAX: u64 = 4;
+
+/// One client.
+#[derive(Debug)]
+struct Session {
+    number: u32,
+    clients: Clients,
+    env: Env,
+    since: Mono,
+    values: u64,
+    /// The value last seen of a key: what a compare-and-set expects.
+    seen: BTreeMap<Key, Value>,
+}
+
+/// The main task of session `number`.
+pub fn session(clients: Clients, number: u32, env: Env) -> Task {
+    let since = env.clock.now();
+    let session = Session { number, clients, env, since, values: 0, seen: BTreeMap::new() };
+    Box::pin(session.run())
+}
+
+impl Session {
+    async fn run(mut self) {
+        let mut node = self.env.rng.below(self.clients.nodes.len().max(1) as u64);
+        while !self.clients.stopping.get() {
+            node = (node + 1) % self.clients.nodes.len().max(1) as u64;
+            let index = usize::try_from(node).unwrap_or(0);
+            let Some(addr) = self.clients.nodes.get(index).cloned() else { return };
+            if let Some(connection) = Connection::open(&self.env, &addr).await {
+                self.talk(connection).await;
+            }
+            self.pause(20..200).await;
+        }
+        std::future::pending::<()>().await;
+    }
+
+    async fn pause(&self, ms: std::ops::Range<u64>) {
+        let ms = ms.start + self.env.rng.below(ms.end - ms.start);
+        self.env.clock.sleep(Duration::from_millis(ms)).await;
+    }
+
+    /// Until the connection breaks, the node refuses, or boredom.
+    async fn talk(&mut self, mut connection: Connection) {
+        while !self.clients.stopping.get() && self.env.rng.below(60) > 0 {
+            let count =
+                if self.env.rng.below(4) == 0 { self.env.rng.below(PIPELINE_MAX) } else { 0 };
+            let operations: Vec<_> = (0..=count).map(|_| self.draw()).collect();
+            let asked = connection.ask(&self.env, &self.clients, self.number, operations).await;
+            let (outcomes, goes_on) = asked;
+            let mut refused = false;
+            for (id, outcome) in outcomes {
+                refused |= matches!(outcome, Outcome::NotApplied(_));
+                self.learn(id, &outcome);
+            }
+            if goes_on.is_none() || refused && self.env.rng.below(2) == 0 {
+                return;
+            }
+            self.pause(5..120).await;
+        }
+    }
+
+    fn learn(&mut self, id: OperationId, outcome: &Outcome) {
+        let Outcome::Done(replies) = outcome else { return };
+        let history = self.clients.history.borrow();
+        let Some(operation) = history.operations.get(id) else { return };
+        for (command, reply) in operation.commands.iter().zip(replies) {
+            let value = match (command, reply) {
+                (Command::Get(_), Reply::Value(value)) => Some(value),
+                (_, Reply::Ok) => command.written(),
+                _ => None,
+            };
+            if let Some(value) = value {
+                self.seen.insert(Rc::clone(command.key()), Rc::clone(value));
+            }
+        }
+    }
+
+    fn value(&mut self) -> Value {
+        self.values += 1;
+        format!("s{}.{}", self.number, self.values).into()
+    }
+
+    fn key(&self, kind: &str, count: u64) -> Key {
+        let age = self.env.clock.now().since(self.since);
+        let round = age.as_millis() / ROUND.as_millis();
+        format!("{kind}{round}.{}", self.env.rng.below(count)).into()
+    }
+
+    fn draw(&mut self) -> Vec<Command> {
+        let register = self.key("r", 3);
+        vec![match self.env.rng.below(16) {
+            0..=4 => Command::Get(register),
+            5..=7 => Command::Set(register, self.value()),
+            8 | 9 => match self.seen.get(&register).cloned() {
+                Some(expected) => Command::SetIfEq { key: register, expected, value: self.value() },
+                None => Command::Get(register),
+            },
+            10 => Command::Del(register),
+            11 | 12 => Command::Incr(self.key("c", 2)),
+            13 => Command::Get(self.key("c", 2)),
+            14 => return self.pair(|session, key| Command::Set(key, session.value())),
+            _ => return self.pair(|_, key| Command::Get(key)),
+        }]
+    }
+
+    /// A block on two keys.
+    fn pair(&mut self, make: impl Fn(&mut Self, Key) -> Command) -> Vec<Command> {
+        let one = self.key("p", 1);
+        let two = format!("{one}b").into();
+        vec![make(self, one), make(self, two)]
+    }
+}

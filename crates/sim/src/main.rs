@@ -1,0 +1,151 @@
+//! The binary: runs seeds, and says of each one that fails how to see it again.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use quorate_sim::cluster::Boot;
+use quorate_sim::fault::kind::Tally;
+use quorate_sim::run::{Report, Setup, run};
+use quorate_sim::toy;
+use quorate_sim::world::Recording;
+
+const USAGE: &str = "\
+usage: quorate-sim [--seed N [--trace] | --seeds A..B] [--twice] [--toy DEFECT]
+  --seed N      one seed; --trace writes all that happened to standard output
+  --seeds A..B  the seeds from A up to, but not including, B (0..100 unless told)
+  --twice       each seed twice: both runs must be the same, byte by byte
+  --toy DEFECT  a toy in the node's place: none, stale-reads, lazy-sync, lying-refusal, torn-blocks, stays-down
+";
+
+/// The program that stands on every node.
+fn node() -> Rc<Boot> {
+    quorate_sim::member::boot()
+}
+
+struct Arguments {
+    seeds: std::ops::Range<u64>,
+    trace: bool,
+    twice: bool,
+    toy: Option<String>,
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
+    let mut arguments = Arguments { seeds: 0..100, trace: false, twice: false, toy: None };
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--seed" => {
+                let seed = words.next()?.parse().ok()?;
+                arguments.seeds = seed..seed + 1;
+            }
+            "--seeds" => {
+                let range = words.next()?;
+                let (from, to) = range.split_once("..")?;
+                arguments.seeds = from.parse().ok()?..to.parse().ok()?;
+            }
+            "--trace" => arguments.trace = true,
+            "--twice" => arguments.twice = true,
+            "--toy" => arguments.toy = Some(words.next()?),
+            _ => return None,
+        }
+    }
+    Some(arguments)
+}
+
+fn program(toy: Option<&str>) -> Option<Rc<Boot>> {
+    let Some(name) = toy else { return Some(node()) };
+    Some(toy::boot(match name {
+        "none" => toy::Defect::None,
+        "stale-reads" => toy::Defect::StaleReads,
+        "lazy-sync" => toy::Defect::LazySync,
+        "lying-refusal" => toy::Defect::LyingRefusal,
+        "torn-blocks" => toy::Defect::TornBlocks,
+        "stays-down" => toy::Defect::StaysDown,
+        _ => return None,
+    }))
+}
+
+fn main() -> io::Result<ExitCode> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let arguments = parse(std::env::args().skip(1));
+    let Some((arguments, boot)) =
+        arguments.and_then(|it| program(it.toy.as_deref()).map(|boot| (it, boot)))
+    else {
+        io::stderr().write_all(USAGE.as_bytes())?;
+        return Ok(ExitCode::from(2));
+    };
+    let setup = Setup::new(boot);
+    let mut summary = Summary::default();
+    for seed in arguments.seeds.clone() {
+        let recording =
+            if arguments.trace || arguments.twice { Recording::Text } else { Recording::Digest };
+        let report = run(seed, &setup, recording);
+        let again = arguments.twice.then(|| run(seed, &setup, recording));
+        if arguments.trace {
+            out.write_all(report.text.as_bytes())?;
+        }
+        let repeats = again.is_none_or(|it| it.digest == report.digest && it.text == report.text);
+        if !repeats {
+            writeln!(out, "seed {seed}: the second run differs from the first")?;
+        }
+        summary.add(&report, repeats);
+        describe(&mut out, &report, &arguments)?;
+    }
+    summary.print(&mut out)?;
+    out.flush()?;
+    Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn describe(out: &mut impl Write, report: &Report, arguments: &Arguments) -> io::Result<()> {
+    let seed = report.seed;
+    if arguments.seeds.end - arguments.seeds.start == 1 {
+        let (digest, lines) = (report.digest, report.lines);
+        writeln!(out, "seed {seed}: digest {digest:016x}, {lines} lines, {}", report.tally)?;
+    }
+    for violation in &report.judgement.violations {
+        writeln!(out, "seed {seed}: {violation}")?;
+    }
+    if report.is_good() {
+        return Ok(());
+    }
+    let toy = arguments.toy.as_ref().map_or_else(String::new, |toy| format!(" --toy {toy}"));
+    writeln!(
+        out,
+        "seed {seed} again: cargo run --release -p quorate-sim -- --seed {seed} --trace{toy}"
+    )
+}
+
+#[derive(Default)]
+struct Summary {
+    seeds: u64,
+    failed: u64,
+    seconds: u64,
+    outcomes: (u64, u64, u64),
+    undecided: u64,
+    tally: Tally,
+}
+
+impl Summary {
+    fn add(&mut self, report: &Report, repeats: bool) {
+        self.seeds += 1;
+        self.failed += u64::from(!report.is_good() || !repeats);
+        self.seconds += report.took.as_secs();
+        let (done, refused, unknown) = report.history.outcomes();
+        self.outcomes.0 += done;
+        self.outcomes.1 += refused;
+        self.outcomes.2 += unknown;
+        self.undecided += report.judgement.undecided;
+        self.tally.add_all(&report.tally);
+    }
+
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        let (done, refused, unknown) = self.outcomes;
+        writeln!(
+            out,
+            "{} seeds, {} failed, {} simulated seconds; operations: {done} done, {refused} not applied, \
+             {unknown} unknown; {} groups of keys undecided",
+            self.seeds, self.failed, self.seconds, self.undecided
+        )?;
+        writeln!(out, "faults: {}", self.tally)
+    }
+}

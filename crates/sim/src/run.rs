@@ -1,0 +1,247 @@
+//! One seed's run: a calm beginning, a storm, then peace, in which the cluster must serve again.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::check::{Judgement, Violation, judge};
+use crate::client::Clients;
+use crate::client::probe::{Progress, probe};
+use crate::client::workload::session;
+use crate::cluster::{Boot, Cluster};
+use crate::fault::kind::Tally;
+use crate::fault::{Act, Kind, Plan, Profile};
+use crate::history::History;
+use crate::world::{Chance, Ending, HostId, Kill, Recording, SimTime, World};
+
+/// From the end of all faults until every node must have served.
+const LIVENESS_LIMIT: Duration = Duration::from_secs(60);
+/// Sessions may finish what they began before they are stopped for good.
+const LAST_REPLIES: Duration = Duration::from_secs(4);
+/// Between two looks at the probe.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What to run.
+#[derive(Clone)]
+pub struct Setup {
+    /// How many nodes.
+    pub nodes: u64,
+    /// How many client sessions.
+    pub sessions: u32,
+    /// What may happen to them.
+    pub profile: Profile,
+    /// The program of a node.
+    pub boot: Rc<Boot>,
+}
+
+impl Setup {
+    /// Three nodes, five sessions, and the faults of the first profile.
+    pub fn new(boot: Rc<Boot>) -> Self {
+        Self { nodes: 3, sessions: 5, profile: Profile::first(), boot }
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Setup({} nodes, {} sessions)", self.nodes, self.sessions)
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The digest of all that happened.
+    pub digest: u64,
+    /// How many lines the trace has.
+    pub lines: u64,
+    /// The trace, when it was recorded.
+    pub text: String,
+    /// What the judges say.
+    pub judgement: Judgement,
+    /// The faults.
+    pub tally: Tally,
+    /// What the clients did.
+    pub history: History,
+    /// How long it took, in simulated time.
+    pub took: Duration,
+}
+
+impl Report {
+    /// True when no promise was broken.
+    pub fn is_good(&self) -> bool {
+        self.judgement.violations.is_empty()
+    }
+}
+
+/// What happens to the cluster in the run of `seed`.
+pub fn plan(seed: u64, setup: &Setup) -> Plan {
+    // As the hosts are numbered when a cluster is the first to be added to a world.
+    let hosts: Vec<HostId> =
+        (1..).take_while(|n| u64::from(*n) <= setup.nodes).map(HostId).collect();
+    Plan::draw(&mut Chance::new(seed, "plan"), &setup.profile, &hosts)
+}
+
+/// Runs `seed`.
+pub fn run(seed: u64, setup: &Setup, recording: Recording) -> Report {
+    run_plan(seed, setup, plan(seed, setup), recording)
+}
+
+/// Runs `seed` with another plan than its own: a part of it, for one that fails.
+pub fn run_plan(seed: u64, setup: &Setup, plan: Plan, recording: Recording) -> Report {
+    let mut world = World::new(seed, recording);
+    let logs = world.capture_logs();
+    let mut run = Run::new(&mut world, setup, plan);
+    run.play(setup);
+    let (violations, tally, clients) = (run.violations, run.tally, run.clients);
+    drop(logs);
+    // Order matters: the sessions hold the book too.
+    let took = world.now() - SimTime::ZERO;
+    let (digest, lines, text) = (world.digest(), world.trace_lines(), world.trace_text());
+    drop(world);
+    let history = clients.history.take();
+    let mut judgement = judge(&history);
+    judgement.violations.extend(violations);
+    Report { seed, digest, lines, text, judgement, tally, history, took }
+}
+
+struct Run<'a> {
+    world: &'a mut World,
+    cluster: Cluster,
+    clients: Clients,
+    client_hosts: Vec<HostId>,
+    plan: Plan,
+    /// What is still to be done, in order.
+    agenda: BTreeMap<(SimTime, usize), Act>,
+    numbers: usize,
+    tally: Tally,
+    violations: Vec<Violation>,
+    restarts: Chance,
+}
+
+impl<'a> Run<'a> {
+    fn new(world: &'a mut World, setup: &Setup, plan: Plan) -> Self {
+        let cluster = Cluster::new(world, setup.nodes, Rc::clone(&setup.boot));
+        let clients = Clients::new(world.clock(), cluster.addresses());
+        let client_hosts =
+            (1..=setup.sessions).map(|number| world.add_host(&format!("c{number}"))).collect();
+        let numbered = plan.acts.iter().cloned().enumerate();
+        let agenda = numbered.map(|(number, (at, act))| ((at, number), act)).collect();
+        Self {
+            restarts: world.chance("restarts"),
+            numbers: plan.acts.len(),
+            world,
+            cluster,
+            clients,
+            client_hosts,
+            plan,
+            agenda,
+            tally: Tally::default(),
+            violations: Vec::new(),
+        }
+    }
+
+    fn play(&mut self, setup: &Setup) {
+        self.cluster.start_all(self.world);
+        for (host, number) in self.client_hosts.iter().zip(1..=setup.sessions) {
+            let clients = self.clients.clone();
+            self.world.start(*host, move |env| session(clients, number, env));
+        }
+        self.storm();
+        self.make_peace();
+        self.prove_liveness();
+    }
+
+    /// Carries the plan out.
+    fn storm(&mut self) {
+        while let Some(entry) = self.agenda.first_entry() {
+            let at = entry.key().0;
+            if at <= self.world.now() {
+                let act = entry.remove();
+                act.carry_out(self.world, &mut self.cluster, &mut self.tally);
+            } else {
+                self.pass(at);
+            }
+        }
+        while self.world.now() < self.plan.ends {
+            self.pass(self.plan.ends);
+        }
+    }
+
+    /// Lets time pass until `until`, or until a process has ended by itself.
+    fn pass(&mut self, until: SimTime) {
+        if self.world.run_until(until) {
+            return;
+        }
+        while let Some((host, ending)) = self.world.take_ending() {
+            if let Ending::Panicked(message) = ending {
+                let evidence = format!("{} panicked: {message}", self.world.name(host));
+                self.violations.push(Violation::new("no panic", evidence));
+            } else if ending == Ending::Exited {
+                self.tally.add(Kind::Exit);
+            }
+            // As a supervisor would, or an operator.
+            let least = Duration::from_millis(50);
+            let after = self.restarts.duration(least..Duration::from_secs(3));
+            self.numbers += 1;
+            self.agenda.insert((self.world.now() + after, self.numbers), Act::Start(host));
+        }
+    }
+
+    /// All faults end.
+    fn make_peace(&mut self) {
+        self.world.note(None, "peace");
+        self.agenda.clear();
+        for host in self.cluster.hosts().to_vec() {
+            self.world.disk(host).mend();
+            self.world.set_clock_right(host);
+            self.world.resume(host);
+        }
+        self.world.wire().heal_all();
+        self.cluster.start_all(self.world);
+    }
+
+    fn prove_liveness(&mut self) {
+        self.wait(LAST_REPLIES, || false);
+        self.clients.stopping.set(true);
+        self.wait(LAST_REPLIES, || false);
+        // What is still under way now stays unknown.
+        for host in self.client_hosts.clone() {
+            self.world.kill(host, Kill::Process);
+        }
+        let host = self.world.add_host("probe");
+        let progress = Rc::new(Cell::new(Progress::Starting));
+        let (clients, seen) = (self.clients.clone(), Rc::clone(&progress));
+        self.world.start(host, move |env| probe(clients, env, seen));
+        let done = || progress.get() == Progress::Done;
+        if !self.wait(LIVENESS_LIMIT, done) {
+            let evidence = format!(
+                "{} s after the last fault the probe is at {:?}",
+                LIVENESS_LIMIT.as_secs(),
+                progress.get()
+            );
+            self.violations.push(Violation::new("live", evidence));
+        }
+    }
+
+    /// Waits until `done`, no longer than `limit`, and keeps the nodes running.
+    fn wait(&mut self, limit: Duration, done: impl Fn() -> bool) -> bool {
+        let until = self.world.now() + limit;
+        while self.world.now() < until && !done() {
+            let look = (self.world.now() + LOOK).min(until);
+            let next = self.agenda.first_key_value().map_or(look, |((at, _), _)| look.min(*at));
+            self.pass(next);
+            while let Some(entry) = self.agenda.first_entry() {
+                if entry.key().0 > self.world.now() {
+                    break;
+                }
+                let act = entry.remove();
+                act.carry_out(self.world, &mut self.cluster, &mut self.tally);
+            }
+        }
+        done()
+    }
+}

@@ -1,0 +1,37 @@
+//! A toy in a node's place: one server, and two doors that lead to it. It keeps the machinery honest: the
+//! right one must pass, and each wrong one must be found.
+
+mod door;
+mod server;
+mod store;
+
+use std::rc::Rc;
+
+use crate::cluster::Boot;
+
+/// What is wrong with a toy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// Nothing.
+    None,
+    /// The doors answer reads from what they heard a while ago.
+    StaleReads,
+    /// Writes are acknowledged before they are durable.
+    LazySync,
+    /// Some writes are answered with "not applied" and applied.
+    LyingRefusal,
+    /// Two writes in a block are applied one after the other.
+    TornBlocks,
+    /// After a restart nobody listens any more.
+    StaysDown,
+}
+
+/// A toy with this defect.
+pub fn boot(defect: Defect) -> Rc<Boot> {
+    Rc::new(move |spec| -> quorate_env::tasks::Task {
+        match spec.number {
+            1 => Box::pin(server::serve(spec, defect)),
+            _ => Box::pin(door::serve(spec, defect)),
+        }
+    })
+}

@@ -1,0 +1,100 @@
+//! What a scenario does to a disk.
+
+use std::path::{Path, PathBuf};
+
+use super::device::Device;
+use crate::world::host::HostId;
+use crate::world::shared::{Shared, lock};
+
+/// One host's disk, from outside.
+#[derive(Clone, Copy)]
+pub struct DiskControl<'a> {
+    shared: &'a Shared,
+    host: HostId,
+}
+
+impl std::fmt::Debug for DiskControl<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DiskControl({})", self.host)
+    }
+}
+
+impl<'a> DiskControl<'a> {
+    pub(crate) fn new(shared: &'a Shared, host: HostId) -> Self {
+        Self { shared, host }
+    }
+
+    fn with<T: Default>(self, change: impl FnOnce(&mut Device) -> T) -> T {
+        let mut disks = lock(&self.shared.disks);
+        disks.hosts.get_mut(&self.host).map(change).unwrap_or_default()
+    }
+
+    fn note(self, what: std::fmt::Arguments<'_>) {
+        self.shared.event(Some(self.host), what);
+    }
+
+    /// Calls so far.
+    pub fn operations(self) -> u64 {
+        self.with(|device| device.operations)
+    }
+
+    /// Lets the power fail at the `ahead`-th call from now (1 is the next one).
+    pub fn fail_power_after(self, ahead: u64) {
+        self.note(format_args!("power is to fail in {ahead} disk operations"));
+        self.with(|device| device.power_fails_at = Some(device.operations + ahead));
+    }
+
+    /// Takes back what [`DiskControl::fail_power_after`], [`DiskControl::fail_syncs`],
+    /// [`DiskControl::set_free`] and [`DiskControl::set_slowness`] ordered.
+    pub fn mend(self) {
+        self.with(|device| {
+            device.power_fails_at = None;
+            device.failing_syncs = 0;
+            device.capacity = u64::MAX;
+            device.slowness = 1;
+        });
+    }
+
+    /// Lets the next `count` syncs fail, and with them an arbitrary part of what they should have kept.
+    pub fn fail_syncs(self, count: u32) {
+        self.note(format_args!("{count} syncs are to fail"));
+        self.with(|device| device.failing_syncs = count);
+    }
+
+    /// Leaves `bytes` of room.
+    pub fn set_free(self, bytes: u64) {
+        self.note(format_args!("{bytes} bytes of room left"));
+        self.with(|device| {
+            device.capacity = u64::MAX;
+            let used = u64::MAX - device.free();
+            device.capacity = used.saturating_add(bytes);
+        });
+    }
+
+    /// Makes lanes' jobs take `factor` times as long.
+    pub fn set_slowness(self, factor: u32) {
+        self.note(format_args!("disk {factor} times as slow"));
+        self.with(|device| device.slowness = factor.max(1));
+    }
+
+    /// Every file.
+    pub fn paths(self) -> Vec<PathBuf> {
+        self.with(|device| device.names.files().map(|(path, _)| path.clone()).collect())
+    }
+
+    /// Flips a durable bit of `path`, chosen by the disk's seed; says at which offset.
+    pub fn flip_bit(self, path: &Path) -> Option<u64> {
+        let offset = self.with(|device| {
+            let inode = device.names.get(path)?;
+            device.inodes.get_mut(&inode)?.flip(&mut device.chance)
+        });
+        self.note(format_args!("bit flipped in {} at {offset:?}", path.display()));
+        offset
+    }
+
+    /// Lets `path` vanish, also from the platter; true when it was there.
+    pub fn vanish(self, path: &Path) -> bool {
+        self.note(format_args!("{} vanishes", path.display()));
+        self.with(|device| device.names.vanish(path))
+    }
+}

@@ -1,0 +1,158 @@
+//! One host's disk: files, names, room, and the faults that were ordered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use quorate_env::OpenMode;
+
+use super::inode::{Fate, Inode};
+use super::names::{InodeId, Names};
+use crate::world::rng::Chance;
+
+/// Room on a disk unless a scenario says otherwise.
+const CAPACITY: u64 = 16 << 30;
+
+/// A disk.
+pub(crate) struct Device {
+    pub(crate) chance: Chance,
+    pub(crate) names: Names,
+    pub(crate) inodes: BTreeMap<InodeId, Inode>,
+    next_inode: InodeId,
+    pub(crate) locks: BTreeSet<PathBuf>,
+    /// Calls so far.
+    pub(crate) operations: u64,
+    pub(crate) power_fails_at: Option<u64>,
+    /// The power failed during a call, and the executor has not seen it yet.
+    pub(crate) failed: bool,
+    pub(crate) capacity: u64,
+    /// How many syncs are going to fail.
+    pub(crate) failing_syncs: u32,
+    pub(crate) slowness: u32,
+}
+
+/// What a loss of power put in danger.
+pub(crate) struct Losses {
+    writes: usize,
+    names: usize,
+    fate: Fate,
+}
+
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} writes, {} names unsynced: {:?}", self.writes, self.names, self.fate)
+    }
+}
+
+fn device_error() -> io::Error {
+    io::Error::other("input/output error")
+}
+
+impl Device {
+    pub(crate) fn new(chance: Chance) -> Self {
+        Self {
+            chance,
+            names: Names::default(),
+            inodes: BTreeMap::new(),
+            next_inode: 1,
+            locks: BTreeSet::new(),
+            operations: 0,
+            power_fails_at: None,
+            failed: false,
+            capacity: CAPACITY,
+            failing_syncs: 0,
+            slowness: 1,
+        }
+    }
+
+    pub(crate) fn open(&mut self, path: &Path, mode: OpenMode) -> io::Result<InodeId> {
+        if mode != OpenMode::CreateNew {
+            return self.names.get(path).ok_or_else(|| io::ErrorKind::NotFound.into());
+        }
+        let inode = self.next_inode;
+        self.names.create(path, inode)?;
+        self.next_inode += 1;
+        self.inodes.insert(inode, Inode::default());
+        Ok(inode)
+    }
+
+    pub(crate) fn inode(&mut self, inode: InodeId) -> io::Result<&mut Inode> {
+        self.inodes.get_mut(&inode).ok_or_else(device_error)
+    }
+
+    /// Bytes that may still be written.
+    pub(crate) fn free(&self) -> u64 {
+        let lens = self.names.files().filter_map(|(_, inode)| self.inodes.get(&inode));
+        self.capacity.saturating_sub(lens.map(|inode| inode.cached.len).sum())
+    }
+
+    pub(crate) fn write(&mut self, inode: InodeId, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let len = self.inode(inode)?.cached.len;
+        let end = offset + bytes.len() as u64;
+        if end <= len {
+            self.inode(inode)?.write(bytes, offset);
+            return Ok(());
+        }
+        let room = self.free();
+        if end - len <= room {
+            self.inode(inode)?.write(bytes, offset);
+            return Ok(());
+        }
+        let fits = usize::try_from((len + room).saturating_sub(offset)).unwrap_or(usize::MAX);
+        let prefix = bytes.get(..fits).unwrap_or(bytes);
+        if !prefix.is_empty() {
+            self.inode(inode)?.write(prefix, offset);
+        }
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    pub(crate) fn set_len(&mut self, inode: InodeId, len: u64) -> io::Result<()> {
+        let growth = len.saturating_sub(self.inode(inode)?.cached.len);
+        if growth > 0 && growth > self.free() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.inode(inode)?.set_len(len);
+        Ok(())
+    }
+
+    /// True when this sync is one of those that were ordered to fail.
+    fn sync_fails(&mut self) -> bool {
+        let fails = self.failing_syncs > 0;
+        self.failing_syncs = self.failing_syncs.saturating_sub(1);
+        fails
+    }
+
+    pub(crate) fn sync(&mut self, inode: InodeId) -> io::Result<()> {
+        let fails = self.sync_fails();
+        let file = self.inodes.get_mut(&inode).ok_or_else(device_error)?;
+        if fails {
+            file.fail_sync(&mut self.chance);
+            return Err(device_error());
+        }
+        file.sync();
+        Ok(())
+    }
+
+    pub(crate) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
+        if self.sync_fails() {
+            return Err(device_error());
+        }
+        self.names.sync_dir(dir)
+    }
+
+    /// What was not synced is kept, lost or torn; from here on the disk is as after the next boot.
+    pub(crate) fn lose_power(&mut self) -> Losses {
+        let fate = Fate::draw(&mut self.chance);
+        let names = self.names.lose_power(&mut self.chance, fate);
+        let mut writes = 0;
+        for inode in self.inodes.values_mut() {
+            writes += inode.lose_power(&mut self.chance, fate);
+        }
+        let named: BTreeSet<InodeId> = self.names.files().map(|(_, inode)| inode).collect();
+        self.inodes.retain(|inode, _| named.contains(inode));
+        self.locks.clear();
+        self.power_fails_at = None;
+        Losses { writes, names, fate }
+    }
+}

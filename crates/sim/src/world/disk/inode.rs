@@ -1,0 +1,136 @@
+//! A file without its name: what the kernel's cache holds, what the platter holds, and the way between.
+
+use std::collections::BTreeSet;
+
+use super::content::Content;
+use crate::world::rng::Chance;
+
+/// A device writes a sector whole or not at all.
+const SECTOR: usize = 512;
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write { offset: u64, bytes: Vec<u8> },
+    Len(u64),
+}
+
+/// What may happen to changes that were not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The cache was flushed just before.
+    Kept,
+    /// Nothing had left the cache.
+    Lost,
+    /// Each change on its own: kept, lost or torn.
+    Mixed,
+}
+
+impl Fate {
+    pub(crate) fn draw(chance: &mut Chance) -> Self {
+        match chance.below(5) {
+            0 => Self::Kept,
+            1 => Self::Lost,
+            _ => Self::Mixed,
+        }
+    }
+}
+
+/// A file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inode {
+    /// What readers see.
+    pub(crate) cached: Content,
+    /// What is there when the power comes back.
+    durable: Content,
+    changes: Vec<Change>,
+    dirty: BTreeSet<u64>,
+    /// The shortest length since the last sync: a truncation in between must not leave old pages.
+    cut_to: Option<u64>,
+}
+
+impl Inode {
+    pub(crate) fn write(&mut self, bytes: &[u8], offset: u64) {
+        self.cached.write(bytes, offset);
+        self.dirty.extend(Content::touched(offset, bytes.len()));
+        self.changes.push(Change::Write { offset, bytes: bytes.to_vec() });
+    }
+
+    pub(crate) fn set_len(&mut self, len: u64) {
+        if len < self.cached.len {
+            self.cut_to = Some(self.cut_to.map_or(len, |cut| cut.min(len)));
+            self.dirty.extend(Content::touched(len, 1));
+        }
+        self.cached.set_len(len);
+        self.changes.push(Change::Len(len));
+    }
+
+    pub(crate) fn sync(&mut self) {
+        if let Some(cut) = self.cut_to.take().filter(|cut| *cut < self.durable.len) {
+            self.durable.set_len(cut);
+        }
+        for page in std::mem::take(&mut self.dirty) {
+            self.durable.take_page(page, &self.cached);
+        }
+        self.durable.len = self.cached.len;
+        self.changes.clear();
+    }
+
+    /// As Linux does: the pages count as clean from here on, whatever of them reached the platter; readers
+    /// go on seeing them, and the next sync succeeds without them.
+    pub(crate) fn fail_sync(&mut self, chance: &mut Chance) {
+        self.apply_by_chance(chance, Fate::Mixed);
+        self.dirty.clear();
+        self.cut_to = None;
+    }
+
+    /// Returns how many changes were in danger.
+    pub(crate) fn lose_power(&mut self, chance: &mut Chance, fate: Fate) -> usize {
+        let endangered = self.changes.len();
+        self.apply_by_chance(chance, fate);
+        self.dirty.clear();
+        self.cut_to = None;
+        self.cached = self.durable.clone();
+        endangered
+    }
+
+    fn apply_by_chance(&mut self, chance: &mut Chance, fate: Fate) {
+        for change in std::mem::take(&mut self.changes) {
+            let draw = if fate == Fate::Mixed { chance.below(4) } else { 0 };
+            match change {
+                _ if fate == Fate::Lost || draw == 1 => {}
+                Change::Len(len) => self.durable.set_len(len),
+                Change::Write { offset, bytes } => match draw {
+                    2 => {
+                        let torn = bytes.get(..chance.index(bytes.len())).unwrap_or_default();
+                        self.durable.write(torn, offset);
+                    }
+                    3 => self.write_sectors(chance, &bytes, offset),
+                    _ => self.durable.write(&bytes, offset),
+                },
+            }
+        }
+    }
+
+    /// Sectors reach the platter in any order.
+    fn write_sectors(&mut self, chance: &mut Chance, bytes: &[u8], offset: u64) {
+        let mut at = offset;
+        for sector in bytes.chunks(SECTOR) {
+            if chance.one_in(2) {
+                self.durable.write(sector, at);
+            }
+            at += sector.len() as u64;
+        }
+    }
+
+    /// Flips a bit on the platter and in the cache.
+    pub(crate) fn flip(&mut self, chance: &mut Chance) -> Option<u64> {
+        let pages = self.durable.written();
+        let offset = chance.pick(&pages)? + chance.below(4096);
+        let bit = chance.below(8);
+        if !self.durable.flip(offset, bit) {
+            return None;
+        }
+        self.cached.flip(offset, bit);
+        Some(offset)
+    }
+}

@@ -1,0 +1,65 @@
+//! What the real code logs, as lines of the trace, without wall time.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use super::shared::{Shared, lock};
+use super::trace::Recording;
+
+struct Logs {
+    shared: Arc<Shared>,
+    spans: AtomicU64,
+}
+
+/// Only a recorded world listens.
+pub(crate) fn capture(shared: &Arc<Shared>) -> Option<DefaultGuard> {
+    let recording = lock(&shared.trace).recording();
+    (recording == Recording::Text).then(|| {
+        let logs = Logs { shared: Arc::clone(shared), spans: AtomicU64::new(1) };
+        tracing::subscriber::set_default(logs)
+    })
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let written = match field.name() {
+            "message" => write!(self.0, " {value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+        debug_assert!(written.is_ok(), "a String takes all");
+    }
+}
+
+impl Subscriber for Logs {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::DEBUG
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(self.spans.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let metadata = event.metadata();
+        let mut line = Line(format!("{} {}:", metadata.level(), metadata.target()));
+        event.record(&mut line);
+        let host = *lock(&self.shared.current);
+        lock(&self.shared.trace).log(self.shared.now(), host, &line.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}

@@ -1,0 +1,73 @@
+//! What a scenario does to the wire.
+
+use crate::world::host::HostId;
+use crate::world::shared::Shared;
+
+/// The wire, from outside.
+#[derive(Clone, Copy)]
+pub struct WireControl<'a> {
+    shared: &'a Shared,
+}
+
+impl std::fmt::Debug for WireControl<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WireControl")
+    }
+}
+
+impl<'a> WireControl<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
+        Self { shared }
+    }
+
+    /// Lets nothing through from `from` to `to`. The other direction is another link.
+    pub fn cut(self, from: HostId, to: HostId) {
+        self.shared.turn(|wire, turn| {
+            if wire.links.cut(from, to) {
+                turn.tell(from, format!("cut to {to}"));
+            }
+        });
+    }
+
+    /// Lets everything through again from `from` to `to`.
+    pub fn heal(self, from: HostId, to: HostId) {
+        self.shared.turn(|wire, turn| {
+            if wire.links.heal(from, to) {
+                turn.tell(from, format!("healed to {to}"));
+                wire.healed(turn, from, to);
+            }
+        });
+    }
+
+    /// Heals every link and sets its pace back.
+    pub fn heal_all(self) {
+        let cuts = self.shared.turn(|wire, _| {
+            wire.links.set_all_even();
+            wire.links.cuts()
+        });
+        for (from, to) in cuts {
+            self.heal(from, to);
+        }
+    }
+
+    /// True while nothing gets through.
+    pub fn is_cut(self, from: HostId, to: HostId) -> bool {
+        self.shared.turn(|wire, _| wire.links.is_cut(from, to))
+    }
+
+    /// Makes the way from `from` to `to` take `factor` times as long.
+    pub fn slow(self, from: HostId, to: HostId, factor: u32) {
+        self.shared.turn(|wire, turn| {
+            turn.tell(from, format!("{factor} times as slow to {to}"));
+            wire.links.set_factor(from, to, factor);
+        });
+    }
+
+    /// Resets every connection between two hosts.
+    pub fn break_between(self, one: HostId, two: HostId) {
+        self.shared.turn(|wire, turn| {
+            turn.tell(one, format!("connections with {two} break"));
+            wire.break_between(turn, one, two);
+        });
+    }
+}
