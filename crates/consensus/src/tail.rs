@@ -14,7 +14,7 @@ use raft::{GetEntriesContext, RaftState, StorageError};
 use crate::configuration::Configuration;
 use crate::log::Log;
 use crate::message;
-use crate::{GroupId, Index, Term};
+use crate::{GroupId, Index, NodeId, Term};
 
 /// The log of a node, shared by its groups on one thread.
 pub type SharedLog = Rc<RefCell<Log>>;
@@ -242,11 +242,13 @@ impl raft::Storage for Tail {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        let usable = self
-            .snapshot
-            .as_ref()
-            .filter(|mark| mark.index.0 >= request_index && mark.index.0 >= self.purged.0);
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        // raft-rs refuses a snapshot in whose configuration the receiver does not stand.
+        let usable = self.snapshot.as_ref().filter(|mark| {
+            mark.index.0 >= request_index
+                && mark.index.0 >= self.purged.0
+                && mark.configuration.members().contains(&NodeId(to))
+        });
         let Some(mark) = usable else {
             self.snapshot_wanted.set(true);
             return Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable));

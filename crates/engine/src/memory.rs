@@ -60,12 +60,7 @@ impl MemoryEngine {
     /// leave behind, and its `memory_bytes` counts that.
     #[must_use]
     pub fn sharing(reclaim: &Reclaim) -> Self {
-        Self {
-            tree: Tree::new(reclaim.clone()),
-            applied: 0,
-            in_batch: false,
-            views: Arc::new(()),
-        }
+        Self { tree: Tree::new(reclaim.clone()), applied: 0, in_batch: false, views: Arc::new(()) }
     }
 
     /// The queue, for an engine that is to take this one's place.

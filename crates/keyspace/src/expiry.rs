@@ -72,7 +72,7 @@ pub(crate) fn invalid(name: &str) -> Stop {
 
 /// Milliseconds as seconds, rounded as TTL does.
 pub(crate) fn rounded_seconds(ms: i64) -> i64 {
-    ms.saturating_add(500) / 1000
+    ms / 1000 + i64::from(ms % 1000 >= 500)
 }
 
 #[cfg(test)]
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn seconds_are_rounded_to_the_nearest() {
         for (ms, seconds) in
-            [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2), (i64::MAX, i64::MAX / 1000)]
+            [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2), (i64::MAX, i64::MAX / 1000 + 1)]
         {
             assert_eq!(rounded_seconds(ms), seconds, "{ms}");
         }

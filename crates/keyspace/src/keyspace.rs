@@ -10,7 +10,6 @@ use bytes::Bytes;
 use quorate_api::limits::{DATABASES, KEY_BYTES_MAX};
 use quorate_api::{Args, Reply, Spec};
 use quorate_engine::{Engine, EngineError, View};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::applying::Applying;
 use crate::commands;
@@ -144,7 +143,7 @@ impl Keyspace {
             stamp_ms: now_ms,
             now_ms,
             seen: revision,
-            seed: mix(open.moment.seed, revision),
+            chance: [open.moment.seed, revision],
             name: spec.name,
             met: Met::default(),
         };
@@ -313,7 +312,7 @@ impl Keyspace {
             stamp_ms,
             now_ms: now_ms.max(stamp_ms),
             seen: revision_after(self.applied()),
-            seed: mix(now_ms, mix(self.applied(), draw)),
+            chance: [now_ms, self.applied() << 32 ^ draw],
             name: spec.name,
             met: Met::default(),
         };
@@ -422,14 +421,6 @@ fn refusal(db: u8, spec: &Spec, args: Args<'_>) -> Option<Reply> {
         return Some(Reply::err(text));
     }
     None
-}
-
-fn mix(first: u64, second: u64) -> u64 {
-    let mut bytes = [0; 16];
-    for (room, word) in bytes.chunks_exact_mut(8).zip([first, second]) {
-        room.copy_from_slice(&word.to_le_bytes());
-    }
-    xxh3_64(&bytes)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use quorate_engine::{EngineError, Reader};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::database::{Database, Databases};
 use crate::record::Record;
@@ -24,8 +25,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) now_ms: u64,
     /// The revision of the state that is read.
     pub(crate) seen: u64,
-    /// For RANDOMKEY.
-    pub(crate) seed: u64,
+    /// All the chance there is, see [`Reading::random`].
+    pub(crate) chance: [u64; 2],
     /// The command's name, for error texts.
     pub(crate) name: &'static str,
     /// What was met on the way.
@@ -44,6 +45,15 @@ pub(crate) struct Met {
 }
 
 impl Reading<'_> {
+    /// A random number, the same each time for one command.
+    pub(crate) fn random(&self) -> u64 {
+        let mut bytes = [0; 16];
+        for (room, word) in bytes.chunks_exact_mut(8).zip(self.chance) {
+            room.copy_from_slice(&word.to_le_bytes());
+        }
+        xxh3_64(&bytes)
+    }
+
     /// The row of the database that is read.
     pub(crate) fn row(&self) -> &Database {
         self.databases.row(self.db)

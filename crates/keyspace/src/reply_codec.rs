@@ -79,13 +79,18 @@ fn put_items(
     out: &mut Vec<u8>,
     tag: u8,
     count: usize,
-    mut items: &mut dyn Iterator<Item = &Reply>,
+    items: &mut dyn Iterator<Item = &Reply>,
     bytes_max: usize,
 ) -> bool {
     let Ok(count) = u32::try_from(count) else { return false };
     out.push(tag);
     out.extend_from_slice(&count.to_be_bytes());
-    items.by_ref().all(|item| encode(item, out, bytes_max))
+    for item in items {
+        if !encode(item, out, bytes_max) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The reply in `bytes`, all of them; `None` for what [`encode`] never wrote.

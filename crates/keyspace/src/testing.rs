@@ -14,14 +14,12 @@ use crate::revision::Moment;
 use crate::snapshot::{Restore, export};
 use crate::{slot, space, system};
 
-mod map_engine;
-
 /// The time at which every play starts.
 pub(crate) const START_MS: u64 = 1_700_000_000_000;
 
 /// A fresh engine.
 pub(crate) fn engine() -> Box<dyn Engine> {
-    Box::new(map_engine::MapEngine::default())
+    Box::new(quorate_engine::MemoryEngine::new())
 }
 
 /// A keyspace and the time of its next entry.

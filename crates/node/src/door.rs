@@ -56,6 +56,7 @@ impl Core {
         }
         self.check_log(card)?;
         self.reported(card);
+        self.make_acquaintance(card);
         Ok(())
     }
 
@@ -75,6 +76,15 @@ impl Core {
         tracing::info!(cluster = %identity.cluster, node = identity.node.0, "added to the cluster");
         self.identity = identity;
         self.start_group().map_err(|stop| stop.0)
+    }
+
+    /// A member which our own table does not name yet (it is empty, or behind) must get answers, too.
+    fn make_acquaintance(&mut self, card: &Card) {
+        if self.machine.members().get(card.node).is_none() {
+            let met = (card.instance, card.peer_addr.clone());
+            self.membership.acquaintances.insert(card.node, met);
+            self.link_members();
+        }
     }
 
     /// A peer whose log is shorter than what we saw it acknowledge has lost its disk: speaking to it

@@ -42,6 +42,8 @@ pub(crate) struct Membership {
     next_ask: u64,
     /// Drawn at start: numbers of forwarded batches begin here, so that none repeats after a restart.
     pub(crate) epoch: u64,
+    /// Who has called us as a member, but does not stand in our table yet: instance and address.
+    pub(crate) acquaintances: BTreeMap<NodeId, (u64, String)>,
     /// Members whose addresses have changed, as they say in the handshake.
     moved: BTreeMap<NodeId, Card>,
     /// Waiting for a new leader.
@@ -316,9 +318,15 @@ impl Core {
     /// Keeps links to all other members.
     pub(crate) fn link_members(&mut self) {
         let own = self.identity.node;
-        let others = self.machine.members().iter().filter(|(node, _)| *node != own);
-        let others: Vec<_> =
+        let members = self.machine.members();
+        self.membership
+            .acquaintances
+            .retain(|node, _| members.get(*node).is_none() && !members.has_left(*node));
+        let others = members.iter().filter(|(node, _)| *node != own);
+        let mut others: Vec<_> =
             others.map(|(node, member)| (node, member.instance, member.peer_addr.clone())).collect();
+        let met = self.membership.acquaintances.iter();
+        others.extend(met.map(|(node, (instance, addr))| (*node, *instance, addr.clone())));
         if let Some(peers) = &self.peers {
             peers.keep(&others);
         }

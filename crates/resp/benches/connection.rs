@@ -4,6 +4,8 @@
 //!
 //! `cargo bench -p quorate-resp`
 
+#![allow(clippy::indexing_slicing, reason = "a benchmark is test code")]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 

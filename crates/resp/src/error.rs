@@ -47,7 +47,7 @@ pub fn failure(error: &Error) -> (&'static str, Cow<'_, str>) {
 
 /// Retrying at once on this node is pointless while nobody leads.
 fn is_cluster_down(reason: &str) -> bool {
-    ["no leader", "no quorum", "quorum"].iter().any(|sign| reason.contains(sign))
+    ["no leader", "quorum", "majority", "no cluster"].iter().any(|sign| reason.contains(sign))
 }
 
 /// Appends `-WORD text`, a line whatever `text` holds.

@@ -15,10 +15,11 @@ pub(crate) fn split(
 ) -> Result<(), Unbalanced> {
     words.clear();
     spans.clear();
-    let mut rest = line.trim_ascii_start();
+    let mut rest = skip_space(line);
     while !rest.is_empty() {
         let start = words.len();
-        rest = word(rest, words)?.trim_ascii_start();
+        // Invariant: `rest` begins with no white space, so that a word takes at least one byte.
+        rest = skip_space(word(rest, words)?);
         // A line is at most 64 KiB long.
         let place = |at: usize| u32::try_from(at).map_err(|_| Unbalanced);
         spans.push(Span { start: place(start)?, end: place(words.len())? });
@@ -105,6 +106,12 @@ fn nibble(digit: u8) -> u8 {
         b'a'..=b'f' => digit - b'a' + 10,
         _ => digit.to_ascii_uppercase().wrapping_sub(b'A') + 10,
     }
+}
+
+/// The line from its first word on. Not `trim_ascii_start`, which knows no vertical tab.
+fn skip_space(line: &[u8]) -> &[u8] {
+    let start = line.iter().position(|byte| !is_space(*byte)).unwrap_or(line.len());
+    line.get(start..).unwrap_or_default()
 }
 
 /// C's `isspace`.

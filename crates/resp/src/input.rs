@@ -54,29 +54,29 @@ impl Input {
     /// A client is believed only so far: the buffer at most doubles, so that nobody can make us
     /// reserve more than was really sent.
     pub(crate) fn make_room(&mut self, needed: usize) -> Result<(), Overloaded> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = self.server.take_buffer();
-        }
         let unread = self.bytes.len() - self.start;
         if unread == 0 {
             self.bytes.clear();
             self.start = 0;
-            if self.bytes.capacity() > BUFFER_KEPT_BYTES_MAX {
+            if self.bytes.capacity() == 0 || self.bytes.capacity() > BUFFER_KEPT_BYTES_MAX {
                 self.bytes = self.server.take_buffer();
             }
         }
-        let missing = needed.saturating_sub(unread);
-        let wanted = missing.max(ROOM_BYTES_MIN);
-        if self.free_bytes() >= wanted {
-            return Ok(());
+        let wanted = needed.saturating_sub(unread).max(ROOM_BYTES_MIN);
+        if self.free_bytes() < wanted {
+            drop(self.bytes.drain(..self.start));
+            self.start = 0;
         }
-        drop(self.bytes.drain(..self.start));
-        self.start = 0;
         if self.free_bytes() < wanted {
             self.bytes.reserve_exact(wanted.min(unread.max(BUFFER_BYTES)));
         }
-        let large = self.bytes.capacity() > BUFFER_KEPT_BYTES_MAX;
-        let held = if large { self.bytes.capacity() } else { 0 };
+        self.hold()
+    }
+
+    /// Accounts for a large buffer; small ones are what a connection costs anyway.
+    fn hold(&mut self) -> Result<(), Overloaded> {
+        let capacity = self.bytes.capacity();
+        let held = if capacity > BUFFER_KEPT_BYTES_MAX { capacity } else { 0 };
         if self.account.hold(held) { Ok(()) } else { Err(Overloaded) }
     }
 
@@ -95,7 +95,7 @@ impl Input {
             self.start = 0;
             self.server.give_buffer(std::mem::take(&mut self.bytes));
             // Holding nothing is always allowed.
-            let _holds_nothing = self.account.hold(0);
+            let _nothing = self.hold();
         }
     }
 }

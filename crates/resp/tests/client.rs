@@ -22,7 +22,7 @@ fn talk<F: Future>(work: impl FnOnce(Client) -> F) -> F::Output {
         if let Poll::Ready(output) = work.as_mut().poll(&mut cx) {
             return output;
         }
-        drop(server.as_mut().poll(&mut cx));
+        let _ends_when_the_client_does = server.as_mut().poll(&mut cx);
     }
     panic!("client and server wait for each other");
 }

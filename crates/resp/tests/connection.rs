@@ -1,5 +1,11 @@
 //! The connection itself: pieces, pressure, fairness and memory.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test code outside of test functions"
+)]
+
 mod support;
 
 use bytes::Bytes;
@@ -93,12 +99,12 @@ fn a_promised_value_reserves_no_more_than_twice_what_was_sent() {
 #[test]
 fn a_client_that_does_not_read_costs_bounded_memory() {
     let (mut world, link) = world();
-    world.fake.put(b"k", Bytes::from(vec![b'v'; 100_000]));
+    world.fake.put(b"k", Bytes::from(vec![b'v'; 5_000]));
     let get = encode(&[b"GET", b"k"]);
-    let input = get.repeat(20_000);
+    let input = get.repeat(30_000);
     let pushed = world.push(link, &input);
     assert!(pushed < input.len(), "the socket was read although nothing was");
-    assert!(figure(&mut world, "obl") <= OUTPUT_BYTES_PAUSE + 200_000);
+    assert!(figure(&mut world, "obl") <= OUTPUT_BYTES_PAUSE + 10_000);
     assert!(world.fake.submitted.get() <= PIPELINE_COMMANDS_MAX);
     // When it does read, everything comes, in order and complete.
     let mut received = 0;
@@ -111,7 +117,7 @@ fn a_client_that_does_not_read_costs_bounded_memory() {
             break;
         }
     }
-    assert_eq!(received, 20_000 * (b"$100000\r\n".len() + 100_000 + 2));
+    assert_eq!(received, 30_000 * (b"$5000\r\n".len() + 5_000 + 2));
 }
 
 #[test]
@@ -119,7 +125,7 @@ fn local_answers_behind_an_awaited_one_cost_bounded_memory() {
     let (mut world, link) = world();
     world.fake.hold();
     let mut input = b"GET k\r\n".to_vec();
-    input.extend(b"COMMAND DOCS\r\n".repeat(10_000));
+    input.extend(b"COMMAND DOCS\r\n".repeat(400));
     world.push(link, &input);
     let commands = usize::try_from(world.server.stats().commands).unwrap();
     assert!(commands < 200, "{commands} commands were executed");

@@ -3,6 +3,12 @@
 //! `> text` sends an inline command, `>> bytes` sends bytes as they are (both with escapes), `<` is a
 //! line that came back, `!` is something that happened. `@ word` acts: see [`Script::act`].
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test code outside of test functions"
+)]
+
 mod support;
 
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! The cluster: which hosts are nodes, and the one place where a node's program is plugged in.
+//! The cluster: which hosts are nodes, and what the program of a node is given.
 
 use std::fmt;
 use std::path::PathBuf;

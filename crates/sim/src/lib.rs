@@ -1,7 +1,8 @@
 //! The gym: a whole cluster on one thread from one seed.
 //!
 //! - [`world`]: simulated machines, with clocks, disks, a wire and chance; knows no cluster.
-//! - [`cluster`]: which machines are nodes, and the one place where a node's program is plugged in.
+//! - [`cluster`]: which machines are nodes, and what a node's program is given.
+//! - [`member`]: the real node as such a program, the one place where the product is plugged in.
 //! - [`client`], [`history`]: what clients do, and what they heard.
 //! - [`fault`]: what happens to the cluster, and why it must survive it.
 //! - [`check`]: the judges, one file per property, who see nothing but the history.

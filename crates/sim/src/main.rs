@@ -5,33 +5,33 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use quorate_sim::cluster::Boot;
+use quorate_sim::fault::Profile;
 use quorate_sim::fault::kind::Tally;
+use quorate_sim::member;
 use quorate_sim::run::{Report, Setup, run};
 use quorate_sim::toy;
 use quorate_sim::world::Recording;
 
 const USAGE: &str = "\
-usage: quorate-sim [--seed N [--trace] | --seeds A..B] [--twice] [--toy DEFECT]
+usage: quorate-sim [--seed N [--trace] | --seeds A..B] [--twice] [--profile NAME] [--toy DEFECT]
   --seed N      one seed; --trace writes all that happened to standard output
   --seeds A..B  the seeds from A up to, but not including, B (0..100 unless told)
   --twice       each seed twice: both runs must be the same, byte by byte
+  --profile NAME  what happens to the cluster: calm (nothing), first (unless told), harsh
   --toy DEFECT  a toy in the node's place: none, stale-reads, lazy-sync, lying-refusal, torn-blocks, stays-down
 ";
-
-/// The program that stands on every node.
-fn node() -> Rc<Boot> {
-    quorate_sim::member::boot()
-}
 
 struct Arguments {
     seeds: std::ops::Range<u64>,
     trace: bool,
     twice: bool,
+    profile: Option<String>,
     toy: Option<String>,
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
-    let mut arguments = Arguments { seeds: 0..100, trace: false, twice: false, toy: None };
+    let mut arguments =
+        Arguments { seeds: 0..100, trace: false, twice: false, profile: None, toy: None };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--seed" => {
@@ -45,6 +45,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
             }
             "--trace" => arguments.trace = true,
             "--twice" => arguments.twice = true,
+            "--profile" => arguments.profile = Some(words.next()?),
             "--toy" => arguments.toy = Some(words.next()?),
             _ => return None,
         }
@@ -53,7 +54,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
 }
 
 fn program(toy: Option<&str>) -> Option<Rc<Boot>> {
-    let Some(name) = toy else { return Some(node()) };
+    let Some(name) = toy else { return Some(member::boot()) };
     Some(toy::boot(match name {
         "none" => toy::Defect::None,
         "stale-reads" => toy::Defect::StaleReads,
@@ -65,16 +66,24 @@ fn program(toy: Option<&str>) -> Option<Rc<Boot>> {
     }))
 }
 
+fn setup(arguments: &Arguments) -> Option<Setup> {
+    let profile = match arguments.profile.as_deref() {
+        Some("calm") => Profile::calm(),
+        None | Some("first") => Profile::first(),
+        Some("harsh") => Profile::harsh(),
+        Some(_) => return None,
+    };
+    Some(Setup { profile, ..Setup::new(program(arguments.toy.as_deref())?) })
+}
+
 fn main() -> io::Result<ExitCode> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let arguments = parse(std::env::args().skip(1));
-    let Some((arguments, boot)) =
-        arguments.and_then(|it| program(it.toy.as_deref()).map(|boot| (it, boot)))
+    let Some((arguments, setup)) = arguments.and_then(|it| setup(&it).map(|setup| (it, setup)))
     else {
         io::stderr().write_all(USAGE.as_bytes())?;
         return Ok(ExitCode::from(2));
     };
-    let setup = Setup::new(boot);
     let mut summary = Summary::default();
     for seed in arguments.seeds.clone() {
         let recording =
@@ -108,10 +117,13 @@ fn describe(out: &mut impl Write, report: &Report, arguments: &Arguments) -> io:
     if report.is_good() {
         return Ok(());
     }
-    let toy = arguments.toy.as_ref().map_or_else(String::new, |toy| format!(" --toy {toy}"));
+    let option = |name: &str, value: &Option<String>| {
+        value.as_ref().map_or_else(String::new, |value| format!(" --{name} {value}"))
+    };
+    let (profile, toy) = (option("profile", &arguments.profile), option("toy", &arguments.toy));
     writeln!(
         out,
-        "seed {seed} again: cargo run --release -p quorate-sim -- --seed {seed} --trace{toy}"
+        "seed {seed} again: cargo run --release -p quorate-sim -- --seed {seed} --trace{profile}{toy}"
     )
 }
 

@@ -306,7 +306,10 @@ impl Desk {
         let mut rotate = None;
         let mut room = self.active_room();
         if self.queue.front()?.2 > room {
-            room = self.spare_room(groups.len())?;
+            // A batch that fits into no segment (too many groups came since it was taken) waits.
+            room = self
+                .spare_room(groups.len())
+                .filter(|room| self.queue.front().is_some_and(|(.., bytes)| bytes <= room))?;
             let spare = self.spare.take()?;
             self.seals.push((self.active.id, self.tail.at.offset));
             heads = groups.iter().map(|(id, group)| (*id, group.placed)).collect();

@@ -6,6 +6,8 @@
 //! 3. What carries no durable mark may be nowhere but in the page cache (after kill -9, or after a
 //!    failed fsync whose pages count as clean): reading it proves nothing. So it is written again, to
 //!    a new segment, and fsynced.
+//!    On a full disk it is written to the same place instead: the same bytes, so that a crash can't
+//!    make a difference.
 //! 4. The manifest is replaced: old segments are sealed where the durable part ends, the new one is
 //!    named. Until then a crash changes nothing: the same recovery runs again. Only then files that
 //!    nothing names are removed.
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quorate_env::disk::{self, DirLock};
-use quorate_env::{Disk, Env, OpenMode};
+use quorate_env::{Disk, DiskFile, Env, OpenMode};
 
 use super::encoder::{END_BYTES, Encoder};
 use super::error::{Context, LogError};
@@ -24,7 +26,7 @@ use super::judge::{CutReason, Verdict, judge};
 use super::keeper::{Keeper, Revision};
 use super::manifest::{MANIFEST, Manifest};
 use super::reader::{LogReader, Wanted, read_exact};
-use super::record::{Kind, Position, record_bytes};
+use super::record::{HEADER_BYTES, Kind, Position, record_bytes};
 use super::replay::Replay;
 use super::segment::{self, OpenSegment, SEGMENT_HEADER_BYTES, SegmentName, read_header};
 use super::state::STATE_BYTES;
@@ -360,14 +362,6 @@ impl Recovery<'_> {
         let Some((name, walk)) = used else { return Err(full(self.dir)) };
         let path = self.path(name.id);
         let file = self.env.disk.open(&path, OpenMode::Write).at("open segment", &path)?;
-        if let Some(end) = walk.tail.nonzero_end {
-            // Order matters: what was cut must be gone before anything is written in its place, or
-            // a crash in between leaves a mixture of the two.
-            let zeros = vec![0; (end - walk.stop) as usize];
-            let at = u64::from(walk.stop);
-            file.write_at(&[IoSlice::new(&zeros)], at).at("clear segment", &path)?;
-            file.sync_all().at("sync segment", &path)?;
-        }
         let added = self.additions(name, walk);
         let tail = added.place().at.offset;
         if tail > name.bytes {
@@ -379,17 +373,27 @@ impl Recovery<'_> {
         };
         let mut again = vec![0; walk.stop.saturating_sub(from) as usize];
         read_exact(&*file, &mut again, u64::from(from)).at("read segment", &path)?;
+        let garbage = walk.tail.nonzero_end.unwrap_or(0);
+        if !self.in_doubt() {
+            clear(&*file, walk.stop, garbage).at("clear segment", &path)?;
+        }
+        let zeros = vec![0; garbage.saturating_sub(tail) as usize];
         let mut parts = added.parts();
         parts.insert(0, IoSlice::new(&again));
+        parts.push(IoSlice::new(&zeros));
         file.write_at(&parts, u64::from(from)).at("write segment", &path)?;
         file.sync_all().at("sync segment", &path)?;
         Ok((OpenSegment { name: *name, path, file }, tail))
     }
 
+    fn in_doubt(&self) -> bool {
+        self.cuts.iter().any(|cut| cut.reason == CutReason::InDoubt)
+    }
+
     /// What must follow the records of `walk` when the log goes on behind them.
     fn additions(&self, name: &SegmentName, walk: &Walk) -> Encoder {
         let mut added = Encoder::new(name.place(walk.stop), self.durable);
-        if self.cuts.iter().any(|cut| cut.reason == CutReason::InDoubt) {
+        if self.in_doubt() {
             for (id, group) in &self.replay.groups {
                 added.state(*id, &group.state);
             }
@@ -415,4 +419,18 @@ impl Recovery<'_> {
             }
         }
     }
+}
+
+/// Makes a torn record go away. Its header goes last: what a crash in between leaves is a torn record
+/// still. (What is in doubt is not cleared: it is the only witness, until the states are durable.)
+fn clear(file: &dyn DiskFile, from: u32, to: u32) -> std::io::Result<()> {
+    let behind_header = from.saturating_add(HEADER_BYTES);
+    for (from, to) in [(behind_header, to), (from, to.min(behind_header))] {
+        if from < to {
+            let zeros = vec![0; (to - from) as usize];
+            file.write_at(&[IoSlice::new(&zeros)], u64::from(from))?;
+            file.sync_all()?;
+        }
+    }
+    Ok(())
 }

@@ -15,7 +15,8 @@ const INNER_MERGED_MAX: usize = INNER_MAX * 3 / 4;
 /// Resident bytes of an inner node, without what its separators allocate.
 pub(super) const INNER_BYTES: u64 = (size_of::<Inner>()
     + 3 * size_of::<usize>()
-    + INNER_MAX * (size_of::<Key>() + size_of::<Arc<Node>>())) as u64
+    + INNER_MAX * (size_of::<Key>() + size_of::<Arc<Node>>()))
+    as u64
     + 3 * ALLOCATION_BYTES;
 
 const _: () = assert!(INNER_MIN >= 2, "a child that must be mended needs a neighbour");
@@ -52,10 +53,7 @@ impl Inner {
 
     /// A node without children, to be filled at once. Its arrays have their final size.
     fn new() -> Self {
-        Self {
-            separators: Vec::with_capacity(INNER_MAX),
-            children: Vec::with_capacity(INNER_MAX),
-        }
+        Self { separators: Vec::with_capacity(INNER_MAX), children: Vec::with_capacity(INNER_MAX) }
     }
 
     /// Number of children.
@@ -144,7 +142,9 @@ impl Inner {
             }
         };
         match parted {
-            Some(separator) => self.insert_at(left_at, Split { separator, right, ascending: false }),
+            Some(separator) => {
+                self.insert_at(left_at, Split { separator, right, ascending: false })
+            }
             None => books.emptied(&right),
         }
     }

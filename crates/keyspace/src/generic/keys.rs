@@ -71,17 +71,17 @@ pub(crate) fn keys(on: &Reading<'_>, args: Args<'_>) -> Outcome {
 /// Seeking a random position alone would nearly always give the same key where all keys share one
 /// hash tag: they lie close together in the order of positions.
 pub(crate) fn randomkey(on: &Reading<'_>) -> Outcome {
-    let physical = on.row().physical;
+    let (physical, random) = (on.row().physical, on.random());
     let index = |position| space::slot(physical, position, b"");
     let (all, all_end) = (index(0), space::slot_prefix(physical).end());
-    let drawn = index(on.seed % (u64::from(SLOTS) << HASH_BITS));
+    let drawn = index(random % (u64::from(SLOTS) << HASH_BITS));
     let landed = match on.reader.first(drawn.as_slice(), &all_end)? {
         None => on.reader.first(all.as_slice(), drawn.as_slice())?,
         landed => landed,
     };
     let Some((landed, _)) = landed else { return Ok(Reply::Nil) };
     let (start, end) = slot_bounds(space::parts_of_slot(&landed)?.0);
-    let within = index(start | (on.seed.rotate_left(HASH_BITS) & (end - start - 1)));
+    let within = index(start | (random.rotate_left(HASH_BITS) & (end - start - 1)));
     let (start, end) = (index(start), index(end));
     // From the place in the slot to the slot's end, the slot's beginning, and only when all of these
     // keys have expired, any other one.

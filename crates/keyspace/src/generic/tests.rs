@@ -383,6 +383,7 @@ fn string_commands_refuse_other_types_and_change_nothing() {
         "SET h x NX GET",
         "KV.GET h",
         "DECRBY h 1",
+        "COPY h g",
     ] {
         assert_eq!(play.say(line), WRONG_TYPE, "{line}");
     }

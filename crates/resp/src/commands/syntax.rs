@@ -269,7 +269,7 @@ mod tests {
             ("[EX seconds | KEEPTTL]", "(EX:seconds|KEEPTTL:)?"),
             ("[LIMIT offset count]", "LIMIT:(offset count)?"),
             ("<ON | OFF>", "(ON:|OFF:)"),
-            ("[TYPE <A | B>] [ID id [id ...]]", "TYPE:(A:|B:)? ID:id+?"),
+            ("[TYPE <A | B>] [ID id [id ...]]", "TYPE:(A:|B:)? ID:id?+"),
             (
                 "[protover [AUTH username password] [SETNAME clientname]]",
                 "(protover AUTH:(username password)? SETNAME:clientname?)?",

@@ -2,6 +2,12 @@
 //! that are given by hand until nobody wants one any more.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "test code that clippy does not recognise as such"
+)]
 
 pub mod env;
 pub mod fake;

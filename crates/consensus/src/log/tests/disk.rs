@@ -134,6 +134,10 @@ impl FaultyDisk {
         self.state().capacity = bytes;
     }
 
+    pub(super) fn is_limited(&self) -> bool {
+        self.state().capacity < u64::MAX
+    }
+
     pub(super) fn used(&self) -> u64 {
         self.state().used()
     }

@@ -1,0 +1,24 @@
+//! Real nodes in the gym: enough seeds to see that they are plugged in; CI's binary runs the many.
+
+use quorate_sim::member::boot;
+use quorate_sim::run::{Setup, run};
+use quorate_sim::world::Recording;
+
+#[test]
+fn real_node_alone_keeps_its_promises() {
+    let setup = Setup { nodes: 1, ..Setup::new(boot()) };
+    for seed in 0..5 {
+        let report = run(seed, &setup, Recording::Digest);
+        assert!(report.is_good(), "seed {seed}: {:#?}", report.judgement.violations);
+    }
+}
+
+#[test]
+fn same_seed_gives_same_bytes() {
+    let setup = Setup::new(boot());
+    for seed in 0..2 {
+        let (one, two) = (run(seed, &setup, Recording::Text), run(seed, &setup, Recording::Text));
+        assert_eq!(one.digest, two.digest);
+        assert!(one.text == two.text, "seed {seed}: the texts differ");
+    }
+}
