@@ -13,6 +13,7 @@ mod message;
 pub mod peers;
 pub mod snapshot;
 mod tail;
+pub mod untrusted;
 
 pub use configuration::{Change, Configuration, MemberChange};
 pub use group::{

@@ -7,7 +7,7 @@
 use std::cell::Cell;
 
 use bytes::Bytes;
-use quorate_api::limits::{DATABASES, KEY_BYTES_MAX};
+use quorate_api::limits::{DATABASES, IDEMPOTENCY_KEY_BYTES_MAX, KEY_BYTES_MAX};
 use quorate_api::{Args, Reply, Spec};
 use quorate_engine::{Engine, EngineError, View};
 
@@ -195,19 +195,20 @@ impl Keyspace {
     }
 
     /// The stored answer when this request was answered before; a Conflict error when its name was
-    /// used for a request with another fingerprint; `None` when it is new and is to be applied.
+    /// used for a request with another fingerprint, or an error when it is too long; `None` when it is
+    /// new and is to be applied.
     ///
     /// # Errors
     /// The engine failed: the replica must stop.
-    ///
-    /// # Panics
-    /// When `client` is longer than [`quorate_api::limits::IDEMPOTENCY_KEY_BYTES_MAX`].
     pub fn once_before(
         &self,
         client: &[u8],
         sequence: u64,
         fingerprint: u64,
     ) -> Result<Option<Reply>, EngineError> {
+        if client.len() > IDEMPOTENCY_KEY_BYTES_MAX {
+            return Ok(Some(Reply::err("idempotency key exceeds maximum allowed size")));
+        }
         once::before(&self.store, &system::once_key(client, sequence), fingerprint)
     }
 
@@ -244,8 +245,9 @@ impl Keyspace {
         expire_max: usize,
         clear_max: usize,
     ) -> Result<Housekept, EngineError> {
-        let open = self.entry();
-        let (now_ms, revision) = (open.moment.stamp_ms, open.revision());
+        let Moment { index, stamp_ms: now_ms, .. } = self.entry().moment;
+        // Of the entry, not of a command: a full entry has no position left for it.
+        let revision = revision(index, 0);
         housekeep::run(&mut self.store, now_ms, revision, expire_max, clear_max)
     }
 

@@ -38,7 +38,7 @@ impl Core {
         match group.accepts() {
             Ok(()) => {}
             Err(ProposeError::Full) => return self.refuse_full(),
-            Err(ProposeError::Busy | ProposeError::NotLeader) => return false,
+            Err(ProposeError::Busy | ProposeError::NotLeader | ProposeError::TooLarge) => return false,
         }
         let stamp_ms = self.stamp.now_ms(&*self.env.clock).max(self.stamp_wanted_ms);
         let mut sealed = self.writes.seal().unwrap_or_else(|| {

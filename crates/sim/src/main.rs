@@ -13,10 +13,11 @@ use quorate_sim::toy;
 use quorate_sim::world::Recording;
 
 const USAGE: &str = "\
-usage: quorate-sim [--seed N [--trace] | --seeds A..B] [--twice] [--profile NAME] [--toy DEFECT]
+usage: quorate-sim [--seed N [--trace] | --seeds A..B] [--twice] [--nodes N] [--profile NAME] [--toy DEFECT]
   --seed N      one seed; --trace writes all that happened to standard output
   --seeds A..B  the seeds from A up to, but not including, B (0..100 unless told)
   --twice       each seed twice: both runs must be the same, byte by byte
+  --nodes N     how many nodes (3 unless told)
   --profile NAME  what happens to the cluster: calm (nothing), first (unless told), harsh
   --toy DEFECT  a toy in the node's place: none, stale-reads, lazy-sync, lying-refusal, torn-blocks, stays-down
 ";
@@ -25,13 +26,20 @@ struct Arguments {
     seeds: std::ops::Range<u64>,
     trace: bool,
     twice: bool,
+    nodes: Option<String>,
     profile: Option<String>,
     toy: Option<String>,
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
-    let mut arguments =
-        Arguments { seeds: 0..100, trace: false, twice: false, profile: None, toy: None };
+    let mut arguments = Arguments {
+        seeds: 0..100,
+        trace: false,
+        twice: false,
+        nodes: None,
+        profile: None,
+        toy: None,
+    };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--seed" => {
@@ -45,6 +53,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
             }
             "--trace" => arguments.trace = true,
             "--twice" => arguments.twice = true,
+            "--nodes" => arguments.nodes = Some(words.next()?),
             "--profile" => arguments.profile = Some(words.next()?),
             "--toy" => arguments.toy = Some(words.next()?),
             _ => return None,
@@ -73,7 +82,8 @@ fn setup(arguments: &Arguments) -> Option<Setup> {
         Some("harsh") => Profile::harsh(),
         Some(_) => return None,
     };
-    Some(Setup { profile, ..Setup::new(program(arguments.toy.as_deref())?) })
+    let nodes = arguments.nodes.as_ref().map_or(Ok(3), |nodes| nodes.parse()).ok()?;
+    Some(Setup { nodes, profile, ..Setup::new(program(arguments.toy.as_deref())?) })
 }
 
 fn main() -> io::Result<ExitCode> {
@@ -120,10 +130,11 @@ fn describe(out: &mut impl Write, report: &Report, arguments: &Arguments) -> io:
     let option = |name: &str, value: &Option<String>| {
         value.as_ref().map_or_else(String::new, |value| format!(" --{name} {value}"))
     };
+    let nodes = option("nodes", &arguments.nodes);
     let (profile, toy) = (option("profile", &arguments.profile), option("toy", &arguments.toy));
     writeln!(
         out,
-        "seed {seed} again: cargo run --release -p quorate-sim -- --seed {seed} --trace{profile}{toy}"
+        "seed {seed} again: cargo run --release -p quorate-sim -- --seed {seed} --trace{nodes}{profile}{toy}"
     )
 }
 

@@ -108,6 +108,9 @@ pub enum ProposeError {
     /// The disk is full.
     #[error("the disk is full")]
     Full,
+    /// It does not fit into a segment of the log.
+    #[error("the entry is larger than a log segment takes; raise --segment-size or write less at once")]
+    TooLarge,
 }
 
 /// A committed entry.
@@ -314,7 +317,11 @@ impl Group {
     /// [`ProposeError`].
     pub fn propose(&mut self, data: Vec<u8>) -> Result<(Index, Term), ProposeError> {
         self.check_leading()?;
-        if !self.log.borrow_mut().has_room((data.len() + ENTRY_OVERHEAD) as u64) {
+        let bytes = (data.len() + ENTRY_OVERHEAD) as u64;
+        if bytes > self.log.borrow().batch_bytes_max() {
+            return Err(ProposeError::TooLarge);
+        }
+        if !self.log.borrow_mut().has_room(bytes) {
             return Err(ProposeError::Full);
         }
         let place = (Index(self.raw.raft.raft_log.last_index() + 1), self.term());
@@ -329,7 +336,9 @@ impl Group {
     /// Why not.
     pub fn accepts(&self) -> Result<(), ProposeError> {
         self.check_leading()?;
-        if self.log.borrow_mut().has_room(ORDINARY_BYTES) { Ok(()) } else { Err(ProposeError::Full) }
+        let mut log = self.log.borrow_mut();
+        let bytes = ORDINARY_BYTES.min(log.batch_bytes_max() / 4);
+        if log.has_room(bytes) { Ok(()) } else { Err(ProposeError::Full) }
     }
 
     fn check_leading(&self) -> Result<(), ProposeError> {

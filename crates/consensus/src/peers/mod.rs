@@ -37,6 +37,17 @@ pub enum Lane {
     Bulk,
 }
 
+/// How many messages of a handshake `bytes` could be.
+pub(crate) fn decode_handshake(bytes: &bytes::Bytes) -> usize {
+    usize::from(Hello::decode(bytes.clone()).is_ok())
+        + usize::from(Welcome::decode(bytes.clone()).is_ok())
+}
+
+/// How many whole frames `buffer` begins with.
+pub(crate) fn decode_frames(buffer: &mut bytes::BytesMut) -> usize {
+    std::iter::from_fn(|| frame::take(buffer).ok().flatten()).count()
+}
+
 /// A cluster's id: drawn at bootstrap, never changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClusterId(pub u64);

@@ -104,9 +104,13 @@ impl Inner {
             return None;
         }
         let ascending = split.ascending;
-        // Ascending keys: the child that split and its new half go right, so that both nodes have two
-        // children at least.
-        let cut = if ascending { at.max(INNER_MIN) } else { INNER_MAX / 2 };
+        // Ascending keys: at the end, a full node stays behind; elsewhere what lies above the run
+        // moves out of its way. Both nodes keep two children at least.
+        let cut = match (ascending, at + 1 == self.len()) {
+            (true, true) => at,
+            (true, false) => (at + 1).clamp(INNER_MIN, INNER_MAX - 2),
+            (false, _) => INNER_MAX / 2,
+        };
         let mut right = Self::new();
         right.children.extend(self.children.drain(cut..));
         right.separators.extend(self.separators.drain(cut..));
@@ -143,7 +147,7 @@ impl Inner {
         };
         match parted {
             Some(separator) => {
-                self.insert_at(left_at, Split { separator, right, ascending: false })
+                self.insert_at(left_at, Split { separator, right, ascending: false });
             }
             None => books.emptied(&right),
         }

@@ -100,10 +100,11 @@ impl Leaf {
             return None;
         }
         let ascending = self.is_ascending();
-        // Keys in order leave full leaves behind when the cut is where they arrive; else halves.
+        // Keys in order leave a full leaf behind at its end; elsewhere what lies above them moves out of
+        // their way. All others: halves.
         let cut = if ascending { at.max(LEAF_MIN) } else { LEAF_MAX / 2 };
         let mut right = self.split_off(cut);
-        if at < cut {
+        if at < cut || (ascending && at < LEAF_MAX) {
             self.insert_at(at, key, value);
         } else {
             right.insert_at(at - cut, key, value);

@@ -11,7 +11,7 @@ use super::ledger::{Ledger, key_bytes};
 use super::node::Node;
 use super::tree::Tree;
 use super::{MemoryEngine, Reclaim};
-use crate::engine::{Engine, Reader as _};
+use crate::engine::Engine as _;
 use crate::suite;
 
 #[test]
@@ -84,7 +84,7 @@ fn value(n: u64) -> Bytes {
 /// Keys of two sorts: short ones, and ones which need an allocation and whose separators do too.
 fn key(n: u64) -> Vec<u8> {
     if n.is_multiple_of(3) {
-        return format!("{:0>50}", n).into_bytes();
+        return format!("{n:0>50}").into_bytes();
     }
     n.to_be_bytes().to_vec()
 }

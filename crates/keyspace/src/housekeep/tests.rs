@@ -1,3 +1,5 @@
+//! Housekeeping: in time, within its budgets, and nothing more.
+
 use super::*;
 use crate::testing::{Play, audit, hex, play, records};
 

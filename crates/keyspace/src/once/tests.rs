@@ -1,3 +1,5 @@
+//! The table: golden bytes, its bounds, and what it refuses.
+
 use bytes::Bytes;
 
 use super::*;
@@ -56,6 +58,14 @@ fn a_reply_too_large_to_keep_is_lost_but_the_request_is_not_repeated() {
     assert_eq!(play.keyspace.once_before(b"me", 1, 1).unwrap(), Some(one));
     let lost = play.keyspace.once_before(b"me", 2, 1).unwrap().expect("remembered");
     assert!(crate::testing::show(&lost).contains("too large to be kept"));
+}
+
+#[test]
+fn a_name_beyond_its_limit_is_refused_before_anything_is_done() {
+    let play = Play::default();
+    assert_eq!(play.keyspace.once_before(&[b'x'; 255], 1, 1).unwrap(), None);
+    let refused = play.keyspace.once_before(&[b'x'; 256], 1, 1).unwrap().expect("an error");
+    assert!(refused.is_error());
 }
 
 #[test]

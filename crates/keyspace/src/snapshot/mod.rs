@@ -25,7 +25,7 @@ const END: u8 = 0;
 /// Why a stream can't become a keyspace. What was restored so far is to be thrown away.
 #[derive(Debug)]
 pub enum RestoreError {
-    /// The stream is not one that [`export`] wrote, or not all of it.
+    /// The stream is not one that [`export()`] wrote, or not all of it.
     Malformed(&'static str),
     /// The engine failed, or did not find a keyspace's state in the end.
     Engine(EngineError),

@@ -1,3 +1,5 @@
+//! Streams: whole ones come back, all others are refused.
+
 use std::ops::ControlFlow;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Watches: what aborts, what does not, and what may without need.
+
 use super::*;
 use crate::housekeep::Housekept;
 use crate::testing::Play;

@@ -8,4 +8,5 @@ mod format;
 mod full;
 mod model;
 mod random;
+mod real;
 mod world;

@@ -1,0 +1,130 @@
+//! The command line: clap's tree is built from the flag tables, and what was given becomes a layer.
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::flags::{COMMANDS, CommandTable, Flag, Kind};
+use crate::layers::{Layer, Source};
+
+/// What the user wants.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    /// The command.
+    pub(crate) table: &'static CommandTable,
+    /// Its flags, as given.
+    pub(crate) flags: Layer,
+}
+
+/// The whole tree.
+pub(crate) fn tree() -> Command {
+    Command::new("quorate")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A distributed, fault-tolerant, durable, linearizable key-value store")
+        .after_help("A cluster of three on this machine, to play with: quorate demo")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .max_term_width(100)
+        .subcommands(COMMANDS.iter().map(|table| subcommand(table)))
+}
+
+fn subcommand(table: &'static CommandTable) -> Command {
+    let command = Command::new(table.name).about(table.about).after_help(table.after);
+    table.families.iter().fold(command, |command, family| {
+        let args = family.flags.iter().map(|flag| arg(table, flag).help_heading(family.heading));
+        command.args(args)
+    })
+}
+
+fn arg(table: &CommandTable, flag: &'static Flag) -> Arg {
+    let mut help = flag.help.to_owned();
+    if !flag.default.is_empty() {
+        help.push_str(&format!(" [default: {}]", flag.default));
+    }
+    if !flag.on_command_line_only {
+        help.push_str(&format!(" [env: {}]", table.env(flag)));
+    }
+    let arg = Arg::new(flag.name).long(flag.name).value_name(flag.value).help(help);
+    match flag.kind {
+        Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Kind::Value => arg.action(ArgAction::Set),
+        Kind::List => arg.action(ArgAction::Append),
+    }
+}
+
+/// Parses the command line, the binary's name first.
+///
+/// # Errors
+/// It can't be understood, or asks for help.
+pub(crate) fn parse(
+    args: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<Invocation, clap::Error> {
+    let matches = tree().try_get_matches_from(args)?;
+    let found = matches.subcommand().and_then(|(name, matches)| {
+        COMMANDS.iter().find(|table| table.name == name).map(|table| (*table, matches))
+    });
+    let (table, matches) =
+        found.ok_or_else(|| tree().error(ErrorKind::MissingSubcommand, "a command is missing"))?;
+    Ok(Invocation { table, flags: layer(table, matches) })
+}
+
+fn layer(table: &CommandTable, matches: &ArgMatches) -> Layer {
+    let mut layer = Layer::new(Source::Flag);
+    for flag in table.flags() {
+        if let Some(values) = matches.get_many::<String>(flag.name) {
+            let values: Vec<&str> = values.map(String::as_str).collect();
+            layer.put(flag.name, values.join(","));
+        }
+    }
+    layer
+}
+
+/// An error of ours in clap's clothes: with the usage of the command.
+pub(crate) fn wrong_usage(table: &CommandTable, text: &str) -> clap::Error {
+    let mut tree = tree();
+    tree.build();
+    match tree.find_subcommand_mut(table.name) {
+        Some(command) => command.error(ErrorKind::ValueValidation, text),
+        None => tree.error(ErrorKind::ValueValidation, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::SERVE;
+
+    fn parsed(args: &[&str]) -> Result<Invocation, clap::Error> {
+        parse(args.iter().map(std::ffi::OsString::from))
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        tree().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_a_layer() {
+        let args = ["quorate", "serve", "--bootstrap", "--join", "a:1,b:2", "--join=c:3"];
+        let invocation = parsed(&args).unwrap();
+        assert_eq!(invocation.table.name, "serve");
+        assert_eq!(invocation.flags.get("bootstrap"), Some("true"));
+        assert_eq!(invocation.flags.get("join"), Some("a:1,b:2,c:3"));
+        assert_eq!(invocation.flags.get("listen"), None);
+    }
+
+    #[test]
+    fn a_switch_takes_a_value_only_with_an_equals_sign() {
+        let off = parsed(&["quorate", "serve", "--insecure=false"]).unwrap();
+        assert_eq!(off.flags.get("insecure"), Some("false"));
+        assert!(parsed(&["quorate", "serve", "--insecure", "false"]).is_err());
+    }
+
+    #[test]
+    fn wrong_usage_shows_the_usage_and_exits_with_2() {
+        let error = wrong_usage(SERVE, "--id is missing");
+        assert_eq!(error.exit_code(), 2);
+        let text = error.to_string();
+        assert!(text.contains("--id is missing") && text.contains("Usage: quorate serve"), "{text}");
+    }
+}

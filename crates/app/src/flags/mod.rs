@@ -1,0 +1,139 @@
+//! The flags: one table per command, from which the parser, the help, the environment's variables and
+//! the file's keys come. A flag has one name everywhere: `--data-dir`, `QUORATE_DATA_DIR`, `data-dir`.
+
+mod demo;
+mod serve;
+mod status;
+
+/// What a flag takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing, or `=true` or `=false`.
+    Switch,
+    /// A value.
+    Value,
+    /// Values, separated by commas or given one by one.
+    List,
+}
+
+/// One flag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flag {
+    /// Its name, without dashes before it.
+    pub(crate) name: &'static str,
+    /// What it takes.
+    pub(crate) kind: Kind,
+    /// What its value is called in the help.
+    pub(crate) value: &'static str,
+    /// Its value when nobody gives one; empty: none, or one that depends on the machine.
+    pub(crate) default: &'static str,
+    /// True when only the command line may have it.
+    pub(crate) on_command_line_only: bool,
+    /// What it does, and what the user must know.
+    pub(crate) help: &'static str,
+}
+
+impl Flag {
+    const fn new(kind: Kind, name: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self { name, kind, value, default: "", on_command_line_only: false, help }
+    }
+
+    const fn switch(name: &'static str, help: &'static str) -> Self {
+        Self::new(Kind::Switch, name, "BOOL", help)
+    }
+
+    const fn value(name: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self::new(Kind::Value, name, value, help)
+    }
+
+    const fn list(name: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self::new(Kind::List, name, value, help)
+    }
+
+    const fn default(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
+    const fn on_command_line_only(self) -> Self {
+        Self { on_command_line_only: true, ..self }
+    }
+}
+
+/// Flags that the help shows together.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// Their heading.
+    pub(crate) heading: &'static str,
+    /// The flags.
+    pub(crate) flags: &'static [Flag],
+}
+
+/// A command of the binary.
+#[derive(Debug)]
+pub(crate) struct CommandTable {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it does, in a line.
+    pub(crate) about: &'static str,
+    /// What follows the flags in its long help.
+    pub(crate) after: &'static str,
+    /// What its environment variables begin with.
+    pub(crate) env_prefix: &'static str,
+    /// Its flags.
+    pub(crate) families: &'static [Family],
+}
+
+impl CommandTable {
+    /// All flags.
+    pub(crate) fn flags(&self) -> impl Iterator<Item = &'static Flag> {
+        self.families.iter().flat_map(|family| family.flags)
+    }
+
+    /// The flag of this name.
+    pub(crate) fn flag(&self, name: &str) -> Option<&'static Flag> {
+        self.flags().find(|flag| flag.name == name)
+    }
+
+    /// The flag's environment variable.
+    pub(crate) fn env(&self, flag: &Flag) -> String {
+        format!("{}{}", self.env_prefix, flag.name.replace('-', "_").to_ascii_uppercase())
+    }
+}
+
+/// Runs a node.
+pub(crate) const SERVE: &CommandTable = &serve::TABLE;
+/// Shows a cluster.
+pub(crate) const STATUS: &CommandTable = &status::TABLE;
+/// Runs a small cluster on this machine.
+pub(crate) const DEMO: &CommandTable = &demo::TABLE;
+/// All commands.
+pub(crate) const COMMANDS: &[&CommandTable] = &[SERVE, STATUS, DEMO];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_name_is_given_twice_within_a_command() {
+        for table in COMMANDS {
+            let names: BTreeSet<_> = table.flags().map(|flag| flag.name).collect();
+            assert_eq!(names.len(), table.flags().count(), "{}", table.name);
+        }
+    }
+
+    #[test]
+    fn every_flag_is_explained_with_a_sentence() {
+        for flag in COMMANDS.iter().flat_map(|table| table.flags()) {
+            assert!(flag.help.ends_with('.'), "{}", flag.name);
+        }
+    }
+
+    #[test]
+    fn an_environment_variable_has_its_flags_name() {
+        let flag = SERVE.flag("data-dir").unwrap();
+        assert_eq!(SERVE.env(flag), "QUORATE_DATA_DIR");
+        assert_eq!(DEMO.env(DEMO.flag("port").unwrap()), "QUORATE_DEMO_PORT");
+    }
+}

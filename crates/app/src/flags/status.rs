@@ -1,0 +1,22 @@
+//! The flags of `quorate status`.
+
+use super::{CommandTable, Family, Flag};
+
+pub(super) const TABLE: CommandTable = CommandTable {
+    name: "status",
+    about: "Shows the members of a cluster and how they are",
+    after: "Any member can be asked; the progress of the others is known to the leader, which is asked, too, \
+            when it can be reached. Exit code 0 when the cluster has a leader, 1 when it has none or the node \
+            can't be asked, 2 for wrong usage. Flags can also be given as environment variables \
+            (QUORATE_ADDR for --addr).",
+    env_prefix: "QUORATE_",
+    families: &[Family {
+        heading: "Options",
+        flags: &[
+            Flag::value("addr", "HOST:PORT", "A member, where it listens for Redis clients.")
+                .default("127.0.0.1:7400"),
+            Flag::value("password-file", "FILE", "The file with the nodes' password."),
+            Flag::value("output", "FORMAT", "table, or json for programs.").default("table"),
+        ],
+    }],
+};
