@@ -49,7 +49,9 @@ impl ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A port can't be had.
-    #[error("can't listen on {addr}: {source}; is another process using it? Choose another address with --listen")]
+    #[error(
+        "can't listen on {addr}: {source}; is another process using it? Choose another address with --listen"
+    )]
     Listen {
         /// The address.
         addr: String,
@@ -103,7 +105,8 @@ impl Server {
     /// # Errors
     /// [`ServeError`].
     pub fn start(env: &Env, config: ServerConfig) -> Result<Self, ServeError> {
-        let ServerConfig { mut node, listeners, password, connections_max, mut http_hosts } = config;
+        let ServerConfig { mut node, listeners, password, connections_max, mut http_hosts } =
+            config;
         let mut bound = Vec::new();
         for listen in listeners {
             let listener = env.net.listen(&listen.addr);
@@ -116,7 +119,8 @@ impl Server {
         }
         if node.client_addr.is_empty() {
             let resp = addr_for(&bound, Protocol::Resp);
-            node.client_addr = if resp.is_empty() { addr_for(&bound, Protocol::Http) } else { resp };
+            node.client_addr =
+                if resp.is_empty() { addr_for(&bound, Protocol::Http) } else { resp };
         }
         http_hosts.extend([node.client_addr.clone(), node.peer_addr.clone()]);
         let settings = settings(&node);
@@ -178,8 +182,7 @@ impl Server {
             tracing::info!("shutting down");
             self.node.drain().await;
             self.resp.drain();
-            // Nobody may be listening: then no HTTP connection is open.
-            drop(self.http_shutdown.send(true));
+            self.http_shutdown.send_replace(true);
             self.wait_for_connections().await;
         });
         poll_fn(|cx| {

@@ -96,7 +96,10 @@ pub(crate) fn split(text: &str) -> Result<(String, Option<u16>), String> {
         },
     };
     if host.is_empty() {
-        return Err("the host is missing: 127.0.0.1 is this machine alone, 0.0.0.0 is every address".to_owned());
+        return Err(
+            "the host is missing: 127.0.0.1 is this machine alone, 0.0.0.0 is every address"
+                .to_owned(),
+        );
     }
     // A comma or a space would break the lines and lists that addresses appear in.
     if !host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:%".contains(c)) {
@@ -122,9 +125,21 @@ mod tests {
 
     #[test]
     fn malformed_addresses_are_refused() {
-        for text in
-            ["", "7400", "host", ":7400", "h:", "h:x", "h:+1", "h:65536", "::1:7400", "[::1", "[::1]7400", "a b:1", "a,b:1"]
-        {
+        for text in [
+            "",
+            "7400",
+            "host",
+            ":7400",
+            "h:",
+            "h:x",
+            "h:+1",
+            "h:65536",
+            "::1:7400",
+            "[::1",
+            "[::1]7400",
+            "a b:1",
+            "a,b:1",
+        ] {
             assert!(Address::parse(text).is_err(), "{text}");
         }
     }

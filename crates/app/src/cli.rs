@@ -125,6 +125,9 @@ mod tests {
         let error = wrong_usage(SERVE, "--id is missing");
         assert_eq!(error.exit_code(), 2);
         let text = error.to_string();
-        assert!(text.contains("--id is missing") && text.contains("Usage: quorate serve"), "{text}");
+        assert!(
+            text.contains("--id is missing") && text.contains("Usage: quorate serve"),
+            "{text}"
+        );
     }
 }

@@ -20,7 +20,8 @@ pub(crate) fn read(table: &CommandTable, name: &str) -> Result<Layer, Failure> {
 /// It is no TOML, or has keys that are no flags, or values of the wrong kind.
 pub(crate) fn layer(table: &CommandTable, name: &str, text: &str) -> Result<Layer, Failure> {
     let document = text.parse::<toml::Table>();
-    let document = document.map_err(|error| Failure::usage(format!("{name} is no TOML: {error}")))?;
+    let document =
+        document.map_err(|error| Failure::usage(format!("{name} is no TOML: {error}")))?;
     let mut layer = Layer::new(Source::File(name.to_owned()));
     for (key, value) in document {
         let flag = table

@@ -1,69 +1,58 @@
-//! The binary `quorate`.
+//! The binary `quorate`: glue around the library. A command line becomes layers of raw settings, these
+//! become checked settings, these a node; `status` and `demo` look at nodes from outside.
 
+mod address;
+mod cli;
+mod demo;
+mod failure;
+mod file;
+mod flags;
+mod layers;
+mod listeners;
+mod logging;
+mod memory;
+mod open_files;
+mod report;
+mod secret;
+mod serve;
+mod settings;
+mod size;
+mod status;
+mod stop;
+mod table;
+
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use quorate::{End, Entrance, Listen, Server, ServerConfig};
-
-#[derive(Parser)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Runs a node.
-    Serve {
-        #[arg(long)]
-        id: String,
-        #[arg(long, default_value = "127.0.0.1:7400")]
-        listen: String,
-        #[arg(long)]
-        data_dir: std::path::PathBuf,
-        #[arg(long)]
-        bootstrap: bool,
-        #[arg(long, value_delimiter = ',')]
-        join: Vec<String>,
-    },
-}
+use failure::Failure;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let Command::Serve { id, listen, data_dir, bootstrap, join } = Cli::parse().command;
-    let mut config = ServerConfig::new(id, data_dir);
-    config.listeners = vec![Listen::all(listen)];
-    config.node.entrance = match bootstrap {
-        true => Entrance::Bootstrap,
-        false if join.is_empty() => Entrance::Wait,
-        false => Entrance::Join(join),
+    let invocation = match cli::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(error) => return told(&error),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("start the runtime");
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        let server = match Server::start(&quorate::env::real::env(), config) {
-            Ok(server) => server,
-            Err(error) => {
-                tracing::error!("{error}");
-                return ExitCode::FAILURE;
-            }
-        };
-        tracing::info!("listening on {}", server.addrs().join(", "));
-        let ended = server
-            .run(async {
-                use tokio::signal::unix::{SignalKind, signal};
-                let mut term = signal(SignalKind::terminate()).expect("signal handler");
-                let mut int = signal(SignalKind::interrupt()).expect("signal handler");
-                tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-            })
-            .await;
-        match ended {
-            End::ShutDown => ExitCode::SUCCESS,
-            End::Stopped(why) => {
-                tracing::error!("{why}");
-                ExitCode::FAILURE
-            }
+    let table = invocation.table;
+    let mut out = std::io::stdout().lock();
+    let outcome = match table.name {
+        "serve" => serve::run(invocation.flags, &mut out),
+        "status" => status::run(invocation.flags, &mut out),
+        _ => demo::run(invocation.flags, &mut out),
+    };
+    let outcome = outcome.and_then(|()| out.flush().map_err(Failure::from));
+    match outcome {
+        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => told(&cli::wrong_usage(table, &text)),
+        Err(Failure::Told) => ExitCode::FAILURE,
+        Err(Failure::Other(text)) => {
+            // Nobody is left to tell when standard error is closed.
+            drop(writeln!(std::io::stderr(), "error: {text}"));
+            ExitCode::FAILURE
         }
-    })
+    }
+}
+
+/// Prints what clap has to say: help to standard output with 0, errors to standard error with 2.
+fn told(error: &clap::Error) -> ExitCode {
+    drop(error.print());
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
 }

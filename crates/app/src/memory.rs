@@ -73,8 +73,7 @@ mod tests {
         root
     }
 
-    const MEMINFO: (&str, &str) =
-        ("proc/meminfo", "MemTotal:       16318480 kB\nMemFree:  1 kB\n");
+    const MEMINFO: (&str, &str) = ("proc/meminfo", "MemTotal:       16318480 kB\nMemFree:  1 kB\n");
 
     #[test]
     fn without_a_cgroup_it_is_the_machines() {

@@ -16,7 +16,9 @@ fn read(file: &str) -> Result<Vec<u8>, String> {
 pub(crate) fn password(file: &str) -> Result<String, String> {
     let password = String::from_utf8(read(file)?).map_err(|_| "the password is not UTF-8")?;
     if password.contains(['\n', '\r']) {
-        return Err("the file has several lines: it must hold the password and nothing else".to_owned());
+        return Err(
+            "the file has several lines: it must hold the password and nothing else".to_owned()
+        );
     }
     Ok(password)
 }
@@ -59,6 +61,9 @@ mod tests {
     #[test]
     fn a_short_cluster_secret_is_refused() {
         assert!(with_file(b"0123456789abcde\n", cluster_secret).is_err());
-        assert_eq!(with_file(b"0123456789abcdef\n", cluster_secret), Ok(b"0123456789abcdef".to_vec()));
+        assert_eq!(
+            with_file(b"0123456789abcdef\n", cluster_secret),
+            Ok(b"0123456789abcdef".to_vec())
+        );
     }
 }

@@ -23,9 +23,9 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let (digits, factor) = unit.unwrap_or((&lower, 1));
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let number = is_number.then(|| digits.parse::<u64>().ok()).flatten();
-    number
-        .and_then(|number| number.checked_mul(factor))
-        .ok_or_else(|| "it must be a whole number of bytes, or one with a unit, such as 512mb".to_owned())
+    number.and_then(|number| number.checked_mul(factor)).ok_or_else(|| {
+        "it must be a whole number of bytes, or one with a unit, such as 512mb".to_owned()
+    })
 }
 
 /// Text that [`parse`] reads as `bytes`.
@@ -61,7 +61,18 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "mb", "-1", "+1", "1.5gb", "1 mb", "1xb", "1kib", "99999999999999999999", "99999999tb"] {
+        for text in [
+            "",
+            "mb",
+            "-1",
+            "+1",
+            "1.5gb",
+            "1 mb",
+            "1xb",
+            "1kib",
+            "99999999999999999999",
+            "99999999tb",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

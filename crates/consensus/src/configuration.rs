@@ -49,7 +49,8 @@ impl Configuration {
     /// True when `holds` is true for a majority of the voters (of both halves of a joint one).
     pub fn has_quorum(&self, holds: impl Fn(NodeId) -> bool) -> bool {
         let majority = |voters: &[NodeId]| {
-            voters.is_empty() || voters.iter().filter(|node| holds(**node)).count() > voters.len() / 2
+            voters.is_empty()
+                || voters.iter().filter(|node| holds(**node)).count() > voters.len() / 2
         };
         majority(&self.voters) && majority(&self.voters_outgoing)
     }
@@ -76,8 +77,12 @@ impl Configuration {
             let count = reader.count(1)?;
             (0..count).map(|_| reader.varint().map(NodeId)).collect()
         };
-        let read =
-            Self { voters: list()?, learners: list()?, voters_outgoing: list()?, learners_next: list()? };
+        let read = Self {
+            voters: list()?,
+            learners: list()?,
+            voters_outgoing: list()?,
+            learners_next: list()?,
+        };
         reader.end()?;
         Ok(read)
     }

@@ -17,8 +17,8 @@ pub mod untrusted;
 
 pub use configuration::{Change, Configuration, MemberChange};
 pub use group::{
-    Body, Committed, Doubted, Fetch, Group, GroupRole, GroupStart, LogFailed, Outgoing, Output, Pace,
-    Progress, ProposeError,
+    Body, Committed, Doubted, Fetch, Group, GroupError, GroupRole, GroupStart, LogFailed, Outgoing,
+    Output, Pace, Progress, ProposeError,
 };
 pub use id::{GroupId, Index, NodeId, Term};
 pub use lease::RATE_BOUND_PERCENT;

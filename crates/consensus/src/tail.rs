@@ -83,6 +83,18 @@ impl Tail {
         }
     }
 
+    /// Reads what is not applied yet into memory: raft-rs would panic on a read that fails later.
+    pub(crate) fn load(&mut self, applied: Index) -> Result<(), crate::group::GroupError> {
+        let last = self.log.borrow().last_index(self.group);
+        if applied >= last {
+            return Ok(());
+        }
+        let read = self.log.borrow().entries(self.group, applied.next(), last.next(), u64::MAX)?;
+        let entries: Vec<_> = read.iter().map(message::from_log).collect::<Result<_, _>>()?;
+        self.append(&entries);
+        Ok(())
+    }
+
     fn last(&self) -> u64 {
         match self.entries.back() {
             Some(entry) => entry.index,

@@ -15,25 +15,32 @@ use quorate_engine::{Engine, EngineError, MemoryEngine, Reader as _, View};
 
 /// As much as a node may spend on reclaiming in one turn of its loop.
 const MAINTAIN_BUDGET: usize = 256;
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn main() -> Result<(), EngineError> {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
     let keys = arguments.next().and_then(Result::ok).unwrap_or(1_000_000);
     let value_bytes = arguments.next().and_then(Result::ok).unwrap_or(256);
-    let bench = Bench { keys, value_bytes: usize::try_from(value_bytes).unwrap_or(256) };
+    let mut order: Vec<u64> = (0..keys).collect();
+    order.sort_unstable_by_key(|n| mix(!n));
+    let bench = Bench { keys, value_bytes: usize::try_from(value_bytes).unwrap_or(256), order };
     println!("{keys} keys, values of {value_bytes} bytes");
     bench.order("ascending", |n| n)?;
-    bench.order("random", |n| n.wrapping_mul(GOLDEN))?;
+    bench.order("random", mix)?;
     bench.pauses()
 }
 
 struct Bench {
     keys: u64,
     value_bytes: usize,
+    /// `0..keys` in random order.
+    order: Vec<u64>,
 }
 
 impl Bench {
+    fn shuffled(&self, n: u64) -> u64 {
+        usize::try_from(n).ok().and_then(|n| self.order.get(n)).copied().unwrap_or_default()
+    }
+
     fn value(&self, n: u64) -> Bytes {
         Bytes::from(vec![n.to_be_bytes()[7]; self.value_bytes])
     }
@@ -66,7 +73,7 @@ impl Bench {
     fn order(&self, name: &str, index: impl Fn(u64) -> u64 + Copy) -> Result<(), EngineError> {
         println!("{name} keys");
         let mut engine = MemoryEngine::new();
-        let shuffled = |n: u64| index(shuffle(n, self.keys));
+        let shuffled = |n: u64| index(self.shuffled(n));
         self.time("load (value made inside)", index, |n, key| engine.put(key, self.value(n)))?;
         engine.write(1)?;
         let stats = engine.stats();
@@ -116,7 +123,7 @@ impl Bench {
         let mut key = [0; KEY_BYTES];
         let mut applied = 0;
         for n in 0..3 * self.keys {
-            write_key(&mut key, shuffle(n % self.keys, self.keys).wrapping_mul(GOLDEN));
+            write_key(&mut key, mix(self.shuffled(n % self.keys)));
             let value = self.value(n);
             longest.of("nothing (noise)", || ());
             longest.of("put", || engine.put(&key, value))?;
@@ -170,9 +177,12 @@ fn write_key(key: &mut [u8; KEY_BYTES], n: u64) {
     }
 }
 
-/// A permutation of `0..keys` (a stride without a common divisor in all likely sizes).
-fn shuffle(n: u64, keys: u64) -> u64 {
-    n.wrapping_mul(618_033_989) % keys
+/// Scatters numbers (splitmix64), so that no order of visits helps the caches.
+fn mix(n: u64) -> u64 {
+    let mut z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// The longest calls of each kind.

@@ -29,7 +29,8 @@ pub trait DiskFile: Send {
     /// # Errors
     /// Whatever the device says; then any prefix may have been written.
     fn write_at(&self, parts: &[io::IoSlice<'_>], offset: u64) -> io::Result<()>;
-    /// Reserves blocks up to `len` and sets the length, new bytes reading as zero.
+    /// Reserves blocks up to `len` and extends the file to it, new bytes reading as zero; a longer file
+    /// keeps its length.
     ///
     /// # Errors
     /// `StorageFull` when there is no room; then the length is unchanged.

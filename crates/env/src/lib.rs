@@ -11,6 +11,7 @@ pub mod mux;
 pub mod net;
 pub mod real;
 pub mod rng;
+pub mod suite;
 pub mod tasks;
 
 use std::sync::Arc;

@@ -14,6 +14,8 @@ pub type Job = Box<dyn FnOnce() + Send>;
 /// Must: run jobs strictly in order, one at a time; run all that were submitted before it is dropped.
 pub trait Lane: Send {
     /// Queues `job`; never blocks.
+    ///
+    /// Panics when an earlier job has panicked: the lane is dead, and so is what it served.
     fn submit(&self, job: Job);
 }
 

@@ -21,7 +21,11 @@ impl Core {
     /// The leader's time: what reads judge expiry by.
     pub(crate) fn now_ms(&mut self) -> u64 {
         let applied_ms = self.machine.keyspace().stamp_ms();
-        if self.is_leading() { self.stamp.now_ms(&*self.env.clock).max(applied_ms) } else { applied_ms }
+        if self.is_leading() {
+            self.stamp.now_ms(&*self.env.clock).max(applied_ms)
+        } else {
+            applied_ms
+        }
     }
 
     /// True when a read may be executed at once, without asking anybody.
@@ -61,7 +65,8 @@ impl Core {
         if group.role() != GroupRole::Leader {
             return self.ask_leader();
         }
-        if self.reads.round.is_some() || !(self.reads.has_gathered() || !self.reads.askers.is_empty()) {
+        let waiting = self.reads.has_gathered() || !self.reads.askers.is_empty();
+        if self.reads.round.is_some() || !waiting {
             return false;
         }
         self.start_round()
@@ -201,10 +206,21 @@ impl Core {
 
     /// Rule 8: a key that expires between the last stamp and now is gone for good only when that time
     /// is committed; otherwise a successor with a slower clock would show it again.
-    pub(crate) fn wait_for_stamp(&mut self, stamp_ms: u64, now_ms: u64, parts: Vec<u8>, waiter: Waiter) {
+    pub(crate) fn wait_for_stamp(
+        &mut self,
+        stamp_ms: u64,
+        now_ms: u64,
+        parts: Vec<u8>,
+        waiter: Waiter,
+    ) {
         let since = self.now();
         let batch = ReadBatch { parts, waiters: vec![waiter], since };
-        self.reads.index(Indexed { index: Index(0), stamp_ms, now_ms: now_ms.max(stamp_ms), batch });
+        self.reads.index(Indexed {
+            index: Index(0),
+            stamp_ms,
+            now_ms: now_ms.max(stamp_ms),
+            batch,
+        });
         self.want_stamp(stamp_ms);
     }
 
@@ -217,7 +233,12 @@ impl Core {
         }
     }
 
-    fn execute_read(&mut self, part: &Part, parts: &Parts<'_>, now_ms: u64) -> Result<Outcome, Stop> {
+    fn execute_read(
+        &mut self,
+        part: &Part,
+        parts: &Parts<'_>,
+        now_ms: u64,
+    ) -> Result<Outcome, Stop> {
         let failed = |error| Stop(format!("the engine can't be read: {error}"));
         let keyspace = self.machine.keyspace();
         match part {

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use quorate_api::Error;
-use quorate_consensus::peers::{Inbox, Peers};
 use quorate_consensus::log::HardState;
+use quorate_consensus::peers::{Inbox, Peers};
 use quorate_consensus::{
     Doubted, Group, GroupId, GroupRole, Index, NodeId, Output, SharedLog, SnapshotMark, Term,
 };

@@ -1,9 +1,9 @@
 //! What a session hands in, and the street it takes.
 
+use quorate_api::command::Flags;
 use quorate_api::limits::{
     COMMAND_BYTES_MAX, KEY_BYTES_MAX, TRANSACTION_COMMANDS_MAX, VALUE_BYTES_MAX, WATCHES_MAX,
 };
-use quorate_api::command::Flags;
 use quorate_api::{Args, Call, Consistency, Error, ErrorCode, Reply, Spec, Transaction};
 use quorate_keyspace::Read;
 
@@ -118,7 +118,9 @@ impl Core {
             return Some(Ok(Reply::error(ErrorCode::Oom, text)));
         }
         if args.iter_from(1).any(|arg| arg.len() > VALUE_BYTES_MAX) {
-            return Some(Ok(Reply::err("string exceeds maximum allowed size (proto-max-bulk-len)")));
+            return Some(Ok(Reply::err(
+                "string exceeds maximum allowed size (proto-max-bulk-len)",
+            )));
         }
         if args.payload_bytes() > COMMAND_BYTES_MAX {
             return Some(Ok(Reply::err("command exceeds maximum allowed size")));

@@ -63,7 +63,9 @@ impl Core {
     /// A member of the cluster says which member this waiting node is.
     fn become_member(&mut self, hello: &Hello) -> Result<(), String> {
         if hello.to_instance != self.identity.instance || hello.to.0 == 0 {
-            return Err("this node is in no cluster yet, and is not the node you look for".to_owned());
+            return Err(
+                "this node is in no cluster yet, and is not the node you look for".to_owned()
+            );
         }
         let mut identity = self.identity.clone();
         identity.cluster = hello.card.cluster;
@@ -160,7 +162,11 @@ pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Result<(), St
             let leader = core.leader().filter(|leader| *leader != core.identity.node);
             let leader = leader.and_then(|leader| core.machine.members().get(leader));
             let addr = leader.map(|member| member.peer_addr.clone());
-            Some((addr.ok_or("no leader is known at the moment; retry")?, core.env.clone(), core.config.secret.clone()))
+            Some((
+                addr.ok_or("no leader is known at the moment; retry")?,
+                core.env.clone(),
+                core.config.secret.clone(),
+            ))
         }
     };
     if let Some((addr, env, secret)) = elsewhere {

@@ -70,7 +70,8 @@ impl Frame {
                 put_varint(out, *max_memory_bytes);
                 out.push(u8::from(*lagging));
             }
-            Self::AdminAsk { number, request: bytes } | Self::AdminAnswer { number, answer: bytes } => {
+            Self::AdminAsk { number, request: bytes }
+            | Self::AdminAnswer { number, answer: bytes } => {
                 put_varint(out, *number);
                 put_bytes(out, bytes);
             }

@@ -48,19 +48,25 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// Another process uses it.
-    #[error("data directory {dir} is in use by another process; stop that one first, or give this node its own with --data-dir")]
+    #[error(
+        "data directory {dir} is in use by another process; stop that one first, or give this node its own with --data-dir"
+    )]
     Locked {
         /// The directory.
         dir: String,
     },
     /// It holds something else.
-    #[error("{dir} is not empty and not a Quorate data directory; give an empty or new one with --data-dir")]
+    #[error(
+        "{dir} is not empty and not a Quorate data directory; give an empty or new one with --data-dir"
+    )]
     Foreign {
         /// The directory.
         dir: String,
     },
     /// A newer version has written it.
-    #[error("data directory {dir} has format {found}, this binary knows {FORMAT}; start it with the version that wrote it")]
+    #[error(
+        "data directory {dir} has format {found}, this binary knows {FORMAT}; start it with the version that wrote it"
+    )]
     Newer {
         /// The directory.
         dir: String,
@@ -68,7 +74,9 @@ pub enum IdentityError {
         found: u8,
     },
     /// The identity file is damaged.
-    #[error("{dir}/identity is damaged ({what}); this node can't know who it is: move the directory away and let the node join again under a new --id")]
+    #[error(
+        "{dir}/identity is damaged ({what}); this node can't know who it is: move the directory away and let the node join again under a new --id"
+    )]
     Damaged {
         /// The directory.
         dir: String,
@@ -76,7 +84,9 @@ pub enum IdentityError {
         what: DecodeError,
     },
     /// It belongs to another node.
-    #[error("data directory {dir} belongs to node {found:?}, but --id says {asked:?}; a node keeps its name for life")]
+    #[error(
+        "data directory {dir} belongs to node {found:?}, but --id says {asked:?}; a node keeps its name for life"
+    )]
     OtherName {
         /// The directory.
         dir: String,

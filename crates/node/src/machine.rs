@@ -120,7 +120,11 @@ impl Machine {
     }
 
     /// The first entry of a new cluster: one member. Not a log entry; it becomes the first snapshot.
-    pub(crate) fn found(&mut self, node: NodeId, member: &members::Member) -> Result<(), ApplyError> {
+    pub(crate) fn found(
+        &mut self,
+        node: NodeId,
+        member: &members::Member,
+    ) -> Result<(), ApplyError> {
         self.keyspace.begin(Moment { index: 1, stamp_ms: 0, seed: 0 });
         self.members.apply(&Note::Put(node, member.clone()));
         self.configuration = Configuration::of_one(node);
@@ -136,7 +140,11 @@ impl Machine {
     }
 
     /// Applies one entry.
-    pub(crate) fn apply(&mut self, entry: &Committed, answers: Answers<'_>) -> Result<(), ApplyError> {
+    pub(crate) fn apply(
+        &mut self,
+        entry: &Committed,
+        answers: Answers<'_>,
+    ) -> Result<(), ApplyError> {
         match &entry.body {
             Body::Empty => self.begin(entry, 0, 0),
             Body::Normal(bytes) => self.apply_parts(entry, bytes, answers)?,
@@ -193,7 +201,8 @@ impl Machine {
                     continue;
                 }
                 Part::Command(command) => {
-                    let reply = self.once(name.take(), |machine| machine.command(&parts, &command))?;
+                    let reply =
+                        self.once(name.take(), |machine| machine.command(&parts, &command))?;
                     answers(owner, Ok(reply));
                 }
                 Part::Transaction { watches, commands } => {

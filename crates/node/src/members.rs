@@ -242,7 +242,8 @@ mod tests {
     #[test]
     fn a_note_comes_back_as_it_was_written() {
         let replace = Note::Replace(NodeId(1), NodeId(5), member("y"));
-        for note in [Note::None, Note::Put(NodeId(3), member("x")), Note::Gone(NodeId(4)), replace] {
+        for note in [Note::None, Note::Put(NodeId(3), member("x")), Note::Gone(NodeId(4)), replace]
+        {
             assert_eq!(Note::decode(note.encode()), Ok(note));
         }
     }

@@ -148,7 +148,9 @@ impl Core {
             AdminRequest::ClusterStatus => {
                 give(asker, Ok(AdminReply::Status(Box::new(self.status()))));
             }
-            AdminRequest::Join { .. } | AdminRequest::ReadLog { .. } | AdminRequest::Wait { .. } => {
+            AdminRequest::Join { .. }
+            | AdminRequest::ReadLog { .. }
+            | AdminRequest::Wait { .. } => {
                 give(asker, refused("not a request for the leader"));
             }
         }
@@ -167,7 +169,10 @@ impl Core {
             if same {
                 return give(asker, Ok(AdminReply::Done));
             }
-            let text = format!("a member is called {:?} already; give the new node another --id", card.name);
+            let text = format!(
+                "a member is called {:?} already; give the new node another --id",
+                card.name
+            );
             return give(asker, refused(text));
         }
         if members.name_was_used(&card.name) {
@@ -177,7 +182,9 @@ impl Core {
             );
             return give(asker, refused(text));
         }
-        if let Some((_, member)) = members.iter().find(|(_, member)| member.peer_addr == card.peer_addr) {
+        if let Some((_, member)) =
+            members.iter().find(|(_, member)| member.peer_addr == card.peer_addr)
+        {
             let text = format!(
                 "member {:?} has the address {}; remove it first, or give the new node its own",
                 member.name, card.peer_addr
@@ -189,7 +196,10 @@ impl Core {
         }
         let node = members.next_node();
         let context = Note::Put(node, member_of(card)).encode();
-        self.propose_change(Change { steps: vec![MemberChange::AddLearner(node)], context }, asker);
+        self.propose_change(
+            &Change { steps: vec![MemberChange::AddLearner(node)], context },
+            asker,
+        );
     }
 
     /// A member that has lost part of its log comes back under a new number, without a vote.
@@ -197,7 +207,7 @@ impl Core {
         let node = self.machine.members().next_node();
         let context = Note::Replace(old, node, member_of(card)).encode();
         let steps = vec![MemberChange::Remove(old), MemberChange::AddLearner(node)];
-        self.propose_change(Change { steps, context }, asker);
+        self.propose_change(&Change { steps, context }, asker);
     }
 
     fn leave(&mut self, member: &str, asker: oneshot::Sender<Outcome>) {
@@ -217,7 +227,7 @@ impl Core {
             );
         }
         let context = Note::Gone(node).encode();
-        self.propose_change(Change { steps: vec![MemberChange::Remove(node)], context }, asker);
+        self.propose_change(&Change { steps: vec![MemberChange::Remove(node)], context }, asker);
     }
 
     fn quorum_survives_without(&self, node: NodeId) -> bool {
@@ -228,13 +238,13 @@ impl Core {
         left.has_quorum(|voter| progress.iter().any(|p| p.node == voter && p.active))
     }
 
-    fn propose_change(&mut self, change: Change, asker: oneshot::Sender<Outcome>) {
+    fn propose_change(&mut self, change: &Change, asker: oneshot::Sender<Outcome>) {
         let leading = self.is_leading();
         let Some(group) = self.group.as_mut().filter(|_| leading) else {
             let error = self.no_leader();
             return give(asker, Err(error));
         };
-        match group.change(&change) {
+        match group.change(change) {
             Ok((index, term)) => self.membership.pending.push(Pending { index, term, asker }),
             Err(ProposeError::Busy) => {
                 let text = "another change of members is under way; retry when it is done";
@@ -249,8 +259,15 @@ impl Core {
         let target = match to {
             None => self.best_successor(),
             Some(name) => match self.machine.members().find(name) {
-                None => return give(asker, refused(format!("no member has the name or address {name:?}"))),
-                Some(node) if node == self.identity.node => return give(asker, Ok(AdminReply::Done)),
+                None => {
+                    return give(
+                        asker,
+                        refused(format!("no member has the name or address {name:?}")),
+                    );
+                }
+                Some(node) if node == self.identity.node => {
+                    return give(asker, Ok(AdminReply::Done));
+                }
                 Some(node) if !self.machine.configuration().is_voter(node) => {
                     return give(asker, refused(format!("{name:?} has no vote (yet)")));
                 }
@@ -297,11 +314,16 @@ impl Core {
         while let Some(found) = self.membership.pending.iter().position(at) {
             let pending = self.membership.pending.swap_remove(found);
             let ours = pending.term == entry.term;
-            give(pending.asker, match (ours, changed) {
-                (true, true) => Ok(AdminReply::Done),
-                (true, false) => refused("another change of members came first; look again and retry"),
-                (false, _) => Err(Error::not_applied("another node took the lead")),
-            });
+            give(
+                pending.asker,
+                match (ours, changed) {
+                    (true, true) => Ok(AdminReply::Done),
+                    (true, false) => {
+                        refused("another change of members came first; look again and retry")
+                    }
+                    (false, _) => Err(Error::not_applied("another node took the lead")),
+                },
+            );
         }
         if !changed {
             return Ok(());
@@ -323,8 +345,9 @@ impl Core {
             .acquaintances
             .retain(|node, _| members.get(*node).is_none() && !members.has_left(*node));
         let others = members.iter().filter(|(node, _)| *node != own);
-        let mut others: Vec<_> =
-            others.map(|(node, member)| (node, member.instance, member.peer_addr.clone())).collect();
+        let mut others: Vec<_> = others
+            .map(|(node, member)| (node, member.instance, member.peer_addr.clone()))
+            .collect();
         let met = self.membership.acquaintances.iter();
         others.extend(met.map(|(node, (instance, addr))| (*node, *instance, addr.clone())));
         if let Some(peers) = &self.peers {

@@ -100,7 +100,9 @@ impl Node {
         let core = self.core.borrow();
         let alone = core.group.as_ref().is_none_or(quorate_consensus::Group::is_alone);
         let leads = core.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader);
-        let idle = !core.writes.has_any() && core.writes.proposed.is_empty() && core.writes.sent.is_empty();
+        let idle = !core.writes.has_any()
+            && core.writes.proposed.is_empty()
+            && core.writes.sent.is_empty();
         let settled = alone || !leads || core.machine.configuration().voters.len() < 2;
         core.stopped.is_some() || (idle && settled)
     }
@@ -108,7 +110,11 @@ impl Node {
     async fn join_member(&self, id: Option<String>, addr: &str) -> Result<AdminReply, Error> {
         let welcome = match self.peers.ask(addr, Purpose::Probe).await {
             Ok(welcome) => welcome,
-            Err(error) => return Ok(AdminReply::Refused(format!("{addr} can't be reached as a peer: {error}"))),
+            Err(error) => {
+                return Ok(AdminReply::Refused(format!(
+                    "{addr} can't be reached as a peer: {error}"
+                )));
+            }
         };
         let mut card = welcome.card;
         if id.as_ref().is_some_and(|id| *id != card.name) {
@@ -116,7 +122,9 @@ impl Node {
             return Ok(AdminReply::Refused(text));
         }
         if card.cluster.0 != 0 && card.cluster != self.core.borrow().identity.cluster {
-            return Ok(AdminReply::Refused(format!("the node at {addr} belongs to another cluster")));
+            return Ok(AdminReply::Refused(format!(
+                "the node at {addr} belongs to another cluster"
+            )));
         }
         if card.peer_addr.is_empty() {
             addr.clone_into(&mut card.peer_addr);
@@ -135,7 +143,10 @@ impl Node {
         };
         loop {
             let have = self.replicas_with(Index(index));
-            if have >= replicas || env.clock.now() >= deadline || self.core.borrow().stopped.is_some() {
+            if have >= replicas
+                || env.clock.now() >= deadline
+                || self.core.borrow().stopped.is_some()
+            {
                 return have;
             }
             env.clock.sleep(WAIT_PAUSE).await;
@@ -152,19 +163,21 @@ impl Node {
             return (core.machine.configuration().voters.len() / 2) as u64;
         }
         let own = core.identity.node;
-        progress.iter().filter(|member| member.node != own && member.matched >= index).count() as u64
+        progress.iter().filter(|member| member.node != own && member.matched >= index).count()
+            as u64
     }
 
     fn read_log(&self, index: u64) -> Result<AdminReply, Error> {
         let core = self.core.borrow();
         let Some(group) = &core.group else { return Err(core.no_leader()) };
-        let entry = group
-            .read_log(Index(index))
-            .map_err(|error| Error::not_applied(error.to_string()))?;
+        let entry =
+            group.read_log(Index(index)).map_err(|error| Error::not_applied(error.to_string()))?;
         Ok(entry.map_or_else(
             || {
                 let (first, last) = (group.first(), group.last().0);
-                AdminReply::Refused(format!("entry {index} is not in the log, which holds {first} to {last}"))
+                AdminReply::Refused(format!(
+                    "entry {index} is not in the log, which holds {first} to {last}"
+                ))
             },
             |entry| crate::describe::entry(&entry),
         ))
@@ -182,22 +195,21 @@ async fn join(node: Node) {
         (core.env.clone(), addrs)
     };
     let mut told = String::new();
-    while !addrs.is_empty() {
+    loop {
         {
             let core = node.core.borrow();
             if core.group.is_some() || core.stopped.is_some() {
                 return;
             }
         }
-        if let Some(addr) = addrs.first().cloned() {
-            if let Err(error) = node.peers.ask(&addr, Purpose::Enrol).await {
-                let text = format!("{addr}: {error}");
-                if text != told {
-                    tracing::warn!(addr, %error, "not added yet");
-                }
-                told = text;
-                addrs.rotate_left(1);
+        let Some(addr) = addrs.first().cloned() else { return };
+        if let Err(error) = node.peers.ask(&addr, Purpose::Enrol).await {
+            let text = format!("{addr}: {error}");
+            if text != told {
+                tracing::warn!(addr, %error, "not added yet");
             }
+            told = text;
+            addrs.rotate_left(1);
         }
         env.clock.sleep(JOIN_PAUSE).await;
     }
@@ -218,9 +230,9 @@ impl Api for Node {
             match request {
                 AdminRequest::Join { id, addr } => node.join_member(id, &addr).await,
                 AdminRequest::ReadLog { index } => node.read_log(index),
-                AdminRequest::Wait { index, replicas, timeout_ms } => {
-                    Ok(AdminReply::Replicas(node.wait_for_replicas(index, replicas, timeout_ms).await))
-                }
+                AdminRequest::Wait { index, replicas, timeout_ms } => Ok(AdminReply::Replicas(
+                    node.wait_for_replicas(index, replicas, timeout_ms).await,
+                )),
                 request => {
                     let (asker, answer) = oneshot::channel();
                     node.core.borrow_mut().administer(request, asker);
@@ -262,4 +274,3 @@ impl Session for NodeSession {
         self.thread.seen()
     }
 }
-

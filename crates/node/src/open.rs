@@ -94,8 +94,10 @@ enum Damaged {
 fn find(env: &Env, config: &Config) -> Result<Found, Damaged> {
     let dir = &config.data_dir;
     let settings = LogConfig { segment_bytes: config.segment_bytes, ..LogConfig::default() };
-    let settings =
-        LogConfig { reserve_bytes: settings.reserve_bytes.min(config.segment_bytes / 8), ..settings };
+    let settings = LogConfig {
+        reserve_bytes: settings.reserve_bytes.min(config.segment_bytes / 8),
+        ..settings
+    };
     let opened = Log::open(env, &dir.join("log"), settings);
     let (log, recovered) = opened.map_err(|error| {
         if error.is_damage() { Damaged::Yes(error.to_string()) } else { Damaged::Not(error.into()) }
@@ -106,7 +108,8 @@ fn find(env: &Env, config: &Config) -> Result<Found, Damaged> {
     let not = |error: quorate_consensus::snapshot::SnapshotError| {
         Damaged::Not(StartError::Snapshot(error.to_string()))
     };
-    let store = SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP).map_err(not)?;
+    let store =
+        SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP).map_err(not)?;
     let newest = store.newest().map_err(not)?;
     let restored = newest
         .map(|index| snapshots::read(&store, &store.path(index)))
@@ -128,7 +131,10 @@ fn set_aside(env: &Env, dir: &Path, identity: &mut Identity, what: &str) -> Resu
     if identity.peers.is_empty() {
         return Err(StartError::AloneWithDamage(what.to_owned()));
     }
-    tracing::error!(what, "damage found; this node gives up its vote and fetches its state from its peers");
+    tracing::error!(
+        what,
+        "damage found; this node gives up its vote and fetches its state from its peers"
+    );
     let mark = env.rng.next_u64();
     for name in ["log", "snapshots"] {
         let (from, to) = (dir.join(name), dir.join(format!("{name}.damaged-{mark:016x}")));
@@ -190,7 +196,10 @@ fn assemble(
         over_memory: false,
         draining: false,
         forwarded: 0,
-        found_state: (hard_state, doubt.map(|doubt| Doubted { index: doubt.index, term: doubt.term })),
+        found_state: (
+            hard_state,
+            doubt.map(|doubt| Doubted { index: doubt.index, term: doubt.term }),
+        ),
         found_snapshot: mark,
         identity,
         config,
@@ -269,7 +278,7 @@ impl Core {
             now: self.now(),
         };
         let group = Group::start(&start, Rc::clone(&self.log));
-        self.group = Some(group.map_err(|error| Stop(format!("raft: {error}")))?);
+        self.group = Some(group.map_err(|error| Stop(error.to_string()))?);
         self.link_members();
         self.wake();
         Ok(())

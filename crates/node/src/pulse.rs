@@ -52,7 +52,8 @@ impl Pulses {
         lagging: bool,
         at: Mono,
     ) {
-        let offset_ms = i64::try_from(i128::from(wall_ms) - i128::from(self.wall_ms)).unwrap_or(i64::MAX);
+        let offset_ms =
+            i64::try_from(i128::from(wall_ms) - i128::from(self.wall_ms)).unwrap_or(i64::MAX);
         let agrees = self.heard.get(&from).and_then(|heard| heard.agrees);
         self.heard.insert(from, Heard { at, offset_ms, max_memory_bytes, lagging, agrees });
     }
@@ -104,7 +105,10 @@ impl Core {
             self.pulses.clock_is_far = far;
             let node = &self.identity.name;
             if far {
-                tracing::warn!(node, "the wall clock is far from the majority's: this node will not lead");
+                tracing::warn!(
+                    node,
+                    "the wall clock is far from the majority's: this node will not lead"
+                );
             } else {
                 tracing::info!(node, "the wall clock is near the majority's again");
             }

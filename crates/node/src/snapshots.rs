@@ -27,7 +27,7 @@ use crate::machine::Machine;
 pub(crate) enum Job {
     Made(SnapshotMark, Result<u64, SnapshotError>),
     Piece { transfer: u64, piece: Result<Option<(u64, Bytes)>, SnapshotError> },
-    Restored(Arrival, Result<Restored, String>),
+    Restored(Arrival, Result<Box<Restored>, String>),
     ReceiveFailed { from: NodeId, transfer: u64, error: String },
     Fetched(Fetch, Vec<LogEntry>),
 }
@@ -61,7 +61,7 @@ pub(crate) struct Snapshots {
     receiver: Arc<Mutex<Receiver>>,
     sending: Vec<Sending>,
     next_transfer: u64,
-    restored: Option<Restored>,
+    restored: Option<Box<Restored>>,
     pub(crate) bytes: u64,
     pub(crate) made: u64,
     pub(crate) installed: u64,
@@ -165,8 +165,9 @@ fn receive(
         Ok(None) => None,
         Ok(Some(arrival)) => {
             let restored = read(store, &arrival.path).and_then(|restored| {
-                let published = store.publish(&arrival.path, arrival.index).and_then(|()| store.prune());
-                published.map(|()| restored).map_err(|error| error.to_string())
+                let published =
+                    store.publish(&arrival.path, arrival.index).and_then(|()| store.prune());
+                published.map(|()| Box::new(restored)).map_err(|error| error.to_string())
             });
             Some(Job::Restored(arrival, restored))
         }
@@ -238,7 +239,8 @@ impl Core {
             return;
         };
         self.snapshots.making = true;
-        let mark = SnapshotMark { index, term, configuration: self.machine.configuration().clone() };
+        let mark =
+            SnapshotMark { index, term, configuration: self.machine.configuration().clone() };
         let view = self.machine.keyspace().view();
         let store = self.snapshots.store.clone();
         self.snapshots.run(move || {
@@ -293,7 +295,12 @@ impl Core {
         };
         self.snapshots.next_transfer += 1;
         let transfer = self.membership.epoch.wrapping_add(self.snapshots.next_transfer);
-        tracing::info!(to = to.0, index = mark.index.0, bytes = source.total_bytes(), "sending snapshot");
+        tracing::info!(
+            to = to.0,
+            index = mark.index.0,
+            bytes = source.total_bytes(),
+            "sending snapshot"
+        );
         let total_bytes = source.total_bytes();
         self.snapshots.sending.push(Sending {
             to,
@@ -330,7 +337,8 @@ impl Core {
 
     fn piece_read(&mut self, transfer: u64, piece: Result<Option<(u64, Bytes)>, SnapshotError>) {
         let (now, term) = (self.now(), self.term());
-        let Some(sending) = self.snapshots.sending.iter_mut().find(|one| one.transfer == transfer) else {
+        let Some(sending) = self.snapshots.sending.iter_mut().find(|one| one.transfer == transfer)
+        else {
             return;
         };
         sending.reading = false;
@@ -343,7 +351,8 @@ impl Core {
             }
             Ok(Some((offset, bytes))) => {
                 let (index, total_bytes) = (sending.mark.index, sending.total_bytes);
-                let piece = Piece { group: GROUP, term, index, transfer, offset, total_bytes, bytes };
+                let piece =
+                    Piece { group: GROUP, term, index, transfer, offset, total_bytes, bytes };
                 self.peers.as_ref().is_some_and(|peers| {
                     peers.send(to, Link::Bulk, FrameKind::Snapshot, |out| piece.encode(out))
                 })
@@ -408,7 +417,7 @@ impl Core {
         }
     }
 
-    fn restored(&mut self, arrival: &Arrival, restored: Result<Restored, String>) {
+    fn restored(&mut self, arrival: &Arrival, restored: Result<Box<Restored>, String>) {
         let arrived = match restored {
             Ok(restored) => {
                 let mark = restored.mark.clone();
@@ -430,7 +439,10 @@ impl Core {
     pub(crate) fn install(&mut self, mark: &SnapshotMark) -> Result<(), Stop> {
         let offered = self.snapshots.restored.take().filter(|restored| restored.mark == *mark);
         let Some(restored) = offered else {
-            return Err(Stop(format!("raft accepted a snapshot at {} that was not offered", mark.index)));
+            return Err(Stop(format!(
+                "raft accepted a snapshot at {} that was not offered",
+                mark.index
+            )));
         };
         let mut machine = Machine::of(restored.keyspace)
             .map_err(|error| Stop(format!("the snapshot's state can't be used: {error}")))?;
@@ -447,8 +459,10 @@ impl Core {
 
     /// Answers inside of a snapshot can't be told any more.
     fn writes_lost_in_snapshot(&mut self) {
-        let unknown = quorate_api::Error::unknown("this node fell behind and skipped the entry's answer");
-        let sent = std::mem::take(&mut self.writes.sent).into_values().map(|sent| sent.batch.waiters);
+        let unknown =
+            quorate_api::Error::unknown("this node fell behind and skipped the entry's answer");
+        let sent =
+            std::mem::take(&mut self.writes.sent).into_values().map(|sent| sent.batch.waiters);
         let proposed = self.writes.proposed.drain(..).map(|proposed| proposed.waiters);
         let waiters: Vec<_> = sent.chain(proposed).flatten().collect();
         self.answer_all(waiters, &unknown);

@@ -45,7 +45,9 @@ impl Core {
         match group.role() {
             GroupRole::Leader => Role::Leader,
             GroupRole::Candidate => Role::Candidate,
-            GroupRole::Follower if group.configuration().is_voter(self.identity.node) => Role::Follower,
+            GroupRole::Follower if group.configuration().is_voter(self.identity.node) => {
+                Role::Follower
+            }
             GroupRole::Follower => Role::Learner,
         }
     }
@@ -91,7 +93,8 @@ impl Core {
     }
 
     fn describe_members(&self, group: &Group) -> Vec<MemberStatus> {
-        let (last, configuration, progress) = (group.last().0, group.configuration(), group.progress());
+        let (last, configuration, progress) =
+            (group.last().0, group.configuration(), group.progress());
         let leader = group.leader();
         let describe = |(node, member): (quorate_consensus::NodeId, &crate::members::Member)| {
             let own = node == self.identity.node;

@@ -5,9 +5,9 @@
 
 use std::task::{Context, Poll};
 
+use quorate_consensus::codec::put_varint;
 use quorate_consensus::peers::{Event, Kind as FrameKind, Lane};
 use quorate_consensus::{Body, Committed, GroupRole, LogFailed, Outgoing};
-use quorate_consensus::codec::put_varint;
 use quorate_env::clock::Sleep;
 
 use crate::core::{Core, GROUP, Stop};
@@ -62,8 +62,12 @@ impl Core {
         while let Some(event) = self.inbox.pop() {
             any = true;
             match event {
-                Event::Frame { from, kind: FrameKind::Raft, payload } => self.raft_frame(from, payload),
-                Event::Frame { from, kind: FrameKind::Node, payload } => self.node_frame(from, payload),
+                Event::Frame { from, kind: FrameKind::Raft, payload } => {
+                    self.raft_frame(from, payload);
+                }
+                Event::Frame { from, kind: FrameKind::Node, payload } => {
+                    self.node_frame(from, payload);
+                }
                 Event::Frame { from, kind: FrameKind::Snapshot, payload } => {
                     self.snapshot_piece(from, payload);
                 }
@@ -83,7 +87,7 @@ impl Core {
         let mut any = false;
         let Some(group) = &mut self.group else { return Ok(false) };
         while let Poll::Ready(done) = group.poll_log(cx, &mut self.out) {
-            done.map_err(stop_for_log)?;
+            done.map_err(|failed| stop_for_log(&failed))?;
             any = true;
         }
         self.send_messages();
@@ -93,7 +97,7 @@ impl Core {
     fn advance(&mut self) -> Result<bool, Stop> {
         let mut any = false;
         while let Some(group) = &mut self.group
-            && group.advance(&mut self.out).map_err(stop_for_log)?
+            && group.advance(&mut self.out).map_err(|failed| stop_for_log(&failed))?
         {
             any = true;
             self.carry_out()?;
@@ -190,7 +194,8 @@ impl Core {
         if self.owed.is_empty() {
             return false;
         }
-        let Some(group) = self.group.as_mut().filter(|group| group.role() == GroupRole::Leader) else {
+        let Some(group) = self.group.as_mut().filter(|group| group.role() == GroupRole::Leader)
+        else {
             self.owed.clear();
             return false;
         };
@@ -221,6 +226,8 @@ impl Core {
     }
 }
 
-fn stop_for_log(failed: LogFailed) -> Stop {
-    Stop(format!("{failed}. Restart the node when the disk is well: it then reads back what is durable"))
+fn stop_for_log(failed: &LogFailed) -> Stop {
+    Stop(format!(
+        "{failed}. Restart the node when the disk is well: it then reads back what is durable"
+    ))
 }

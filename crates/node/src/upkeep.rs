@@ -1,9 +1,9 @@
 //! What happens by the clock: ticks, deadlines, expiry, promotion, and what follows a change of role.
 
 use bytes::Bytes;
+use quorate_consensus::codec::Reader;
 use quorate_consensus::peers::{Kind as FrameKind, Lane};
 use quorate_consensus::{GroupRole, NodeId};
-use quorate_consensus::codec::Reader;
 
 use crate::core::{Core, GROUP, Stop};
 use crate::frames::Frame;
@@ -115,14 +115,20 @@ impl Core {
     pub(crate) fn node_frame(&mut self, from: NodeId, payload: Bytes) {
         let frame = match Frame::decode(payload) {
             Ok((GROUP, frame)) => frame,
-            Ok((group, _)) => return tracing::warn!(from = from.0, %group, "frame of no group of ours"),
+            Ok((group, _)) => {
+                return tracing::warn!(from = from.0, %group, "frame of no group of ours");
+            }
             Err(error) => return tracing::warn!(from = from.0, %error, "malformed frame"),
         };
         match frame {
-            Frame::Forward { term, number, parts } => self.forwarded_to_us(from, term, number, parts),
+            Frame::Forward { term, number, parts } => {
+                self.forwarded_to_us(from, term, number, parts);
+            }
             Frame::Refused { number } => self.refused(from, number),
             Frame::ReadAsk { number, lease } => self.read_asked(from, number, lease),
-            Frame::ReadAnswer { number, index, now_ms } => self.read_answered(number, index, now_ms),
+            Frame::ReadAnswer { number, index, now_ms } => {
+                self.read_answered(number, index, now_ms);
+            }
             Frame::StampAsk { stamp_ms } => self.stamp_asked(from, stamp_ms),
             Frame::Pulse { wall_ms, checkpoint, max_memory_bytes, lagging } => {
                 self.pulses.heard(from, wall_ms, max_memory_bytes, lagging, self.env.clock.now());

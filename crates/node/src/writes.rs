@@ -13,7 +13,8 @@ use crate::frames::Frame;
 const EXPIRE_MAX: usize = 256;
 const CLEAR_MAX: usize = 512;
 
-const FULL: &str = "the disk of the leader is full; free space on it, writes then resume by themselves";
+const FULL: &str =
+    "the disk of the leader is full; free space on it, writes then resume by themselves";
 
 impl Core {
     /// Sends what waits, where it can be sent.
@@ -38,7 +39,9 @@ impl Core {
         match group.accepts() {
             Ok(()) => {}
             Err(ProposeError::Full) => return self.refuse_full(),
-            Err(ProposeError::Busy | ProposeError::NotLeader | ProposeError::TooLarge) => return false,
+            Err(ProposeError::Busy | ProposeError::NotLeader | ProposeError::TooLarge) => {
+                return false;
+            }
         }
         let stamp_ms = self.stamp.now_ms(&*self.env.clock).max(self.stamp_wanted_ms);
         let mut sealed = self.writes.seal().unwrap_or_else(|| {
@@ -64,7 +67,8 @@ impl Core {
                 self.writes.proposed.push_back(Proposed { index, term, waiters, since });
             }
             Err(error) => {
-                let reason = if error == ProposeError::Full { FULL.into() } else { error.to_string() };
+                let reason =
+                    if error == ProposeError::Full { FULL.into() } else { error.to_string() };
                 self.answer_all(waiters, &Error::not_applied(reason));
                 for (node, number) in forwarded {
                     self.send_frame(node, Lane::Control, &Frame::Refused { number });
@@ -119,7 +123,13 @@ impl Core {
     }
 
     /// A member has forwarded writes to us.
-    pub(crate) fn forwarded_to_us(&mut self, from: NodeId, term: Term, number: u64, parts: bytes::Bytes) {
+    pub(crate) fn forwarded_to_us(
+        &mut self,
+        from: NodeId,
+        term: Term,
+        number: u64,
+        parts: bytes::Bytes,
+    ) {
         let leads = self
             .group
             .as_ref()
@@ -159,8 +169,13 @@ impl Core {
         while let Some(lost) = self.writes.proposed.pop_front_if(|first| first.term < term) {
             self.answer_all(lost.waiters, &error);
         }
-        let older: Vec<_> =
-            self.writes.sent.iter().filter(|(_, sent)| sent.term < term).map(|(at, _)| *at).collect();
+        let older: Vec<_> = self
+            .writes
+            .sent
+            .iter()
+            .filter(|(_, sent)| sent.term < term)
+            .map(|(at, _)| *at)
+            .collect();
         for number in older {
             if let Some(sent) = self.writes.sent.remove(&number) {
                 self.answer_all(sent.batch.waiters, &error);
@@ -200,7 +215,9 @@ impl Core {
             .map(|(number, _)| *number)
             .collect();
         for number in gone {
-            late.extend(self.writes.sent.remove(&number).into_iter().flat_map(|sent| sent.batch.waiters));
+            late.extend(
+                self.writes.sent.remove(&number).into_iter().flat_map(|sent| sent.batch.waiters),
+            );
         }
         self.answer_all(late, &unknown);
     }

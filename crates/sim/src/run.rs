@@ -32,14 +32,26 @@ pub struct Setup {
     pub sessions: u32,
     /// What may happen to them.
     pub profile: Profile,
+    /// What the nodes' disks are worth.
+    pub disks: Disks,
     /// The program of a node.
     pub boot: Rc<Boot>,
+}
+
+/// Whether a synced byte is a durable byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disks {
+    /// It is.
+    #[default]
+    Honest,
+    /// It is not: the control, in which acknowledged writes must be found lost.
+    Lying,
 }
 
 impl Setup {
     /// Three nodes, five sessions, and the faults of the first profile.
     pub fn new(boot: Rc<Boot>) -> Self {
-        Self { nodes: 3, sessions: 5, profile: Profile::first(), boot }
+        Self { nodes: 3, sessions: 5, profile: Profile::first(), disks: Disks::Honest, boot }
     }
 }
 
@@ -145,6 +157,11 @@ impl<'a> Run<'a> {
     }
 
     fn play(&mut self, setup: &Setup) {
+        if setup.disks == Disks::Lying {
+            for host in self.cluster.hosts() {
+                self.world.disk(*host).lie_about_syncs();
+            }
+        }
         self.cluster.start_all(self.world);
         for (host, number) in self.client_hosts.iter().zip(1..=setup.sessions) {
             let clients = self.clients.clone();

@@ -449,8 +449,8 @@ impl World {
         lock(&self.shared.trace).text().to_owned()
     }
 
-    /// Until dropped, what the real code logs on this thread goes into the trace.
-    pub fn capture_logs(&self) -> Option<tracing::subscriber::DefaultGuard> {
+    /// Until dropped, what the real code logs on this thread goes into the trace, if that is recorded.
+    pub fn capture_logs(&self) -> tracing::subscriber::DefaultGuard {
         logs::capture(&self.shared)
     }
 }

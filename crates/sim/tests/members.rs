@@ -1,7 +1,7 @@
 //! Real nodes in the gym: enough seeds to see that they are plugged in; CI's binary runs the many.
 
 use quorate_sim::member::boot;
-use quorate_sim::run::{Setup, run};
+use quorate_sim::run::{Disks, Setup, run};
 use quorate_sim::world::Recording;
 
 #[test]
@@ -11,6 +11,26 @@ fn real_node_alone_keeps_its_promises() {
         let report = run(seed, &setup, Recording::Digest);
         assert!(report.is_good(), "seed {seed}: {:#?}", report.judgement.violations);
     }
+}
+
+#[test]
+fn three_real_nodes_keep_their_promises() {
+    for seed in 0..3 {
+        let report = run(seed, &Setup::new(boot()), Recording::Digest);
+        assert!(report.is_good(), "seed {seed}: {:#?}", report.judgement.violations);
+        assert!(report.history.outcomes().0 > 300, "seed {seed}: {:?}", report.history.outcomes());
+    }
+}
+
+/// The control: where a sync is a lie, the same scenarios must find acknowledged writes lost.
+#[test]
+fn lying_disks_are_found() {
+    let setup = Setup { disks: Disks::Lying, ..Setup::new(boot()) };
+    let lost = |seed| {
+        let violations = run(seed, &setup, Recording::Digest).judgement.violations;
+        violations.iter().any(|it| ["linearizable", "durable"].contains(&it.property))
+    };
+    assert!((0..12).any(lost));
 }
 
 #[test]

@@ -58,7 +58,8 @@ impl Group {
         ready: &mut Ready,
         out: &mut Output,
     ) -> Result<(Option<Ticket>, HasEntries), LogFailed> {
-        let mut batch = LogBatch { group: self.group, sync: ready.must_sync(), ..LogBatch::default() };
+        let mut batch =
+            LogBatch { group: self.group, sync: ready.must_sync(), ..LogBatch::default() };
         if !ready.snapshot().is_empty() {
             let metadata = ready.snapshot().get_metadata();
             let mark = SnapshotMark {
@@ -148,7 +149,11 @@ impl Group {
     ///
     /// # Errors
     /// A write or an fsync failed: the node is poisoned and must stop.
-    pub fn poll_log(&mut self, cx: &mut Context<'_>, out: &mut Output) -> Poll<Result<(), LogFailed>> {
+    pub fn poll_log(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Output,
+    ) -> Poll<Result<(), LogFailed>> {
         let polled = self.log.borrow_mut().poll_done(cx);
         polled.map(|done| self.log_done(&done, out))
     }
@@ -180,7 +185,8 @@ impl Group {
                 };
                 out.send_snapshot.push((to, mark));
             }
-            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote if !self.guard.may_ask() => {}
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
+                if !self.guard.may_ask() => {}
             kind => {
                 let mut bytes = Vec::with_capacity(64);
                 if message::encode(message, &mut bytes) {
@@ -195,7 +201,11 @@ impl Group {
         let Some(last) = entries.last().map(|entry| entry.index) else { return Ok(()) };
         for entry in entries {
             let body = self.body(&entry)?;
-            out.committed.push(Committed { index: Index(entry.index), term: Term(entry.term), body });
+            out.committed.push(Committed {
+                index: Index(entry.index),
+                term: Term(entry.term),
+                body,
+            });
         }
         // The owner applies in the same turn, before anything else is asked of the group.
         self.raw.advance_apply_to(last);

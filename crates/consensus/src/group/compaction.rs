@@ -1,8 +1,8 @@
 //! Compaction: snapshots that exist, the log that may go, and entries fetched from the disk.
 
 use bytes::Bytes;
-use raft::eraftpb::{Message, MessageType, Snapshot};
 use raft::GetEntriesContext;
+use raft::eraftpb::{Message, MessageType, Snapshot};
 
 use super::Group;
 use super::advance::LogFailed;

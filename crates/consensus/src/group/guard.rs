@@ -58,7 +58,9 @@ impl Guard {
                 (transfer || now >= self.silent_until) && self.may_vote_for(message)
             }
             MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse => {
-                asked(StateRole::Leader) || asked(StateRole::Candidate) || asked(StateRole::PreCandidate)
+                asked(StateRole::Leader)
+                    || asked(StateRole::Candidate)
+                    || asked(StateRole::PreCandidate)
             }
             MessageType::MsgRequestVoteResponse => asked(StateRole::Candidate),
             MessageType::MsgRequestPreVoteResponse => asked(StateRole::PreCandidate),
@@ -87,7 +89,12 @@ impl Guard {
 
     /// Ends the doubt when our own log has passed it, or when every other voter has reported and none
     /// has the doubtful entry: then no majority ever had it. True when it ended now.
-    pub(super) fn settle(&mut self, own: NodeId, last: (Term, Index), voters: &Configuration) -> bool {
+    pub(super) fn settle(
+        &mut self,
+        own: NodeId,
+        last: (Term, Index),
+        voters: &Configuration,
+    ) -> bool {
         let Some(doubt) = self.doubt else { return false };
         let reaches = |last: (Term, Index)| last >= (doubt.term, doubt.index);
         let others_lack_it = voters

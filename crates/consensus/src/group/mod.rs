@@ -109,8 +109,30 @@ pub enum ProposeError {
     #[error("the disk is full")]
     Full,
     /// It does not fit into a segment of the log.
-    #[error("the entry is larger than a log segment takes; raise --segment-size or write less at once")]
+    #[error(
+        "the entry is larger than a log segment takes; raise --segment-size or write less at once"
+    )]
     TooLarge,
+}
+
+/// Why a group can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// The log can't be read.
+    #[error(transparent)]
+    Log(#[from] crate::log::LogError),
+    /// An entry of the log is not one of this version.
+    #[error("an entry of the log: {0}")]
+    Entry(#[from] crate::codec::DecodeError),
+    /// Log and snapshot do not fit together.
+    #[error("raft: {0}")]
+    Raft(String),
+}
+
+impl From<raft::Error> for GroupError {
+    fn from(error: raft::Error) -> Self {
+        Self::Raft(error.to_string())
+    }
 }
 
 /// A committed entry.
@@ -217,12 +239,13 @@ impl Group {
     /// Starts the group on this node.
     ///
     /// # Errors
-    /// The log and the snapshot do not fit together.
-    pub fn start(start: &GroupStart, log: SharedLog) -> Result<Self, raft::Error> {
+    /// The log can't be read, or does not fit to the snapshot.
+    pub fn start(start: &GroupStart, log: SharedLog) -> Result<Self, GroupError> {
         let hard_state = to_raft(start.hard_state, start.applied);
         let mut tail =
             Tail::new(start.group, SharedLog::clone(&log), hard_state, start.configuration.clone());
         tail.snapshot.clone_from(&start.snapshot);
+        tail.load(start.applied)?;
         let config = raft::Config {
             id: start.node.0,
             election_tick: start.pace.election_ticks as usize,
@@ -238,7 +261,7 @@ impl Group {
             ..raft::Config::default()
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let raw = RawNode::new(&config, tail, &logger)?;
+        let raw = RawNode::new(&config, tail, &logger).map_err(GroupError::from)?;
         let mut group = Self {
             raw,
             group: start.group,
@@ -260,7 +283,7 @@ impl Group {
         group.redraw_timeout();
         if group.is_alone() {
             // Nobody else could win: waiting for a timeout would only delay the first command.
-            group.raw.campaign()?;
+            group.raw.campaign().map_err(GroupError::from)?;
         }
         Ok(group)
     }
@@ -290,7 +313,12 @@ impl Group {
     ///
     /// # Errors
     /// The bytes are not a message, or not from who sent them.
-    pub fn step(&mut self, from: NodeId, bytes: Bytes, now: Mono) -> Result<(), crate::codec::DecodeError> {
+    pub fn step(
+        &mut self,
+        from: NodeId,
+        bytes: Bytes,
+        now: Mono,
+    ) -> Result<(), crate::codec::DecodeError> {
         let message = message::decode(bytes)?;
         if message.from != from.0 || message.to != self.node.0 {
             return Err(crate::codec::DecodeError::Range);
@@ -306,7 +334,8 @@ impl Group {
 
     /// A follower without room drops appends before they enter raft: what entered must be written.
     fn has_room_for(&self, message: &Message) -> bool {
-        let bytes: usize = message.entries.iter().map(|entry| entry.data.len() + ENTRY_OVERHEAD).sum();
+        let bytes: usize =
+            message.entries.iter().map(|entry| entry.data.len() + ENTRY_OVERHEAD).sum();
         bytes == 0 || self.log.borrow_mut().has_room(bytes as u64)
     }
 
@@ -326,7 +355,11 @@ impl Group {
         }
         let place = (Index(self.raw.raft.raft_log.last_index() + 1), self.term());
         self.raw.propose(Vec::new(), data).map_err(|_| ProposeError::Busy)?;
-        assert_eq!(self.raw.raft.raft_log.last_index(), place.0.0, "a proposal is appended at once");
+        assert_eq!(
+            self.raw.raft.raft_log.last_index(),
+            place.0.0,
+            "a proposal is appended at once"
+        );
         Ok(place)
     }
 

@@ -50,7 +50,8 @@ impl Group {
 
     pub(super) fn finish_round(&mut self, context: &[u8], index: u64, out: &mut Output) {
         let Ok(number) = <[u8; 8]>::try_from(context).map(u64::from_be_bytes) else { return };
-        while let Some(round) = self.rounds.front().copied().filter(|round| round.number <= number) {
+        while let Some(round) = self.rounds.front().copied().filter(|round| round.number <= number)
+        {
             self.rounds.pop_front();
             if round.number == number && round.term == self.term() {
                 self.lease.acknowledged(round.term, round.sent);

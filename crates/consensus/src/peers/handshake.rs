@@ -130,7 +130,9 @@ fn read_card(reader: &mut Reader) -> Result<Card, DecodeError> {
 pub(super) enum HelloError {
     #[error("malformed handshake: {0}")]
     Malformed(#[from] DecodeError),
-    #[error("the other side speaks format {0}, this one {WIRE_FORMAT}: run the same version on all members")]
+    #[error(
+        "the other side speaks format {0}, this one {WIRE_FORMAT}: run the same version on all members"
+    )]
     Format(u64),
 }
 

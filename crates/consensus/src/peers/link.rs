@@ -236,8 +236,15 @@ pub(super) async fn run(link: Rc<Link>, parts: Parts) {
             }
             Err(error) => {
                 let text = error.to_string();
-                if text != last_error && matches!(error, DialError::Refused(_) | DialError::Stranger(_)) {
-                    tracing::warn!(node = link.to.node.0, addr = link.to.addr, error = text, "peer does not let us in");
+                if text != last_error
+                    && matches!(error, DialError::Refused(_) | DialError::Stranger(_))
+                {
+                    tracing::warn!(
+                        node = link.to.node.0,
+                        addr = link.to.addr,
+                        error = text,
+                        "peer does not let us in"
+                    );
                 }
                 last_error = text;
             }
@@ -274,7 +281,9 @@ async fn pump(link: &Link, mut stream: Box<dyn Stream>) -> io::Result<()> {
             let mut buffer = tokio::io::ReadBuf::new(&mut probe);
             match Pin::new(&mut stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                Poll::Ready(Ok(())) => {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
                 Poll::Pending => {}
             }
             let rest = sending.get(sent..).unwrap_or_default();

@@ -122,7 +122,8 @@ impl Peers {
     pub fn keep(&self, members: &[(NodeId, u64, String)]) {
         let mut links = self.links.borrow_mut();
         links.retain(|(node, _), link| {
-            let kept = members.iter().any(|(member, _, addr)| member == node && *addr == link.addr());
+            let kept =
+                members.iter().any(|(member, _, addr)| member == node && *addr == link.addr());
             if !kept {
                 link.close();
             }
@@ -131,7 +132,8 @@ impl Peers {
         for (node, instance, addr) in members {
             for lane in [Lane::Control, Lane::Bulk] {
                 links.entry((*node, lane)).or_insert_with(|| {
-                    let to = link::Target { node: *node, instance: *instance, addr: addr.clone(), lane };
+                    let to =
+                        link::Target { node: *node, instance: *instance, addr: addr.clone(), lane };
                     let link = link::Link::new(to);
                     let parts = link::Parts {
                         env: self.env.clone(),
@@ -148,7 +150,13 @@ impl Peers {
 
     /// Queues a frame; `write` appends its payload. False when the link is down or its queue is full:
     /// then nothing was queued, and the peer will never see it.
-    pub fn send(&self, to: NodeId, lane: Lane, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub fn send(
+        &self,
+        to: NodeId,
+        lane: Lane,
+        kind: Kind,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
         let links = self.links.borrow();
         links.get(&(to, lane)).is_some_and(|link| link.push(kind, write))
     }

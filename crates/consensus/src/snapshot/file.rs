@@ -347,7 +347,8 @@ impl SnapshotReader {
 
     fn read_u32(&mut self) -> Result<u32, SnapshotError> {
         let bytes = self.read(4)?;
-        let array = <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| self.damage("short number"))?;
+        let array =
+            <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| self.damage("short number"))?;
         Ok(u32::from_le_bytes(array))
     }
 

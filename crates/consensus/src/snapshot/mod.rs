@@ -9,4 +9,4 @@ mod send;
 
 pub use file::{SnapshotError, SnapshotReader, SnapshotStore, SnapshotWriter};
 pub use receive::{Arrival, Incoming, Receiver};
-pub use send::{Piece, PieceSource, encode_done, decode_done};
+pub use send::{Piece, PieceSource, decode_done, encode_done};

@@ -33,14 +33,9 @@ pub struct Piece {
 impl Piece {
     /// Appends the bytes that travel.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        for number in [
-            self.group.0,
-            self.term.0,
-            self.index.0,
-            self.transfer,
-            self.offset,
-            self.total_bytes,
-        ] {
+        for number in
+            [self.group.0, self.term.0, self.index.0, self.transfer, self.offset, self.total_bytes]
+        {
             put_varint(out, number);
         }
         put_bytes(out, &self.bytes);

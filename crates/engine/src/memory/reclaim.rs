@@ -88,8 +88,8 @@ impl Reclaim {
         if self.ownerless().is_empty() { 0 } else { self.0.nodes.load(Ordering::Relaxed) }
     }
 
-    /// Frees in up to `budget` steps of well below a microsecond each (a child or a value; a large value
-    /// counts as several); true when more is left.
+    /// Frees in up to `budget` steps of at most a microsecond each, most of it cache misses (a child or a
+    /// value; a large value counts as several); true when more is left.
     pub(super) fn work(&self, budget: usize) -> bool {
         // Taken out while working: a view dropped on another thread must not wait for us.
         let mut stack = std::mem::take(&mut *self.ownerless());

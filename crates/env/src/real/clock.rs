@@ -1,24 +1,20 @@
 //! The machine's clocks.
 
+use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::clock::{Clock, Mono, Sleep};
 
-/// Monotonic time counted from when the clock was made.
-#[derive(Debug)]
-pub(super) struct RealClock {
-    origin: Instant,
-}
+/// One origin for the process, so that readings of two environments (one per shard) compare.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-impl Default for RealClock {
-    fn default() -> Self {
-        Self { origin: Instant::now() }
-    }
-}
+/// Monotonic time since the process first asked for it. It stands still while the machine sleeps.
+#[derive(Debug)]
+pub(super) struct RealClock;
 
 impl Clock for RealClock {
     fn now(&self) -> Mono {
-        Mono(self.origin.elapsed())
+        Mono(ORIGIN.elapsed())
     }
 
     fn wall_ms(&self) -> u64 {
@@ -29,7 +25,7 @@ impl Clock for RealClock {
 
     fn sleep_until(&self, at: Mono) -> Sleep {
         // A time beyond what the machine can represent is never.
-        match self.origin.checked_add(at.0) {
+        match ORIGIN.checked_add(at.0) {
             Some(deadline) => Box::pin(tokio::time::sleep_until(deadline.into())),
             None => Box::pin(std::future::pending()),
         }

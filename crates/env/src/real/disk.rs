@@ -14,7 +14,7 @@ use crate::disk::{DirLock, Disk, DiskFile, OpenMode};
 pub(super) struct RealDisk;
 
 #[derive(Debug)]
-struct RealFile(File);
+pub(super) struct RealFile(pub(super) File);
 
 /// Unlocked when the file is closed, by us or by the kernel.
 #[derive(Debug)]
@@ -29,12 +29,17 @@ const ZEROS: &[u8] = &[0; 64 * 1024];
 
 impl DiskFile for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        loop {
-            match self.0.read_at(buf, offset) {
+        let mut done = 0;
+        // The kernel may give less than was asked for before the end, too.
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.0.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
+                Err(error) => return Err(error),
             }
         }
+        Ok(done)
     }
 
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
@@ -51,7 +56,7 @@ impl DiskFile for RealFile {
                     at += n as u64;
                 }
                 Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(failed(error)),
             }
         }
         Ok(())
@@ -59,7 +64,16 @@ impl DiskFile for RealFile {
 
     fn allocate(&self, len: u64) -> io::Result<()> {
         let old = self.len()?;
-        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+        if len == 0 {
+            return Ok(());
+        }
+        let reserved = loop {
+            match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+                Err(Errno::INTR) => {}
+                result => break result,
+            }
+        };
+        match reserved {
             Ok(()) => Ok(()),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.fill(old, len),
             Err(error) => {
@@ -67,7 +81,7 @@ impl DiskFile for RealFile {
                 if self.len()? != old {
                     self.0.set_len(old)?;
                 }
-                Err(error.into())
+                Err(failed(error))
             }
         }
     }
@@ -91,7 +105,7 @@ impl DiskFile for RealFile {
 
 impl RealFile {
     /// Reserves blocks by writing them, where the file system can't otherwise.
-    fn fill(&self, old: u64, len: u64) -> io::Result<()> {
+    pub(super) fn fill(&self, old: u64, len: u64) -> io::Result<()> {
         let mut at = old;
         while at < len {
             let step = usize::try_from(len - at).unwrap_or(usize::MAX).min(ZEROS.len());
@@ -103,6 +117,14 @@ impl RealFile {
             at += step as u64;
         }
         Ok(())
+    }
+}
+
+/// A used-up quota is a full disk: room may come back, and nothing is wrong with what was written.
+fn failed(error: Errno) -> io::Error {
+    match error {
+        Errno::DQUOT => io::Error::new(io::ErrorKind::StorageFull, error),
+        other => other.into(),
     }
 }
 
@@ -133,13 +155,20 @@ impl Disk for RealDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        if dir.is_dir() {
-            return Ok(());
-        }
         let parent = parent(dir);
+        if dir.is_dir() {
+            // Who created it may have died before it was durable. A parent that we may not read was not
+            // ours to create in.
+            return match sync_directory(&parent) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                result => result,
+            };
+        }
         self.create_dir_all(&parent)?;
         match fs::create_dir(dir) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !dir.is_dir() => Err(error),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !dir.is_dir() => {
+                Err(error)
+            }
             _ => sync_directory(&parent),
         }
     }
@@ -176,7 +205,8 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(RealLock { _file: file })),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),

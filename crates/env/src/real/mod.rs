@@ -5,6 +5,8 @@ mod disk;
 mod net;
 mod rng;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use crate::Env;
 /// `LocalSet` around the calls.
 pub fn env() -> Env {
     Env {
-        clock: Arc::new(clock::RealClock::default()),
+        clock: Arc::new(clock::RealClock),
         rng: Arc::new(rng::RealRng::default()),
         net: Arc::new(net::RealNet),
         disk: Arc::new(disk::RealDisk),

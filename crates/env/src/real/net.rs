@@ -60,12 +60,25 @@ impl RealStream {
     }
 }
 
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
 impl Listener for RealListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Stream>>> {
-        self.0.poll_accept(cx).map(|accepted| {
-            let (stream, _) = accepted?;
-            Ok(Box::new(RealStream::new(stream)?) as Box<dyn Stream>)
-        })
+        loop {
+            // A client that went away while it waited is no trouble of the listener's.
+            match std::task::ready!(self.0.poll_accept(cx)) {
+                Ok((stream, _)) => {
+                    if let Ok(stream) = RealStream::new(stream) {
+                        return Poll::Ready(Ok(Box::new(stream)));
+                    }
+                }
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 
     fn local_addr(&self) -> String {

@@ -25,22 +25,23 @@ impl Tasks for RealTasks {
         let (queue, jobs) = channel::<Job>();
         let work = move || jobs.into_iter().for_each(|job| job());
         // A process that can't start a thread at start-up can't do anything.
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(work).expect("start a thread");
+        let thread =
+            thread::Builder::new().name(name.to_owned()).spawn(work).expect("start a thread");
         Box::new(RealLane { queue: Some(queue), thread: Some(thread) })
     }
 }
 
 impl Lane for RealLane {
     fn submit(&self, job: Job) {
-        if let Some(queue) = &self.queue {
-            // The thread outlives the queue, unless a job has panicked: then the process is ending.
-            drop(queue.send(job));
-        }
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.send(job).is_ok());
+        // A job that has panicked took its thread with it. Going on as if later ones were run would let
+        // their submitters wait for ever; but a panic during a panic would hide the first.
+        assert!(sent || thread::panicking(), "the lane has ended: a job on it panicked");
     }
 }
 
 impl Drop for RealLane {
-    /// Waits until all submitted jobs are done.
+    /// Waits until all submitted jobs are done, unless it is one of them that drops the lane.
     fn drop(&mut self) {
         drop(self.queue.take());
         let own = thread::current().id();

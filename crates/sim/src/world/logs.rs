@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
+use tracing::subscriber::{DefaultGuard, Interest};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::shared::{Shared, lock};
@@ -14,16 +15,16 @@ use super::trace::Recording;
 
 struct Logs {
     shared: Arc<Shared>,
+    recording: Recording,
     spans: AtomicU64,
 }
 
-/// Only a recorded world listens.
-pub(crate) fn capture(shared: &Arc<Shared>) -> Option<DefaultGuard> {
+/// A world that is not recorded listens too, and hears nothing: on a thread without a listener the
+/// first event of a call site may switch it off for all threads, and so in the text of another world.
+pub(crate) fn capture(shared: &Arc<Shared>) -> DefaultGuard {
     let recording = lock(&shared.trace).recording();
-    (recording == Recording::Text).then(|| {
-        let logs = Logs { shared: Arc::clone(shared), spans: AtomicU64::new(1) };
-        tracing::subscriber::set_default(logs)
-    })
+    let spans = AtomicU64::new(1);
+    tracing::subscriber::set_default(Logs { shared: Arc::clone(shared), recording, spans })
 }
 
 struct Line(String);
@@ -39,8 +40,19 @@ impl Visit for Line {
 }
 
 impl Subscriber for Logs {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(match self.recording {
+            Recording::Text => LevelFilter::DEBUG,
+            Recording::Digest => LevelFilter::OFF,
+        })
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::DEBUG
+        self.recording == Recording::Text && *metadata.level() <= Level::DEBUG
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -61,6 +61,12 @@ impl<'a> DiskControl<'a> {
         self.with(|device| device.failing_syncs = count);
     }
 
+    /// Makes syncs do nothing and say that they did, for good: the control that every test of durability
+    /// needs, for on such a disk it must fail.
+    pub fn lie_about_syncs(self) {
+        self.with(|device| device.lies = true);
+    }
+
     /// Leaves `bytes` of room.
     pub fn set_free(self, bytes: u64) {
         self.note(format_args!("{bytes} bytes of room left"));

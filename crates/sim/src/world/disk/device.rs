@@ -30,6 +30,8 @@ pub(crate) struct Device {
     /// How many syncs are going to fail.
     pub(crate) failing_syncs: u32,
     pub(crate) slowness: u32,
+    /// Syncs do nothing and say that they did.
+    pub(crate) lies: bool,
 }
 
 /// What a loss of power put in danger.
@@ -63,6 +65,7 @@ impl Device {
             capacity: CAPACITY,
             failing_syncs: 0,
             slowness: 1,
+            lies: false,
         }
     }
 
@@ -130,7 +133,9 @@ impl Device {
             file.fail_sync(&mut self.chance);
             return Err(device_error());
         }
-        file.sync();
+        if !self.lies {
+            file.sync();
+        }
         Ok(())
     }
 
@@ -138,7 +143,7 @@ impl Device {
         if self.sync_fails() {
             return Err(device_error());
         }
-        self.names.sync_dir(dir)
+        if self.lies { Ok(()) } else { self.names.sync_dir(dir) }
     }
 
     /// What was not synced is kept, lost or torn; from here on the disk is as after the next boot.

@@ -14,32 +14,51 @@ pub(crate) type InodeId = u64;
 enum Change {
     Create { path: PathBuf, inode: InodeId },
     Rename { from: PathBuf, to: PathBuf, inode: InodeId },
+    RenameDir { from: PathBuf, to: PathBuf },
     Remove { path: PathBuf },
 }
 
-type Table = BTreeMap<PathBuf, InodeId>;
+/// What a directory tree holds.
+#[derive(Clone, Debug, Default)]
+struct Tree {
+    files: BTreeMap<PathBuf, InodeId>,
+    dirs: BTreeSet<PathBuf>,
+}
 
-impl Change {
-    fn apply(&self, table: &mut Table) {
-        match self {
-            Self::Create { path, inode } => {
-                table.insert(path.clone(), *inode);
+impl Tree {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Create { path, inode } => {
+                self.files.insert(path.clone(), *inode);
             }
-            Self::Rename { from, to, inode } => {
-                table.remove(from);
-                table.insert(to.clone(), *inode);
+            Change::Rename { from, to, inode } => {
+                self.files.remove(from);
+                self.files.insert(to.clone(), *inode);
             }
-            Self::Remove { path } => {
-                table.remove(path);
+            Change::RenameDir { from, to } => {
+                let moved = |path: &PathBuf| match path.strip_prefix(from) {
+                    Ok(rest) if rest.as_os_str().is_empty() => to.clone(),
+                    Ok(rest) => to.join(rest),
+                    Err(_) => path.clone(),
+                };
+                self.files = self.files.iter().map(|(path, inode)| (moved(path), *inode)).collect();
+                self.dirs = self.dirs.iter().map(moved).collect();
+            }
+            Change::Remove { path } => {
+                self.files.remove(path);
             }
         }
     }
+}
 
+impl Change {
     fn touches(&self, dir: &Path) -> bool {
         let within = |path: &PathBuf| path.parent() == Some(dir);
         match self {
             Self::Create { path, .. } | Self::Remove { path } => within(path),
-            Self::Rename { from, to, .. } => within(from) || within(to),
+            Self::Rename { from, to, .. } | Self::RenameDir { from, to } => {
+                within(from) || within(to)
+            }
         }
     }
 }
@@ -47,29 +66,27 @@ impl Change {
 /// A host's names.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    now: Table,
-    durable: Table,
+    now: Tree,
+    durable: Tree,
     changes: Vec<Change>,
-    /// By contract a directory is durable once created.
-    dirs: BTreeSet<PathBuf>,
 }
 
 impl Names {
     pub(crate) fn get(&self, path: &Path) -> Option<InodeId> {
-        self.now.get(path).copied()
+        self.now.files.get(path).copied()
     }
 
     pub(crate) fn exists(&self, path: &Path) -> bool {
-        self.now.contains_key(path) || self.is_dir(path)
+        self.now.files.contains_key(path) || self.is_dir(path)
     }
 
     fn is_dir(&self, path: &Path) -> bool {
         let root = path.as_os_str().is_empty() || path == Path::new("/") || path == Path::new(".");
-        root || self.dirs.contains(path)
+        root || self.now.dirs.contains(path)
     }
 
     fn change(&mut self, change: Change) {
-        change.apply(&mut self.now);
+        self.now.apply(&change);
         self.changes.push(change);
     }
 
@@ -85,11 +102,19 @@ impl Names {
     }
 
     pub(crate) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let inode = self.get(from).ok_or(io::ErrorKind::NotFound)?;
         if !to.parent().is_some_and(|dir| self.is_dir(dir)) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        self.change(Change::Rename { from: from.to_owned(), to: to.to_owned(), inode });
+        let inode = self.get(from);
+        if inode.is_none() && self.now.dirs.contains(from) && self.exists(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.change(match inode {
+            Some(inode) => Change::Rename { from, to, inode },
+            None if self.now.dirs.contains(&from) => Change::RenameDir { from, to },
+            None => return Err(io::ErrorKind::NotFound.into()),
+        });
         Ok(())
     }
 
@@ -102,7 +127,9 @@ impl Names {
     }
 
     pub(crate) fn create_dir_all(&mut self, dir: &Path) {
-        self.dirs.extend(dir.ancestors().map(Path::to_owned));
+        // By contract a directory is durable once created.
+        self.now.dirs.extend(dir.ancestors().map(Path::to_owned));
+        self.durable.dirs.extend(dir.ancestors().map(Path::to_owned));
     }
 
     pub(crate) fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -113,8 +140,8 @@ impl Names {
             let within = path.parent() == Some(dir);
             path.file_name().filter(|_| within).map(|name| name.to_string_lossy().into_owned())
         };
-        let files = self.now.keys().filter_map(name_in);
-        let dirs = self.dirs.iter().filter_map(name_in).map(|name| name + "/");
+        let files = self.now.files.keys().filter_map(name_in);
+        let dirs = self.now.dirs.iter().filter_map(name_in).map(|name| name + "/");
         let mut names: Vec<String> = files.chain(dirs).collect();
         names.sort();
         Ok(names)
@@ -128,7 +155,7 @@ impl Names {
         self.changes.retain(|change| {
             let synced = change.touches(dir);
             if synced {
-                change.apply(durable);
+                durable.apply(change);
             }
             !synced
         });
@@ -148,7 +175,7 @@ impl Names {
                 (Fate::Mixed, None) => chance.one_in(2),
             };
             if kept {
-                change.apply(&mut self.durable);
+                self.durable.apply(change);
             }
         }
         self.now.clone_from(&self.durable);
@@ -157,12 +184,12 @@ impl Names {
 
     /// Every file, by path.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&PathBuf, InodeId)> {
-        self.now.iter().map(|(path, inode)| (path, *inode))
+        self.now.files.iter().map(|(path, inode)| (path, *inode))
     }
 
     /// The file was never there.
     pub(crate) fn vanish(&mut self, path: &Path) -> bool {
-        self.durable.remove(path);
-        self.now.remove(path).is_some()
+        self.durable.files.remove(path);
+        self.now.files.remove(path).is_some()
     }
 }

@@ -191,3 +191,23 @@ fn lock_is_exclusive_until_its_process_dies() {
     assert!(env.disk.lock(path).is_err(), "a dead process releases nothing");
     drop(again);
 }
+
+#[test]
+fn renamed_directory_takes_its_files_along_or_stays() {
+    let mut found = BTreeSet::new();
+    for seed in 0..50 {
+        let (mut world, host, env) = world(seed);
+        env.disk.create_dir_all(Path::new("/data/log")).unwrap();
+        replace_file(&*env.disk, Path::new("/data/log/1"), b"one").unwrap();
+        env.disk.rename(Path::new("/data/log"), Path::new("/data/old")).unwrap();
+        assert_eq!(env.disk.list(Path::new("/data")).unwrap(), ["old/"]);
+        assert_eq!(env.disk.list(Path::new("/data/old")).unwrap(), ["1"]);
+        world.kill(host, Kill::Power);
+        let env = boot(&mut world, host);
+        let names = env.disk.list(Path::new("/data")).unwrap();
+        let file = Path::new("/data").join(&names[0]).join("1");
+        assert_eq!(read_file(&*env.disk, &file).unwrap(), b"one");
+        found.insert(names);
+    }
+    assert_eq!(found.len(), 2);
+}

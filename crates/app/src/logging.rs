@@ -1,0 +1,56 @@
+//! Logs, to standard error; and what becomes of a panic.
+
+use std::backtrace::Backtrace;
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one object per line.
+    Json,
+}
+
+impl Format {
+    /// The words for them.
+    pub(crate) const NAMES: &[(&str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+/// What is logged, and how.
+#[derive(Debug, Default)]
+pub(crate) struct Logging {
+    /// From which room, from which level.
+    pub(crate) filter: EnvFilter,
+    /// How.
+    pub(crate) format: Format,
+}
+
+/// Exit code after a panic: Rust's own.
+const PANIC_CODE: i32 = 101;
+
+/// Starts to log; from here on a panic in any thread is the end of the process.
+pub(crate) fn start(logging: Logging) {
+    let builder = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(logging.filter);
+    match logging.format {
+        Format::Text => builder.init(),
+        Format::Json => builder.json().flatten_event(true).init(),
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        tracing::error!(%backtrace, "{panic}; this is a fault of quorate, please report it");
+        end(PANIC_CODE);
+    }));
+}
+
+/// Ends the process at once. What is on the disk is safe, whenever that happens.
+#[expect(clippy::exit, reason = "half a node, with a thread missing, must not go on answering")]
+pub(crate) fn end(code: i32) -> ! {
+    std::process::exit(code)
+}

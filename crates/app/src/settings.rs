@@ -1,0 +1,296 @@
+//! Settings, checked once: the second of two stages. What comes out can be run.
+//!
+//! Every refusal names the setting as its giver knows it, its value, and what to do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate::{Entrance, Pace, Secret, ServerConfig};
+use quorate_api::Consistency;
+use tracing_subscriber::EnvFilter;
+
+use crate::address::Address;
+use crate::failure::Failure;
+use crate::layers::{Layers, items, truth};
+use crate::listeners::{Addresses, Guards};
+use crate::logging::{Format, Logging};
+use crate::{secret, size};
+
+/// What `quorate serve` runs.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The node with its listeners.
+    pub(crate) server: ServerConfig,
+    /// What is logged.
+    pub(crate) logging: Logging,
+    /// The end of standard input is the end of the node.
+    pub(crate) stop_on_eof: bool,
+}
+
+const MB: u64 = 1 << 20;
+/// An empty node takes less.
+const MAX_MEMORY_BYTES: std::ops::RangeInclusive<u64> = MB..=u64::MAX;
+const SNAPSHOT_LOG_BYTES: std::ops::RangeInclusive<u64> = 1024..=u64::MAX;
+/// The largest entry must fit into a segment, on every member; offsets must fit into 32 bits.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * MB..=1024 * MB;
+const _: () = assert!(quorate_api::limits::ENTRY_BYTES_MAX as u64 + 8 * MB <= 64 * MB);
+/// A shorter tick would make elections of scheduling delays, a longer one outages of crashes.
+const TICK_MS: std::ops::RangeInclusive<u64> = 5..=1000;
+const CONNECTIONS: std::ops::RangeInclusive<u64> = 1..=1_000_000;
+const ID_BYTES_MAX: usize = 64;
+
+impl Settings {
+    /// Checks what `layers` say.
+    ///
+    /// # Errors
+    /// Something can't be.
+    pub(crate) fn check(layers: &Layers) -> Result<Self, Failure> {
+        let id = layers.require("id", id, "name this node, as in --id n1")?;
+        let dir =
+            layers.require("data-dir", not_empty, "say where its data go, as in --data-dir n1")?;
+        let mut server = ServerConfig::new(id, dir);
+        server.password = layers.parse("password-file", secret::password)?;
+        let cluster_secret = layers.parse("cluster-secret-file", secret::cluster_secret)?;
+        let guards = Guards {
+            password: server.password.is_some(),
+            cluster_secret: cluster_secret.is_some(),
+            insecure: layers.is_on("insecure")?,
+        };
+        let addresses = Addresses::check(layers, guards)?;
+        server.listeners = addresses.listeners;
+        server.http_hosts = addresses.http_hosts;
+        server.node.client_addr = addresses.client_addr;
+        server.node.peer_addr = addresses.peer_addr;
+        server.node.secret = Secret::new(&cluster_secret.unwrap_or_default());
+        server.node.entrance = entrance(layers)?;
+        if let Some(consistency) = layers.parse("read-mode", read_mode)? {
+            server.node.consistency = consistency;
+        }
+        set(layers, "max-memory", MAX_MEMORY_BYTES, &mut server.node.max_memory_bytes)?;
+        set(layers, "snapshot-log-size", SNAPSHOT_LOG_BYTES, &mut server.node.snapshot_log_bytes)?;
+        set(layers, "segment-size", SEGMENT_BYTES, &mut server.node.segment_bytes)?;
+        if let Some(tick) = layers.parse("tick-ms", |text| number(text, TICK_MS))? {
+            server.node.pace = Pace { tick: Duration::from_millis(tick), ..Pace::default() };
+        }
+        if let Some(most) = layers.parse("max-connections", |text| number(text, CONNECTIONS))? {
+            server.connections_max = usize::try_from(most).unwrap_or(usize::MAX);
+        }
+        let logging = Logging {
+            filter: layers.parse("log-level", filter)?.unwrap_or_default(),
+            format: layers
+                .parse("log-format", |text| choice(text, Format::NAMES))?
+                .unwrap_or_default(),
+        };
+        Ok(Self { server, logging, stop_on_eof: layers.is_on("stop-on-eof")? })
+    }
+}
+
+/// Founding and joining exclude each other, so they win and lose together: a `--join` on the command
+/// line overrules a `bootstrap = true` in the file.
+fn entrance(layers: &Layers) -> Result<Entrance, Failure> {
+    let [bootstrap, join] = layers.get_together(["bootstrap", "join"]);
+    let founds = bootstrap.map(|given| given.parse(truth)).transpose()?.unwrap_or_default();
+    let Some(join) = join else {
+        return Ok(if founds { Entrance::Bootstrap } else { Entrance::Wait });
+    };
+    let members =
+        items(join.text).map(|item| Address::parse_reachable(item).map(|it| it.to_string()));
+    let members: Vec<String> =
+        members.collect::<Result<_, _>>().map_err(|advice| join.refused(&advice))?;
+    match (founds, members.is_empty()) {
+        (true, false) => Err(join.refused(
+            "a node either founds a cluster (--bootstrap) or joins one (--join); leave one of them out",
+        )),
+        (true, true) => Ok(Entrance::Bootstrap),
+        (false, false) => Ok(Entrance::Join(members)),
+        (false, true) => Ok(Entrance::Wait),
+    }
+}
+
+fn id(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if text.is_empty() || text.len() > ID_BYTES_MAX || !text.bytes().all(fits) {
+        return Err(format!(
+            "it must be 1 to {ID_BYTES_MAX} letters, digits, dots, dashes and underscores"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn not_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("it must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn read_mode(text: &str) -> Result<Consistency, String> {
+    choice(text, &[("linearizable", Consistency::Linearizable), ("lease", Consistency::Lease)])
+}
+
+fn filter(text: &str) -> Result<EnvFilter, String> {
+    let advice =
+        "it must be error, warn, info, debug or trace, or a list such as info,quorate_node=debug";
+    EnvFilter::builder().parse(text).map_err(|_| advice.to_owned())
+}
+
+fn set(
+    layers: &Layers,
+    name: &str,
+    range: std::ops::RangeInclusive<u64>,
+    target: &mut u64,
+) -> Result<(), Failure> {
+    let parsed = layers.parse(name, |text| {
+        let bytes = size::parse(text)?;
+        if range.contains(&bytes) {
+            return Ok(bytes);
+        }
+        Err(match *range.end() {
+            u64::MAX => format!("it must be at least {}", size::show(*range.start())),
+            end => format!("it must be from {} to {}", size::show(*range.start()), size::show(end)),
+        })
+    });
+    if let Some(bytes) = parsed? {
+        *target = bytes;
+    }
+    Ok(())
+}
+
+/// A number within `range`.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
+    let number = text.parse::<u64>().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("it must be a number from {} to {}", range.start(), range.end()))
+}
+
+/// One of some words.
+///
+/// # Errors
+/// It is none of them.
+pub(crate) fn choice<T: Clone>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|(_, meaning)| meaning.clone()).ok_or_else(|| {
+        let words: BTreeMap<_, _> = words.iter().map(|(word, _)| (*word, ())).collect();
+        format!("it must be {}", words.into_keys().collect::<Vec<_>>().join(" or "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::SERVE;
+    use crate::layers::{Layer, Source};
+
+    fn layer(source: Source, values: &[(&'static str, &str)]) -> Layer {
+        let mut layer = Layer::new(source);
+        for (name, text) in values {
+            layer.put(name, *text);
+        }
+        layer
+    }
+
+    fn check(
+        flags: &[(&'static str, &str)],
+        file: &[(&'static str, &str)],
+    ) -> Result<Settings, Failure> {
+        let named = layer(Source::Flag, &[("id", "n1"), ("data-dir", "d")]);
+        Settings::check(&Layers::new(
+            SERVE,
+            vec![
+                layer(Source::Flag, flags),
+                layer(Source::File("q.toml".to_owned()), file),
+                named,
+                Layer::of_defaults(SERVE),
+            ],
+        ))
+    }
+
+    fn refusal(name: &'static str, text: &str) -> String {
+        match check(&[(name, text)], &[]) {
+            Err(failure) => failure.to_string(),
+            Ok(_) => panic!("--{name} {text} was accepted"),
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let settings = check(&[], &[]).unwrap();
+        let library = ServerConfig::new("n1", "d");
+        assert_eq!(settings.server.node.pace, library.node.pace);
+        assert_eq!(settings.server.node.consistency, library.node.consistency);
+        assert_eq!(settings.server.node.segment_bytes, library.node.segment_bytes);
+        assert_eq!(settings.server.node.snapshot_log_bytes, library.node.snapshot_log_bytes);
+        assert_eq!(settings.server.connections_max, library.connections_max);
+        assert_eq!(settings.server.node.entrance, Entrance::Wait);
+    }
+
+    #[test]
+    fn a_refusal_names_the_flag_the_value_and_what_to_do() {
+        for (name, text, advice) in [
+            ("id", "a b", "letters"),
+            ("id", "", "letters"),
+            ("data-dir", "", "must not be empty"),
+            ("listen", "7400", "HOST:PORT"),
+            ("join", "a:1,b", "HOST:PORT"),
+            ("join", "a:0", "port 0"),
+            ("bootstrap", "maybe", "true or false"),
+            ("read-mode", "stale", "lease or linearizable"),
+            ("max-memory", "lots", "512mb"),
+            ("max-memory", "1kb", "at least 1mb"),
+            ("snapshot-log-size", "1", "at least 1kb"),
+            ("segment-size", "1mb", "from 64mb to 1gb"),
+            ("segment-size", "2gb", "from 64mb to 1gb"),
+            ("tick-ms", "1", "from 5 to 1000"),
+            ("max-connections", "0", "from 1 to 1000000"),
+            ("log-level", "=loud=", "error, warn"),
+            ("log-format", "xml", "json or text"),
+            ("password-file", "/no/such/file", "No such file"),
+            ("cluster-secret-file", "/no/such/file", "No such file"),
+            ("insecure", "2", "true or false"),
+        ] {
+            let refusal = refusal(name, text);
+            assert!(refusal.starts_with(&format!("--{name} is {text:?}: ")), "{refusal}");
+            assert!(refusal.contains(advice), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_must_be_there_is_asked_for() {
+        let nothing = Layers::new(SERVE, vec![Layer::of_defaults(SERVE)]);
+        let text = Settings::check(&nothing).unwrap_err().to_string();
+        assert!(text.starts_with("--id is missing"), "{text}");
+    }
+
+    #[test]
+    fn values_reach_the_node() {
+        let flags = [
+            ("read-mode", "lease"),
+            ("max-memory", "5mb"),
+            ("snapshot-log-size", "7kb"),
+            ("segment-size", "128mb"),
+            ("tick-ms", "50"),
+            ("max-connections", "12"),
+        ];
+        let server = check(&flags, &[]).unwrap().server;
+        assert_eq!(server.node.consistency, Consistency::Lease);
+        assert_eq!(server.node.max_memory_bytes, 5 << 20);
+        assert_eq!(server.node.snapshot_log_bytes, 7 << 10);
+        assert_eq!(server.node.segment_bytes, 128 << 20);
+        assert_eq!(server.node.pace.tick, Duration::from_millis(50));
+        assert_eq!(server.connections_max, 12);
+    }
+
+    #[test]
+    fn a_node_founds_or_joins() {
+        let entrance = |flags: &[(&'static str, &str)], file: &[(&'static str, &str)]| {
+            check(flags, file).map(|settings| settings.server.node.entrance)
+        };
+        let joins = Ok(Entrance::Join(vec!["a:1".to_owned(), "[::1]:2".to_owned()]));
+        assert_eq!(entrance(&[("join", "a:1, [::1]:2")], &[]), joins);
+        assert_eq!(entrance(&[("join", "a:1, [::1]:2")], &[("bootstrap", "true")]), joins);
+        assert_eq!(entrance(&[("bootstrap", "true")], &[("join", "a:1")]), Ok(Entrance::Bootstrap));
+        assert_eq!(entrance(&[("bootstrap", "false")], &[("join", "a:1")]), Ok(Entrance::Wait));
+        assert_eq!(entrance(&[("join", "")], &[("bootstrap", "true")]), Ok(Entrance::Wait));
+        let both = entrance(&[("join", "a:1"), ("bootstrap", "true")], &[]);
+        assert!(both.unwrap_err().to_string().contains("leave one of them out"));
+    }
+}

@@ -1,0 +1,58 @@
+//! How a node ends: with 0 when it is asked to.
+
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::process::{Node, quorate};
+
+#[test]
+fn sigterm_and_sigint_end_a_node_with_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut node = Node::start(&dir.path().join("n1"), &["--bootstrap"]);
+        assert_eq!(node.ask("SET k v"), "+OK");
+        node.process.signal(signal);
+        assert_eq!(node.process.wait(), Some(0), "{}", node.process.text());
+        assert!(node.process.text().contains("shut down"), "{}", node.process.text());
+    }
+}
+
+#[test]
+fn a_waiting_node_ends_with_0_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(&dir.path().join("n1"), &[]);
+    assert_eq!(node.process.terminate(), Some(0), "{}", node.process.text());
+}
+
+#[test]
+fn a_node_may_end_with_its_standard_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("n1");
+    let mut command = quorate();
+    command.args([
+        "serve",
+        "--id",
+        "n1",
+        "--listen",
+        "127.0.0.1:0",
+        "--bootstrap",
+        "--stop-on-eof",
+    ]);
+    command.arg("--data-dir").arg(&data).stdin(Stdio::piped());
+    let mut node = Node::start_command(&mut command, &data);
+    assert_eq!(node.ask("SET k v"), "+OK");
+    node.process.close_stdin();
+    assert_eq!(node.process.wait(), Some(0), "{}", node.process.text());
+}
+
+#[test]
+fn logs_may_be_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(&dir.path().join("n1"), &["--bootstrap", "--log-format", "json"]);
+    assert_eq!(node.process.terminate(), Some(0));
+    for line in node.process.text().lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(object["message"].is_string() && object["level"].is_string(), "{line}");
+    }
+}

@@ -1,0 +1,53 @@
+//! Log recovery: the files of a real log, overwritten at places of the fuzzer's choice, are opened,
+//! refused or understood; never a panic, never a loop.
+#![no_main]
+
+use std::fs;
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use quorate_consensus::log::{Log, LogBatch, LogConfig, LogEntry};
+use quorate_consensus::{GroupId, Index, Term};
+
+const CONFIG: LogConfig = LogConfig {
+    segment_bytes: 16 * 1024,
+    reserve_bytes: 1024,
+    retry_after: std::time::Duration::from_secs(1),
+};
+
+fn write_a_log(dir: &Path) {
+    let env = quorate_env::real::env();
+    let (mut log, _) = Log::open(&env, dir, CONFIG).expect("a fresh log");
+    for index in 1..40 {
+        let data = vec![index as u8; 400].into();
+        let entry = LogEntry { index: Index(index), term: Term(1 + index / 10), kind: 0, data };
+        let batch =
+            LogBatch { group: GroupId(1), entries: vec![entry], sync: true, ..LogBatch::default() };
+        log.submit(batch).expect("taken");
+    }
+}
+
+fuzz_target!(|edits: Vec<(u8, u16, Vec<u8>)>| {
+    let dir = std::env::temp_dir().join(format!("quorate-fuzz-{}", std::process::id()));
+    // Left over from the last input, if there was one.
+    drop(fs::remove_dir_all(&dir));
+    fs::create_dir_all(&dir).expect("a temporary directory");
+    write_a_log(&dir);
+    let mut files: Vec<_> =
+        fs::read_dir(&dir).expect("the log").map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    for (file, at, bytes) in edits {
+        let path = &files[usize::from(file) % files.len()];
+        let mut content = fs::read(path).expect("a file");
+        for (target, byte) in content.iter_mut().skip(usize::from(at)).zip(bytes) {
+            *target = byte;
+        }
+        fs::write(path, content).expect("a file");
+    }
+    if let Ok((log, recovered)) = Log::open(&quorate_env::real::env(), &dir, CONFIG) {
+        for (group, state) in recovered.groups {
+            let next = Index(state.last.0 + 1);
+            drop(log.entries(group, state.first, next, u64::MAX));
+        }
+    }
+});
