@@ -184,6 +184,7 @@ impl Server {
             self.resp.drain();
             self.http_shutdown.send_replace(true);
             self.wait_for_connections().await;
+            self.node.close();
         });
         poll_fn(|cx| {
             if let Poll::Ready(stop) = living.as_mut().poll(cx) {

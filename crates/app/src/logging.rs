@@ -54,3 +54,29 @@ pub(crate) fn start(logging: Logging) {
 pub(crate) fn end(code: i32) -> ! {
     std::process::exit(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[ignore = "run by the test below, as a process of its own"]
+    fn panics_in_a_thread() {
+        start(Logging { filter: EnvFilter::new("info"), format: Format::Text });
+        let thread = std::thread::spawn(|| panic!("the floor is lava"));
+        drop(thread.join());
+    }
+
+    #[test]
+    fn a_panic_in_any_thread_ends_the_process() {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "logging::tests::panics_in_a_thread"])
+            .output()
+            .unwrap();
+        let (out, err) = (String::from_utf8(output.stdout).unwrap(), output.stderr);
+        assert_eq!(output.status.code(), Some(PANIC_CODE), "{out}");
+        assert!(!out.contains("test result"), "it went on: {out}");
+        let err = String::from_utf8(err).unwrap();
+        assert!(err.contains("the floor is lava") && err.contains("please report it"), "{err}");
+    }
+}

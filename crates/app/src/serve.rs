@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use crate::failure::Failure;
-use crate::flags::SERVE;
+use crate::flags::{COMMANDS, SERVE};
 use crate::layers::{Layer, Layers};
 use crate::settings::Settings;
 use crate::stop::Stop;
@@ -18,10 +18,9 @@ use crate::{file, logging, memory, open_files, size, stop};
 /// # Errors
 /// The settings are wrong, or the node can't start, or it had to stop by itself.
 pub(crate) fn run(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
-    let prints = flags.get("print-config").is_some_and(|text| text != "false");
     let layers = layers(flags, |name| std::env::var_os(name))?;
     let settings = Settings::check(&layers)?;
-    if prints {
+    if layers.is_on("print-config")? {
         out.write_all(layers.as_toml().as_bytes())?;
         return Ok(());
     }
@@ -79,7 +78,8 @@ fn told(text: &str) -> Failure {
 
 /// A misspelt variable would go unnoticed otherwise. Kubernetes sets some for a service of our name.
 fn tell_of_strange_variables() {
-    let known = |name: &str| SERVE.flags().any(|flag| SERVE.env(flag) == name);
+    let known =
+        |name: &str| COMMANDS.iter().any(|table| table.flags().any(|flag| table.env(flag) == name));
     let is_strange = |name: &String| {
         name.starts_with(SERVE.env_prefix)
             && !name.starts_with("QUORATE_SERVICE_")

@@ -5,13 +5,13 @@
 //! serves nobody yet, reads the disk inline.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use raft::eraftpb::{Entry, HardState, Snapshot};
+use raft::eraftpb::{Entry, EntryType, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, StorageError};
 
-use crate::configuration::Configuration;
+use crate::configuration::{Change, Configuration, MemberChange};
 use crate::log::Log;
 use crate::message;
 use crate::{GroupId, Index, NodeId, Term};
@@ -56,8 +56,10 @@ pub(crate) struct Tail {
     /// Raft has asked for a snapshot that does not exist.
     pub(crate) snapshot_wanted: Cell<bool>,
     fetches: RefCell<Vec<Fetch>>,
-    /// Entries fetched for a follower, consumed by the retry.
-    fetched: RefCell<Vec<Vec<Entry>>>,
+    /// First indexes of fetches under way: raft asks again with every heartbeat response.
+    fetching: RefCell<BTreeSet<u64>>,
+    /// Entries fetched for a follower; there only while raft retries, never to be found later.
+    fetched: RefCell<Vec<Entry>>,
 }
 
 impl Tail {
@@ -79,6 +81,7 @@ impl Tail {
             snapshot: None,
             snapshot_wanted: Cell::new(false),
             fetches: RefCell::default(),
+            fetching: RefCell::default(),
             fetched: RefCell::default(),
         }
     }
@@ -127,6 +130,19 @@ impl Tail {
         }
     }
 
+    /// Nodes that a change behind `applied` would make voters.
+    pub(crate) fn voters_to_come(&self, applied: u64) -> Vec<NodeId> {
+        let changes = self.entries.iter().filter(|entry| entry.index > applied);
+        let changes = changes.filter(|entry| entry.get_entry_type() != EntryType::EntryNormal);
+        let decoded = changes.filter_map(|entry| Change::decode(entry.context.clone()).ok());
+        let steps = decoded.flat_map(|change| change.steps);
+        let promoted = steps.filter_map(|step| match step {
+            MemberChange::Promote(node) => Some(node),
+            MemberChange::AddLearner(_) | MemberChange::Remove(_) => None,
+        });
+        promoted.collect()
+    }
+
     /// The log was cut up to and including `index`.
     pub(crate) fn purge(&mut self, index: u64, term: u64) {
         self.purged = (index, term);
@@ -160,8 +176,22 @@ impl Tail {
         self.fetches.take()
     }
 
-    pub(crate) fn offer_fetched(&self, entries: Vec<Entry>) {
-        self.fetched.borrow_mut().push(entries);
+    /// The fetch from `low` has ended. Its entries, for the retry that follows at once; those which
+    /// were replaced in the log while they were read are left out.
+    pub(crate) fn offer_fetched(&self, low: u64, mut entries: Vec<Entry>) -> bool {
+        self.fetching.borrow_mut().remove(&low);
+        let stale = |entry: &Entry| raft::Storage::term(self, entry.index).ok() != Some(entry.term);
+        if let Some(at) = entries.iter().position(stale) {
+            entries.truncate(at);
+        }
+        let any = !entries.is_empty();
+        *self.fetched.borrow_mut() = entries;
+        any
+    }
+
+    /// The retry is over: what it did not take must not be taken for the log later.
+    pub(crate) fn withdraw_fetched(&self) {
+        self.fetched.borrow_mut().clear();
     }
 
     fn read_memory(&self, low: u64, high: u64, bytes_max: u64) -> Vec<Entry> {
@@ -181,10 +211,8 @@ impl Tail {
 
     fn take_fetched(&self, low: u64) -> Option<Vec<Entry>> {
         let mut fetched = self.fetched.borrow_mut();
-        let at = fetched
-            .iter()
-            .position(|entries| entries.first().is_some_and(|entry| entry.index == low))?;
-        Some(fetched.swap_remove(at))
+        let fits = fetched.first().is_some_and(|entry| entry.index == low);
+        fits.then(|| std::mem::take(&mut *fetched))
     }
 
     fn read_disk(&self, low: u64, high: u64, bytes_max: u64) -> raft::Result<Vec<Entry>> {
@@ -224,7 +252,9 @@ impl raft::Storage for Tail {
         if let Some(entries) = self.take_fetched(low) {
             return Ok(entries);
         }
-        self.fetches.borrow_mut().push(Fetch { low, high, bytes_max, context });
+        if self.fetching.borrow_mut().insert(low) {
+            self.fetches.borrow_mut().push(Fetch { low, high, bytes_max, context });
+        }
         Err(raft::Error::Store(StorageError::LogTemporarilyUnavailable))
     }
 

@@ -140,8 +140,9 @@ impl Core {
     }
 
     /// The leader has answered.
-    pub(crate) fn read_answered(&mut self, number: u64, index: Index, now_ms: u64) {
-        if let Some(question) = self.reads.question.take_if(|question| question.number == number) {
+    pub(crate) fn read_answered(&mut self, from: NodeId, number: u64, index: Index, now_ms: u64) {
+        let ours = |question: &mut Question| question.number == number && question.leader == from;
+        if let Some(question) = self.reads.question.take_if(ours) {
             self.reads.index(Indexed { index, stamp_ms: 0, now_ms, batch: question.batch });
         }
     }

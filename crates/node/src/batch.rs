@@ -20,6 +20,8 @@ pub(crate) struct Batch {
     /// Commands, those inside of transactions counted.
     commands: usize,
     pub(crate) since: Mono,
+    /// Its number when it was sent before; 0: never. Batches keep their order by it.
+    pub(crate) sent_as: u64,
 }
 
 /// What a member has forwarded to this leader.
@@ -44,7 +46,6 @@ pub(crate) struct Proposed {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) term: Term,
-    pub(crate) leader: NodeId,
     pub(crate) batch: Batch,
     pub(crate) since: Mono,
 }
@@ -56,7 +57,10 @@ pub(crate) struct Writes {
     open: VecDeque<Batch>,
     pub(crate) inbound: Vec<Forwarded>,
     pub(crate) proposed: VecDeque<Proposed>,
-    pub(crate) sent: BTreeMap<u64, Sent>,
+    sent: BTreeMap<u64, Sent>,
+    /// The last forward taken from each member: an older one that comes late must not overtake it.
+    taken: BTreeMap<NodeId, u64>,
+    inbound_bytes: usize,
     next_forward: u64,
     pending_bytes: usize,
     spare: Vec<Vec<u8>>,
@@ -96,7 +100,9 @@ impl Writes {
         encode: impl FnOnce(&mut Vec<u8>),
     ) {
         let fits = |batch: &Batch| {
-            batch.parts.len() < ENTRY_BYTES_TARGET && batch.commands + commands < ENTRY_COMMANDS_MAX
+            batch.sent_as == 0
+                && batch.parts.len() < ENTRY_BYTES_TARGET
+                && batch.commands + commands < ENTRY_COMMANDS_MAX
         };
         if !self.open.back().is_some_and(fits) {
             let parts = self.spare.pop().unwrap_or_default();
@@ -117,10 +123,62 @@ impl Writes {
         Some(batch)
     }
 
-    /// Puts a batch that was certainly not proposed back in front of all others.
-    pub(crate) fn put_back(&mut self, batch: Batch) {
+    /// Puts batch `number`, which was certainly not proposed, back to where it was among the others.
+    pub(crate) fn put_back(&mut self, mut batch: Batch, number: u64) {
+        batch.sent_as = number;
         self.pending_bytes += batch.parts.len();
-        self.open.push_front(batch);
+        let later = |other: &Batch| other.sent_as == 0 || other.sent_as > number;
+        let at = self.open.iter().position(later).unwrap_or(self.open.len());
+        self.open.insert(at, batch);
+    }
+
+    /// Notes a batch as sent; it counts as pending until it is answered.
+    pub(crate) fn insert_sent(&mut self, number: u64, sent: Sent) {
+        self.pending_bytes += sent.batch.parts.len();
+        self.sent.insert(number, sent);
+    }
+
+    /// The batch that was sent as `number`.
+    pub(crate) fn remove_sent(&mut self, number: u64) -> Option<Sent> {
+        let sent = self.sent.remove(&number)?;
+        self.pending_bytes -= sent.batch.parts.len();
+        Some(sent)
+    }
+
+    /// All sent batches for which `fits` holds.
+    pub(crate) fn take_sent(&mut self, fits: impl Fn(&Sent) -> bool) -> Vec<Sent> {
+        let numbers: Vec<_> =
+            self.sent.iter().filter(|(_, sent)| fits(sent)).map(|(number, _)| *number).collect();
+        numbers.into_iter().filter_map(|number| self.remove_sent(number)).collect()
+    }
+
+    pub(crate) fn any_sent(&self, fits: impl Fn(&Sent) -> bool) -> bool {
+        self.sent.values().any(fits)
+    }
+
+    /// Who sent us what, as numbered there, is taken once and in order.
+    pub(crate) fn take_in(&mut self, forwarded: Forwarded) -> bool {
+        const EPOCH: u64 = !0xffff_ffff;
+        let (from, number) = (forwarded.from, forwarded.number);
+        let last = self.taken.get(&from).copied().unwrap_or(0);
+        if last & EPOCH == number & EPOCH && number <= last {
+            return false;
+        }
+        self.taken.insert(from, number);
+        self.inbound_bytes += forwarded.parts.len();
+        self.inbound.push(forwarded);
+        true
+    }
+
+    /// True when no more may be taken in from members.
+    pub(crate) fn inbound_is_full(&self) -> bool {
+        self.inbound_bytes > PENDING_BYTES_MAX
+    }
+
+    /// Everything members have sent that is not proposed.
+    pub(crate) fn take_inbound(&mut self) -> Vec<Forwarded> {
+        self.inbound_bytes = 0;
+        std::mem::take(&mut self.inbound)
     }
 
     /// When the oldest batch came in.
@@ -155,6 +213,7 @@ impl Writes {
         };
         let count = self.inbound.iter().take_while(|one| fits(one)).count();
         for one in self.inbound.drain(..count) {
+            self.inbound_bytes -= one.parts.len();
             entry::put_origin(&mut bytes, one.from, one.number, one.answers);
             bytes.extend_from_slice(&one.parts);
             forwarded.push((one.from, one.number));

@@ -133,7 +133,7 @@ impl Core {
         if self.stopped.is_some() {
             return;
         }
-        tracing::error!(node = self.identity.name, %reason, "stopped");
+        tracing::warn!(node = self.identity.name, %reason, "stopped");
         let stopped = Error::Stopped { reason: reason.clone().into() };
         let unknown = Error::unknown(format!("this node stopped: {reason}"));
         while let Some(batch) = self.writes.pop() {
@@ -142,7 +142,7 @@ impl Core {
         for proposed in std::mem::take(&mut self.writes.proposed) {
             self.answer_all(proposed.waiters, &unknown);
         }
-        for sent in std::mem::take(&mut self.writes.sent).into_values() {
+        for sent in self.writes.take_sent(|_| true) {
             self.answer_all(sent.batch.waiters, &unknown);
         }
         // A read that gets no answer has changed nothing.

@@ -2,7 +2,8 @@
 
 use quorate_api::command::Flags;
 use quorate_api::limits::{
-    COMMAND_BYTES_MAX, KEY_BYTES_MAX, TRANSACTION_COMMANDS_MAX, VALUE_BYTES_MAX, WATCHES_MAX,
+    ARGS_MAX, COMMAND_BYTES_MAX, DATABASES, KEY_BYTES_MAX, TRANSACTION_COMMANDS_MAX,
+    VALUE_BYTES_MAX, WATCHES_MAX,
 };
 use quorate_api::{Args, Call, Consistency, Error, ErrorCode, Reply, Spec, Transaction};
 use quorate_keyspace::Read;
@@ -19,19 +20,17 @@ impl Core {
         } else {
             Kind::Read(self.consistency(thread, call.consistency))
         };
-        if kind == Kind::Write
-            && let Some(refusal) = self.refusal(call.spec, call.args)
-        {
+        if let Some(refusal) = self.refusal(call.db, call.spec, call.args) {
             return thread.refuse(refusal);
         }
         let (number, turn) = thread.enter(kind);
-        let waiter = Waiter { thread: thread.clone(), number, kind };
         if turn == Turn::Hold {
             let mut part = Vec::new();
             encode_call(&mut part, call);
             thread.hold(Held { number, kind, part });
             return;
         }
+        let waiter = Waiter::new(thread, number, kind);
         match kind {
             Kind::Write => {
                 let now = self.now();
@@ -59,13 +58,13 @@ impl Core {
             return thread.refuse(refusal);
         }
         let (number, turn) = thread.enter(kind);
-        let waiter = Waiter { thread: thread.clone(), number, kind };
         if turn == Turn::Hold {
             let mut part = Vec::new();
             encode_transaction(&mut part, transaction);
             thread.hold(Held { number, kind, part });
             return;
         }
+        let waiter = Waiter::new(thread, number, kind);
         let now = self.now();
         match kind {
             Kind::Write => {
@@ -81,6 +80,9 @@ impl Core {
     }
 
     fn transaction_refusal(&self, transaction: &Transaction) -> Option<quorate_api::Answer> {
+        if let Some(failure) = self.failure() {
+            return Some(Err(failure));
+        }
         let calls = &transaction.calls;
         if calls.len() > TRANSACTION_COMMANDS_MAX || transaction.watches.len() > WATCHES_MAX {
             return Some(Ok(Reply::err("too many commands in one transaction")));
@@ -89,8 +91,7 @@ impl Core {
         if bytes > COMMAND_BYTES_MAX {
             return Some(Ok(Reply::err("transaction exceeds maximum allowed size")));
         }
-        let writes = calls.iter().filter(|call| call.spec.is_write());
-        writes.filter_map(|call| self.refusal(call.spec, call.args.as_args())).next()
+        calls.iter().filter_map(|call| self.refusal(call.db, call.spec, call.args.as_args())).next()
     }
 
     fn consistency(&self, thread: &Thread, asked: Consistency) -> Consistency {
@@ -101,17 +102,31 @@ impl Core {
         }
     }
 
-    /// Why a write is not even tried.
-    fn refusal(&self, spec: &'static Spec, args: Args<'_>) -> Option<quorate_api::Answer> {
+    /// Why this node can take nothing in at the moment.
+    fn failure(&self) -> Option<Error> {
         if let Some(reason) = &self.stopped {
-            return Some(Err(Error::Stopped { reason: reason.clone().into() }));
+            return Some(Error::Stopped { reason: reason.clone().into() });
         }
         if self.group.is_none() {
-            return Some(Err(self.no_leader()));
+            return Some(self.no_leader());
         }
-        if self.writes.is_full() {
-            let reason = "too many writes wait on this node; retry later, with fewer at a time";
-            return Some(Err(Error::Overloaded { reason: reason.into() }));
+        if self.writes.is_full() || self.reads.is_full() {
+            let reason = "too many commands wait on this node; retry later, with fewer at a time";
+            return Some(Error::Overloaded { reason: reason.into() });
+        }
+        None
+    }
+
+    /// Why a command is not even tried. What passes here can be applied by every replica.
+    fn refusal(&self, db: u8, spec: &'static Spec, args: Args<'_>) -> Option<quorate_api::Answer> {
+        if let Some(failure) = self.failure() {
+            return Some(Err(failure));
+        }
+        if !spec.arity_fits(args.len()) || args.len() > ARGS_MAX || db >= DATABASES {
+            return Some(Ok(Reply::err("wrong number of arguments, or no such database")));
+        }
+        if !(spec.is_read() || spec.is_write()) {
+            return Some(Ok(Reply::err("not a command on keys")));
         }
         if self.over_memory && spec.flags.has(Flags::DENYOOM) {
             let text = "command not allowed when used memory > 'maxmemory'.";
@@ -155,7 +170,7 @@ impl Core {
     /// A command whose session has caught up.
     pub(crate) fn execute_held(&mut self, thread: &Thread, held: Held) {
         let Held { number, kind, part } = held;
-        let waiter = Waiter { thread: thread.clone(), number, kind };
+        let waiter = Waiter::new(thread, number, kind);
         if self.stopped.is_some() || self.group.is_none() {
             let error = self.no_leader();
             return self.answer(waiter, Err(error));

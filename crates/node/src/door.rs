@@ -28,6 +28,7 @@ impl Core {
             last: self.group.as_ref().map(Group::last).unwrap_or_default(),
             max_memory_bytes: self.config.max_memory_bytes,
             lost_node: self.identity.lost_node,
+            in_doubt: self.group.as_ref().is_some_and(Group::is_in_doubt),
         }
     }
 
@@ -51,6 +52,10 @@ impl Core {
         if hello.to != self.identity.node {
             return Err(format!("this is node {}, not {}", self.identity.node, hello.to));
         }
+        let member = self.machine.members().get(card.node);
+        if member.is_some_and(|member| member.instance != card.instance) {
+            return Err(format!("node {} is another one than the caller", card.node));
+        }
         if self.machine.members().has_left(card.node) {
             return Err(format!("node {} was removed from the cluster", card.node));
         }
@@ -66,6 +71,9 @@ impl Core {
             return Err(
                 "this node is in no cluster yet, and is not the node you look for".to_owned()
             );
+        }
+        if hello.to <= self.identity.lost_node {
+            return Err("this node has lost its log and can't be that member any more".to_owned());
         }
         let mut identity = self.identity.clone();
         identity.cluster = hello.card.cluster;
@@ -95,7 +103,7 @@ impl Core {
         let Some(group) = &self.group else { return Ok(()) };
         let seen = group.progress().into_iter().find(|progress| progress.node == card.node);
         match seen {
-            Some(seen) if card.last.0 < seen.matched => Err(format!(
+            Some(seen) if card.last.0 < seen.matched && !card.in_doubt => Err(format!(
                 "node {} has acknowledged entries up to {}, but its log ends at {}: its disk has gone back. \
                  Remove it and let it join again under a new --id",
                 card.node, seen.matched, card.last.0
@@ -132,10 +140,15 @@ impl Doorkeeper for Door {
         admitted
     }
 
-    fn met(&self, card: &Card, _wall_ms: u64) {
-        if let Some(core) = self.0.upgrade() {
-            core.borrow_mut().reported(card);
-        }
+    fn met(&self, card: &Card, wall_ms: u64) -> Result<(), String> {
+        let core = self.0.upgrade().ok_or("this node is shutting down")?;
+        let mut core = core.borrow_mut();
+        core.check_log(card)?;
+        core.reported(card);
+        let now = core.now();
+        core.pulses.wall_ms = core.env.clock.wall_ms();
+        core.pulses.heard(card.node, wall_ms, card.max_memory_bytes, false, now);
+        Ok(())
     }
 
     fn enrol(&self, card: Card) -> Pin<Box<dyn Future<Output = Result<(), String>>>> {

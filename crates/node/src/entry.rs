@@ -119,6 +119,13 @@ pub(crate) struct Command {
     count: usize,
 }
 
+impl Command {
+    /// True for a command on keys with a possible number of arguments.
+    fn fits(&self) -> bool {
+        self.spec.arity_fits(self.count) && (self.spec.is_read() || self.spec.is_write())
+    }
+}
+
 /// What stands in an entry, one after the other.
 #[derive(Debug)]
 pub(crate) enum Part {
@@ -227,9 +234,6 @@ impl<'a> Parts<'a> {
             let span = self.span()?;
             self.spans.push(span);
         }
-        if !spec.arity_fits(count) || !(spec.is_read() || spec.is_write()) {
-            return Err(self.wrong("arguments do not fit the command"));
-        }
         Ok(Command { db, spec, first, count })
     }
 
@@ -317,6 +321,12 @@ pub(crate) fn check_forwarded(bytes: &[u8]) -> Result<usize, EntryError> {
             return Err(parts.wrong("a name for a name"));
         }
         match part {
+            Part::Command(command) if !command.fits() => {
+                return Err(parts.wrong("arguments do not fit the command"));
+            }
+            Part::Transaction { commands, .. } if !commands.iter().all(Command::fits) => {
+                return Err(parts.wrong("arguments do not fit the command"));
+            }
             Part::Command(_) | Part::Transaction { .. } => answers += 1,
             Part::Once { .. } => {}
             Part::Origin { .. } | Part::Housekeep { .. } => {

@@ -12,7 +12,7 @@ pub(crate) enum Frame {
     /// Writes for the leader of `term`; another term refuses them.
     Forward { term: Term, number: u64, parts: Bytes },
     /// A forwarded batch was certainly not proposed.
-    Refused { number: u64 },
+    Refused { number: u64, why: Refusal },
     /// Which index must a read wait for? `lease`: the lease will do.
     ReadAsk { number: u64, lease: bool },
     /// The answer, with the leader's time.
@@ -25,6 +25,33 @@ pub(crate) enum Frame {
     AdminAsk { number: u64, request: Bytes },
     /// Its answer.
     AdminAnswer { number: u64, answer: Bytes },
+}
+
+/// Why a forwarded batch was not proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its term's leader leads no more: the next one may take it.
+    NotLeader,
+    /// The leader's disk is full.
+    Full,
+    /// The leader has too much to do.
+    Busy,
+    /// It came behind a later one, or is malformed: it must not be sent again.
+    Unusable,
+}
+
+impl Refusal {
+    const ALL: [(u8, Self); 4] =
+        [(1, Self::NotLeader), (2, Self::Full), (3, Self::Busy), (4, Self::Unusable)];
+
+    fn tag(self) -> u8 {
+        Self::ALL.iter().find(|(_, why)| *why == self).map_or(0, |(tag, _)| *tag)
+    }
+
+    fn from_tag(tag: u8) -> Result<Self, DecodeError> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == tag).map(|(_, why)| *why);
+        found.ok_or(DecodeError::Tag(tag.into()))
+    }
 }
 
 impl Frame {
@@ -51,7 +78,10 @@ impl Frame {
                 put_varint(out, *number);
                 out.extend_from_slice(parts);
             }
-            Self::Refused { number } => put_varint(out, *number),
+            Self::Refused { number, why } => {
+                put_varint(out, *number);
+                out.push(why.tag());
+            }
             Self::ReadAsk { number, lease } => {
                 put_varint(out, *number);
                 out.push(u8::from(*lease));
@@ -89,7 +119,7 @@ impl Frame {
                 number: reader.varint()?,
                 parts: reader.rest(),
             },
-            2 => Self::Refused { number: reader.varint()? },
+            2 => Self::Refused { number: reader.varint()?, why: Refusal::from_tag(reader.u8()?)? },
             3 => Self::ReadAsk { number: reader.varint()?, lease: reader.bool()? },
             4 => Self::ReadAnswer {
                 number: reader.varint()?,
@@ -124,7 +154,7 @@ mod tests {
     fn every_frame_comes_back_as_it_was_sent() {
         let frames = [
             Frame::Forward { term: Term(3), number: 9, parts: Bytes::from_static(b"parts") },
-            Frame::Refused { number: 300 },
+            Frame::Refused { number: 300, why: Refusal::Busy },
             Frame::ReadAsk { number: 1, lease: true },
             Frame::ReadAnswer { number: 1, index: Index(5), now_ms: 77 },
             Frame::StampAsk { stamp_ms: 1 << 40 },

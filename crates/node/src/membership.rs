@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::core::{Core, Stop};
+use crate::door::is_reachable;
 use crate::frames::Frame;
 use crate::members::{Member, Note};
 
@@ -26,6 +27,7 @@ struct Pending {
     index: Index,
     term: Term,
     asker: oneshot::Sender<Outcome>,
+    since: Mono,
 }
 
 /// A request that was sent to the leader.
@@ -39,19 +41,23 @@ struct Asked {
 pub(crate) struct Membership {
     pending: Vec<Pending>,
     asked: BTreeMap<u64, Asked>,
-    next_ask: u64,
+    pub(crate) next_ask: u64,
     /// Drawn at start: numbers of forwarded batches begin here, so that none repeats after a restart.
     pub(crate) epoch: u64,
     /// Who has called us as a member, but does not stand in our table yet: instance and address.
     pub(crate) acquaintances: BTreeMap<NodeId, (u64, String)>,
     /// Members whose addresses have changed, as they say in the handshake.
     moved: BTreeMap<NodeId, Card>,
+    /// When this node was removed from the cluster.
+    removed_at: Option<Mono>,
     /// Waiting for a new leader.
     transfers: Vec<(Term, oneshot::Sender<Outcome>, Mono)>,
 }
 
 /// Administrative requests take an entry through the log, or wait for an election.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
+/// How long a removed node goes on.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 /// A learner this near to the leader's last entry has caught up.
 const CAUGHT_UP_ENTRIES: u64 = 256;
 
@@ -63,10 +69,6 @@ impl Membership {
         for asker in pending.chain(asked).chain(transfers) {
             give(asker, Err(error.clone()));
         }
-    }
-
-    pub(crate) fn leader_changed(&mut self) {
-        // Pending changes are settled by what is applied at their index.
     }
 
     /// The leader has answered request `number`.
@@ -158,6 +160,13 @@ impl Core {
 
     /// A node asks to be added; `card` is its own.
     pub(crate) fn enrol(&mut self, card: &Card, asker: oneshot::Sender<Outcome>) {
+        if card.cluster.0 != 0 && card.cluster != self.identity.cluster {
+            let text = format!(
+                "the node belongs to cluster {}, this is {}",
+                card.cluster, self.identity.cluster
+            );
+            return give(asker, refused(text));
+        }
         let members = self.machine.members();
         if let Some((node, member)) = members.by_name(&card.name) {
             let same = member.instance == card.instance;
@@ -235,17 +244,23 @@ impl Core {
         let mut left = self.machine.configuration().clone();
         left.voters.retain(|voter| *voter != node);
         let progress = group.progress();
-        left.has_quorum(|voter| progress.iter().any(|p| p.node == voter && p.active))
+        // `active` is a memory of up to an election timeout; a broken link is known at once.
+        let linked = |voter| voter == self.identity.node || is_reachable(self, voter);
+        left.has_quorum(|voter| {
+            linked(voter) && progress.iter().any(|p| p.node == voter && p.active)
+        })
     }
 
     fn propose_change(&mut self, change: &Change, asker: oneshot::Sender<Outcome>) {
-        let leading = self.is_leading();
+        let (leading, since) = (self.is_leading(), self.now());
         let Some(group) = self.group.as_mut().filter(|_| leading) else {
             let error = self.no_leader();
             return give(asker, Err(error));
         };
         match group.change(change) {
-            Ok((index, term)) => self.membership.pending.push(Pending { index, term, asker }),
+            Ok((index, term)) => {
+                self.membership.pending.push(Pending { index, term, asker, since });
+            }
             Err(ProposeError::Busy) => {
                 let text = "another change of members is under way; retry when it is done";
                 give(asker, Err(Error::not_applied(text)));
@@ -307,34 +322,48 @@ impl Core {
         }
     }
 
-    /// An entry that changes members, or that was refused as one, is applied.
-    pub(crate) fn members_changed(&mut self, entry: &Committed) -> Result<(), Stop> {
-        let changed = matches!(entry.body, Body::Change { .. });
-        let at = |pending: &Pending| pending.index == entry.index;
-        while let Some(found) = self.membership.pending.iter().position(at) {
-            let pending = self.membership.pending.swap_remove(found);
-            let ours = pending.term == entry.term;
+    /// Answers those who wait for a change at or below what is applied; `entry` is the one applied now.
+    pub(crate) fn settle_changes(&mut self, entry: Option<&Committed>) {
+        let applied = self.machine.applied();
+        while let Some(at) = self.membership.pending.iter().position(|one| one.index <= applied) {
+            let pending = self.membership.pending.swap_remove(at);
+            let here =
+                entry.filter(|entry| entry.index == pending.index && entry.term == pending.term);
             give(
                 pending.asker,
-                match (ours, changed) {
-                    (true, true) => Ok(AdminReply::Done),
-                    (true, false) => {
+                match here.map(|entry| &entry.body) {
+                    Some(Body::Change { .. }) => Ok(AdminReply::Done),
+                    Some(Body::Empty | Body::Normal(_)) => {
                         refused("another change of members came first; look again and retry")
                     }
-                    (false, _) => Err(Error::not_applied("another node took the lead")),
+                    None if entry.is_some() => {
+                        Err(Error::not_applied("another node took the lead"))
+                    }
+                    None => Err(Error::unknown(
+                        "this node fell behind; look whether the change came about",
+                    )),
                 },
             );
         }
-        if !changed {
-            return Ok(());
-        }
+    }
+
+    /// A change of members is applied.
+    pub(crate) fn members_changed(&mut self) {
         self.link_members();
         self.remember_peers();
-        let gone = self.machine.members().has_left(self.identity.node);
-        if gone {
-            return Err(Stop("this node was removed from the cluster".to_owned()));
+        if self.machine.members().has_left(self.identity.node) {
+            self.membership.removed_at.get_or_insert(self.env.clock.now());
         }
-        Ok(())
+    }
+
+    /// A removed node lingers for a moment: the others shall hear that the entry is committed.
+    fn leave_when_removed(&self) -> Result<(), Stop> {
+        match self.membership.removed_at {
+            Some(at) if self.now().since(at) > LINGER => {
+                Err(Stop("this node was removed from the cluster".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps links to all other members.
@@ -356,7 +385,7 @@ impl Core {
     }
 
     /// Notes the others' addresses, for the day on which the log can't be read.
-    fn remember_peers(&mut self) {
+    pub(crate) fn remember_peers(&mut self) {
         let own = self.identity.node;
         let others = self.machine.members().iter().filter(|(node, _)| *node != own);
         let peers: Vec<_> = others.map(|(_, member)| member.peer_addr.clone()).collect();
@@ -370,7 +399,8 @@ impl Core {
     }
 
     /// By the clock: promotions, joint configurations to leave, addresses that changed, deadlines.
-    pub(crate) fn tend_members(&mut self) {
+    pub(crate) fn tend_members(&mut self) -> Result<(), Stop> {
+        self.leave_when_removed()?;
         self.settle_transfers();
         let now = self.now();
         let late = |asked: &Asked| now.since(asked.since) > PATIENCE;
@@ -386,9 +416,17 @@ impl Core {
                 give(asked.asker, Err(Error::unknown("the leader did not answer in time")));
             }
         }
+        let (late, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.membership.pending)
+            .into_iter()
+            .partition(|pending| now.since(pending.since) > PATIENCE);
+        self.membership.pending = waiting;
+        for pending in late {
+            give(pending.asker, Err(Error::unknown("no majority confirmed the change in time")));
+        }
         if self.is_leading() {
             self.next_change();
         }
+        Ok(())
     }
 
     fn settle_transfers(&mut self) {

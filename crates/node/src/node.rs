@@ -96,13 +96,18 @@ impl Node {
         }
     }
 
+    /// Ends the member: whoever still waits is told.
+    pub fn close(&self) {
+        self.core.borrow_mut().stop("shut down".to_owned());
+    }
+
     fn is_drained(&self) -> bool {
         let core = self.core.borrow();
         let alone = core.group.as_ref().is_none_or(quorate_consensus::Group::is_alone);
         let leads = core.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader);
         let idle = !core.writes.has_any()
             && core.writes.proposed.is_empty()
-            && core.writes.sent.is_empty();
+            && !core.writes.any_sent(|_| true);
         let settled = alone || !leads || core.machine.configuration().voters.len() < 2;
         core.stopped.is_some() || (idle && settled)
     }

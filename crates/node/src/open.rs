@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use quorate_consensus::log::{HardState, Log, LogBatch, LogConfig, LogError, Recovered};
 use quorate_consensus::peers::{ClusterId, Inbox};
-use quorate_consensus::snapshot::SnapshotStore;
+use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
 use quorate_consensus::{
     Configuration, Doubted, Group, GroupStart, Index, NodeId, Output, SnapshotMark, Term,
 };
@@ -67,12 +67,15 @@ struct Found {
 pub(crate) fn open(env: &Env, config: Config) -> Result<Core, StartError> {
     let dir = config.data_dir.clone();
     let (mut identity, lock) = identity::open(&*env.disk, &*env.rng, &dir, &config.id)?;
-    let found = match find(env, &config) {
+    if identity.node.0 == 0 {
+        clear_away(env, &dir, &identity)?;
+    }
+    let found = match find(env, &config, &identity) {
         Ok(found) => found,
         Err(Damaged::Not(error)) => return Err(error),
         Err(Damaged::Yes(what)) => {
             set_aside(env, &dir, &mut identity, &what)?;
-            find(env, &config).map_err(|error| match error {
+            find(env, &config, &identity).map_err(|error| match error {
                 Damaged::Not(error) => error,
                 Damaged::Yes(what) => StartError::AloneWithDamage(what),
             })?
@@ -91,8 +94,12 @@ enum Damaged {
     Not(StartError),
 }
 
-fn find(env: &Env, config: &Config) -> Result<Found, Damaged> {
+fn find(env: &Env, config: &Config, identity: &Identity) -> Result<Found, Damaged> {
     let dir = &config.data_dir;
+    let there = env.disk.exists(&dir.join("log").join("manifest"));
+    if identity.node.0 != 0 && !there.map_err(|error| Damaged::Not(error.into()))? {
+        return Err(Damaged::Yes(format!("{}/log is gone", dir.display())));
+    }
     let settings = LogConfig { segment_bytes: config.segment_bytes, ..LogConfig::default() };
     let settings = LogConfig {
         reserve_bytes: settings.reserve_bytes.min(config.segment_bytes / 8),
@@ -105,16 +112,18 @@ fn find(env: &Env, config: &Config) -> Result<Found, Damaged> {
     for cut in &recovered.cuts {
         tracing::info!(file = %cut.file.display(), offset = cut.offset, reason = ?cut.reason, "end of the log");
     }
-    let not = |error: quorate_consensus::snapshot::SnapshotError| {
-        Damaged::Not(StartError::Snapshot(error.to_string()))
-    };
+    let not = |error: SnapshotError| Damaged::Not(StartError::Snapshot(error.to_string()));
     let store =
         SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP).map_err(not)?;
     let newest = store.newest().map_err(not)?;
     let restored = newest
         .map(|index| snapshots::read(&store, &store.path(index)))
         .transpose()
-        .map_err(Damaged::Yes)?;
+        .map_err(|error| match error {
+            SnapshotError::Damage { .. } => Damaged::Yes(error.to_string()),
+            // Nothing is wrong with the bytes: another version, or a device that may recover.
+            SnapshotError::Io { .. } | SnapshotError::Version { .. } => not(error),
+        })?;
     let have = restored.as_ref().map_or(Index(0), |restored| restored.mark.index);
     let (purged, _) = log.purged(GROUP);
     if have < purged {
@@ -135,19 +144,48 @@ fn set_aside(env: &Env, dir: &Path, identity: &mut Identity, what: &str) -> Resu
         what,
         "damage found; this node gives up its vote and fetches its state from its peers"
     );
-    let mark = env.rng.next_u64();
-    for name in ["log", "snapshots"] {
-        let (from, to) = (dir.join(name), dir.join(format!("{name}.damaged-{mark:016x}")));
-        if env.disk.exists(&from)? {
-            env.disk.rename(&from, &to)?;
-        }
-    }
-    env.disk.sync_dir(dir)?;
+    // Order matters: a crash from here on finds a node without a number, never one with a number and an
+    // empty log.
     if identity.node.0 != 0 {
         identity.lost_node = identity.node;
         identity.node = NodeId(0);
     }
     identity.save(&*env.disk, dir)?;
+    move_aside(env, dir)
+}
+
+/// Marks what was set aside.
+const DAMAGED: &str = ".damaged-";
+
+fn move_aside(env: &Env, dir: &Path) -> Result<(), StartError> {
+    let mark = env.rng.next_u64();
+    for name in ["log", "snapshots"] {
+        let (from, to) = (dir.join(name), dir.join(format!("{name}{DAMAGED}{mark:016x}")));
+        if env.disk.exists(&from)? {
+            env.disk.rename(&from, &to)?;
+        }
+    }
+    env.disk.sync_dir(dir)?;
+    Ok(())
+}
+
+/// A node without a number has no state: what lies there is a founding that a crash interrupted, or
+/// damage that a crash kept from being set aside.
+fn clear_away(env: &Env, dir: &Path, identity: &Identity) -> Result<(), StartError> {
+    let kept = env.disk.list(dir)?.iter().any(|name| name.contains(DAMAGED));
+    if identity.lost_node.0 != 0 && !kept {
+        return move_aside(env, dir);
+    }
+    for name in ["snapshots", "log"] {
+        let below = dir.join(name);
+        if !env.disk.exists(&below)? {
+            continue;
+        }
+        for file in env.disk.list(&below)? {
+            env.disk.remove(&below.join(file))?;
+        }
+        env.disk.sync_dir(&below)?;
+    }
     Ok(())
 }
 
@@ -186,7 +224,7 @@ fn assemble(
         peers: None,
         inbox: Inbox::default(),
         released: Vec::new(),
-        snapshots: Snapshots::new(store, env.tasks.lane("snapshots")),
+        snapshots: Snapshots::new(store, &*env.tasks),
         membership: Membership::default(),
         pulses: Pulses::default(),
         stopped: None,
@@ -204,7 +242,10 @@ fn assemble(
         identity,
         config,
     };
-    core.membership.epoch = env.rng.next_u64() & !0xffff_ffff;
+    let epoch = env.rng.next_u64() & !0xffff_ffff;
+    core.membership.epoch = epoch;
+    core.membership.next_ask = epoch;
+    core.reads.next_question = epoch;
     Ok(core)
 }
 

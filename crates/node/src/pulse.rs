@@ -40,7 +40,7 @@ pub(crate) struct Pulses {
     next: Mono,
     differs_since: Option<Mono>,
     pub(crate) clock_is_far: bool,
-    wall_ms: u64,
+    pub(crate) wall_ms: u64,
 }
 
 impl Pulses {
@@ -68,11 +68,11 @@ impl Pulses {
         self.heard.get(&node).is_some_and(|heard| heard.lagging)
     }
 
-    fn far_clocks(&self, now: Mono) -> usize {
-        let far = |heard: &&Heard| {
+    fn far_clocks(&self, now: Mono, voters: &[NodeId]) -> usize {
+        let far = |heard: &Heard| {
             now.since(heard.at) < FRESH && heard.offset_ms.unsigned_abs() > CLOCK_BOUND_MS
         };
-        self.heard.values().filter(far).count()
+        self.heard.iter().filter(|(node, heard)| voters.contains(node) && far(heard)).count()
     }
 }
 
@@ -95,12 +95,12 @@ impl Core {
         for node in members.into_iter().filter(|node| *node != self.identity.node) {
             self.send_frame(node, Lane::Control, &pulse);
         }
-        self.judge_clock(configuration.voters.len());
-        self.judge_digest(configuration.voters.len());
+        self.judge_clock(&configuration.voters);
+        self.judge_digest(&configuration.voters);
     }
 
-    fn judge_clock(&mut self, voters: usize) {
-        let far = self.pulses.far_clocks(self.now()) > voters / 2;
+    fn judge_clock(&mut self, voters: &[NodeId]) {
+        let far = self.pulses.far_clocks(self.now(), voters) > voters.len() / 2;
         if far != self.pulses.clock_is_far {
             self.pulses.clock_is_far = far;
             let node = &self.identity.name;
@@ -135,17 +135,21 @@ impl Core {
     }
 
     /// Stops this node when it is the odd one out, or when nobody can tell who is.
-    fn judge_digest(&mut self, voters: usize) {
+    fn judge_digest(&mut self, voters: &[NodeId]) {
         let Some(since) = self.pulses.differs_since else { return };
         let now = self.now();
-        let fresh = self.pulses.heard.values().filter(|heard| now.since(heard.at) < FRESH);
-        let verdicts: Vec<bool> = fresh.filter_map(|heard| heard.agrees).collect();
+        let fresh = self
+            .pulses
+            .heard
+            .iter()
+            .filter(|(node, heard)| voters.contains(node) && now.since(heard.at) < FRESH);
+        let verdicts: Vec<bool> = fresh.filter_map(|(_, heard)| heard.agrees).collect();
         let differ = verdicts.iter().filter(|agrees| !**agrees).count();
         if differ == 0 {
             self.pulses.differs_since = None;
             return;
         }
-        let complete = verdicts.len() + 1 >= voters;
+        let complete = verdicts.len() + 1 >= voters.len();
         if !complete && now.since(since) < VERDICT {
             return;
         }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use quorate_api::Consistency;
+use quorate_api::limits::PENDING_BYTES_MAX;
 use quorate_consensus::{Index, NodeId};
 use quorate_env::Mono;
 
@@ -70,7 +71,8 @@ pub(crate) struct Reads {
     pub(crate) round: Option<Round>,
     pub(crate) question: Option<Question>,
     pub(crate) indexed: VecDeque<Indexed>,
-    next_question: u64,
+    /// Numbers begin at the epoch: an answer to the process before a restart is not ours.
+    pub(crate) next_question: u64,
     pub(crate) rounds: u64,
     pub(crate) served: u64,
     spare: Vec<ReadBatch>,
@@ -92,6 +94,11 @@ impl Reads {
         self.strict |= consistency == Consistency::Linearizable;
         encode(&mut self.gathering.parts);
         self.gathering.waiters.push(waiter);
+    }
+
+    /// True when no more may be taken in.
+    pub(crate) fn is_full(&self) -> bool {
+        self.gathering.parts.len() > PENDING_BYTES_MAX
     }
 
     pub(crate) fn has_gathered(&self) -> bool {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use quorate_api::{Answer, Consistency};
+use quorate_api::{Answer, Consistency, Error};
 
 /// A command that waits for the session's earlier ones, encoded as a part.
 #[derive(Debug)]
@@ -124,6 +124,20 @@ impl Thread {
         Poll::Pending
     }
 
+    /// Answers everything that is held.
+    fn forget_held(&self, error: &Error) {
+        let mut state = self.0.borrow_mut();
+        for held in std::mem::take(&mut state.held) {
+            let at = usize::try_from(held.number - state.base).unwrap_or(usize::MAX);
+            if let Some(slot) = state.answers.get_mut(at) {
+                *slot = Some(Err(error.clone()));
+            }
+        }
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
     /// Gives the answer to command `number`. True when held commands may go on now.
     fn answer(&self, number: u64, kind: Kind, answer: Answer, index: u64) -> bool {
         let mut state = self.0.borrow_mut();
@@ -162,18 +176,41 @@ impl State {
     }
 }
 
-/// Somebody who waits for the answer to a command.
+/// Somebody who waits for the answer to a command. Dropped without one, it answers by itself that
+/// there is none: no path may leave a client waiting.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    pub(crate) thread: Thread,
-    pub(crate) number: u64,
-    pub(crate) kind: Kind,
+    thread: Thread,
+    number: u64,
+    kind: Kind,
+    answered: bool,
 }
 
 impl Waiter {
+    pub(crate) fn new(thread: &Thread, number: u64, kind: Kind) -> Self {
+        Self { thread: thread.clone(), number, kind, answered: false }
+    }
+
     /// Answers; the session's thread, when its held commands may go on now.
-    pub(crate) fn answer(self, answer: Answer, index: u64) -> Option<Thread> {
-        self.thread.answer(self.number, self.kind, answer, index).then_some(self.thread)
+    pub(crate) fn answer(mut self, answer: Answer, index: u64) -> Option<Thread> {
+        self.answered = true;
+        let resumes = self.thread.answer(self.number, self.kind, answer, index);
+        resumes.then(|| self.thread.clone())
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let reason = "this node stopped before it had the answer";
+        let error =
+            if self.kind.is_write() { Error::unknown(reason) } else { Error::not_applied(reason) };
+        // Nobody is left who would execute what was held behind it.
+        if self.thread.answer(self.number, self.kind, Err(error.clone()), 0) {
+            self.thread.forget_held(&error);
+        }
     }
 }
 
@@ -195,7 +232,7 @@ mod tests {
     }
 
     fn waiter(thread: &Thread, number: u64, kind: Kind) -> Waiter {
-        Waiter { thread: thread.clone(), number, kind }
+        Waiter::new(thread, number, kind)
     }
 
     #[test]
@@ -208,6 +245,15 @@ mod tests {
         waiter(&thread, first, Kind::Write).answer(Ok(Reply::Int(1)), 6);
         assert_eq!(answers(&thread), [Reply::Int(1), Reply::Int(2)]);
         assert_eq!((thread.outstanding(), thread.seen()), (0, 7));
+    }
+
+    #[test]
+    fn a_waiter_that_is_forgotten_says_that_the_outcome_is_unknown() {
+        let thread = Thread::default();
+        let (number, _) = thread.enter(Kind::Write);
+        drop(waiter(&thread, number, Kind::Write));
+        let answer = thread.poll_answer(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(answer, Poll::Ready(Err(Error::Unknown { .. }))));
     }
 
     #[test]

@@ -15,9 +15,9 @@ use quorate_consensus::snapshot::{
 };
 use quorate_consensus::{Fetch, Index, NodeId, SnapshotMark};
 use quorate_engine::{MemoryEngine, View};
-use quorate_env::{Lane, Mono};
+use quorate_env::{Lane, Mono, Tasks};
 use quorate_keyspace::Keyspace;
-use quorate_keyspace::snapshot::{Restore, export};
+use quorate_keyspace::snapshot::{Restore, RestoreError, export};
 use tokio::sync::mpsc;
 
 use crate::core::{Core, GROUP, Stop};
@@ -53,7 +53,10 @@ struct Sending {
 /// All work on snapshots.
 pub(crate) struct Snapshots {
     pub(crate) store: SnapshotStore,
-    lane: Box<dyn Lane>,
+    /// One lane per kind of work: a large snapshot being made must not keep followers waiting.
+    making_lane: Box<dyn Lane>,
+    receiving_lane: Box<dyn Lane>,
+    reading_lane: Box<dyn Lane>,
     done: mpsc::UnboundedSender<Job>,
     jobs: mpsc::UnboundedReceiver<Job>,
     making: bool,
@@ -77,12 +80,14 @@ const RETRY: Duration = Duration::from_secs(5);
 const ENTRIES_KEPT: u64 = 1024;
 
 impl Snapshots {
-    pub(crate) fn new(store: SnapshotStore, lane: Box<dyn Lane>) -> Self {
+    pub(crate) fn new(store: SnapshotStore, tasks: &dyn Tasks) -> Self {
         let (done, jobs) = mpsc::unbounded_channel();
         Self {
             receiver: Arc::new(Mutex::new(Receiver::new(store.clone()))),
             store,
-            lane,
+            making_lane: tasks.lane("snapshot-make"),
+            receiving_lane: tasks.lane("snapshot-recv"),
+            reading_lane: tasks.lane("old-entries"),
             done,
             jobs,
             making: false,
@@ -96,9 +101,9 @@ impl Snapshots {
         }
     }
 
-    fn run(&self, job: impl FnOnce() -> Job + Send + 'static) {
+    fn run(&self, lane: &dyn Lane, job: impl FnOnce() -> Job + Send + 'static) {
         let done = self.done.clone();
-        self.lane.submit(Box::new(move || {
+        lane.submit(Box::new(move || {
             // The node has gone: so has the interest.
             drop(done.send(job()));
         }));
@@ -140,15 +145,26 @@ pub(crate) fn write(
 }
 
 /// Reads a snapshot file into a fresh engine, checking everything.
-pub(crate) fn read(store: &SnapshotStore, path: &std::path::Path) -> Result<Restored, String> {
-    let mut reader = store.reader(path).map_err(|error| error.to_string())?;
+pub(crate) fn read(
+    store: &SnapshotStore,
+    path: &std::path::Path,
+) -> Result<Restored, SnapshotError> {
+    let file = || path.display().to_string();
+    let malformed = |error: RestoreError| match error {
+        RestoreError::Malformed(what) => SnapshotError::Damage { file: file(), offset: 0, what },
+        RestoreError::Engine(error) => {
+            SnapshotError::Io { file: file(), source: std::io::Error::other(error) }
+        }
+    };
+    let mut reader = store.reader(path)?;
     let mut restore = Restore::new(Box::new(MemoryEngine::new()));
-    while let Some(chunk) = reader.next_chunk().map_err(|error| error.to_string())? {
-        restore.feed(&chunk).map_err(|error| error.to_string())?;
+    while let Some(chunk) = reader.next_chunk()? {
+        restore.feed(&chunk).map_err(malformed)?;
     }
-    let keyspace = restore.finish().map_err(|error| error.to_string())?;
+    let keyspace = restore.finish().map_err(malformed)?;
     if keyspace.applied() != reader.mark().index.0 {
-        return Err(format!("{}: content and header disagree", path.display()));
+        let what = "content and header disagree";
+        return Err(SnapshotError::Damage { file: file(), offset: 0, what });
     }
     Ok(Restored { mark: reader.mark().clone(), keyspace })
 }
@@ -164,7 +180,11 @@ fn receive(
     match taken {
         Ok(None) => None,
         Ok(Some(arrival)) => {
-            let restored = read(store, &arrival.path).and_then(|restored| {
+            let restored = read(store, &arrival.path).map_err(|error| error.to_string());
+            let restored = restored.and_then(|restored| {
+                if restored.mark.index != arrival.index {
+                    return Err("another snapshot than was announced".to_owned());
+                }
                 let published =
                     store.publish(&arrival.path, arrival.index).and_then(|()| store.prune());
                 published.map(|()| Box::new(restored)).map_err(|error| error.to_string())
@@ -243,7 +263,7 @@ impl Core {
             SnapshotMark { index, term, configuration: self.machine.configuration().clone() };
         let view = self.machine.keyspace().view();
         let store = self.snapshots.store.clone();
-        self.snapshots.run(move || {
+        self.snapshots.run(&*self.snapshots.making_lane, move || {
             let result = write(&store, &mark, &*view);
             Job::Made(mark, result)
         });
@@ -327,7 +347,7 @@ impl Core {
             sending.reading = true;
             any = true;
             let (source, transfer) = (Arc::clone(&sending.source), sending.transfer);
-            self.snapshots.run(move || {
+            self.snapshots.run(&*self.snapshots.reading_lane, move || {
                 let piece = source.lock().unwrap_or_else(PoisonError::into_inner).next_piece();
                 Job::Piece { transfer, piece }
             });
@@ -402,7 +422,7 @@ impl Core {
         }
         let receiver = Arc::clone(&self.snapshots.receiver);
         let (store, done) = (self.snapshots.store.clone(), self.snapshots.done.clone());
-        self.snapshots.lane.submit(Box::new(move || {
+        self.snapshots.receiving_lane.submit(Box::new(move || {
             if let Some(job) = receive(&receiver, &store, from, &piece) {
                 // The node has gone: so has the interest.
                 drop(done.send(job));
@@ -420,11 +440,7 @@ impl Core {
     fn restored(&mut self, arrival: &Arrival, restored: Result<Box<Restored>, String>) {
         let arrived = match restored {
             Ok(restored) => {
-                let mark = restored.mark.clone();
-                self.snapshots.restored = Some(restored);
-                if let Some(group) = &mut self.group {
-                    group.offer_snapshot(arrival.from, arrival.term, &mark);
-                }
+                self.offer_restored(arrival, restored);
                 true
             }
             Err(error) => {
@@ -433,6 +449,22 @@ impl Core {
             }
         };
         self.answer_transfer(arrival.from, arrival.transfer, arrived);
+    }
+
+    /// Offers a state to raft. Its file is the newest there is, whether raft takes the state or not
+    /// (our log may have caught up meanwhile): it is committed state.
+    fn offer_restored(&mut self, arrival: &Arrival, restored: Box<Restored>) {
+        let mark = restored.mark.clone();
+        let Some(group) = &mut self.group else { return };
+        if group.snapshot().is_none_or(|known| known.index < mark.index) {
+            group.snapshot_made(mark.clone());
+        }
+        if mark.index <= self.machine.applied() {
+            return;
+        }
+        let older = self.snapshots.restored.replace(restored);
+        self.snapshots.making_lane.submit(Box::new(move || drop(older)));
+        group.offer_snapshot(arrival.from, arrival.term, &mark);
     }
 
     /// Raft has accepted the snapshot: switches to its state, at once and whole.
@@ -449,10 +481,12 @@ impl Core {
         (machine.writes, machine.entries) = (self.machine.writes, self.machine.entries);
         let old = std::mem::replace(&mut self.machine, machine);
         // Freeing a large state takes long: not on this thread.
-        self.snapshots.lane.submit(Box::new(move || drop(old)));
+        self.snapshots.making_lane.submit(Box::new(move || drop(old)));
         self.snapshots.installed += 1;
         self.writes_lost_in_snapshot();
         self.link_members();
+        self.remember_peers();
+        self.settle_changes(None);
         tracing::info!(index = mark.index.0, "snapshot installed");
         Ok(())
     }
@@ -461,8 +495,7 @@ impl Core {
     fn writes_lost_in_snapshot(&mut self) {
         let unknown =
             quorate_api::Error::unknown("this node fell behind and skipped the entry's answer");
-        let sent =
-            std::mem::take(&mut self.writes.sent).into_values().map(|sent| sent.batch.waiters);
+        let sent = self.writes.take_sent(|_| true).into_iter().map(|sent| sent.batch.waiters);
         let proposed = self.writes.proposed.drain(..).map(|proposed| proposed.waiters);
         let waiters: Vec<_> = sent.chain(proposed).flatten().collect();
         self.answer_all(waiters, &unknown);
@@ -476,7 +509,7 @@ impl Core {
         for fetch in fetches {
             let reader = self.log.borrow().reader(GROUP, fetch.low, fetch.high, fetch.bytes_max);
             match reader {
-                Ok(reader) => self.snapshots.run(move || {
+                Ok(reader) => self.snapshots.run(&*self.snapshots.reading_lane, move || {
                     let entries = reader.read().unwrap_or_else(|error| {
                         tracing::error!(%error, "old entries can't be read");
                         Vec::new()

@@ -164,7 +164,7 @@ impl Core {
             }
             Owner::Origin { node, forward: number } if node == own => {
                 if forward.0 != number {
-                    let sent = writes.sent.remove(&number);
+                    let sent = writes.remove_sent(number);
                     let waiters = sent.map(|sent| sent.batch.waiters).unwrap_or_default();
                     forward = (number, waiters.into_iter());
                 }
@@ -179,8 +179,9 @@ impl Core {
             }
         });
         applied.map_err(|error| Stop(format!("entry {index} can't be applied: {error}")))?;
-        if matches!(entry.body, Body::Change { .. } | Body::Empty) {
-            self.members_changed(entry)?;
+        self.settle_changes(Some(entry));
+        if matches!(entry.body, Body::Change { .. }) {
+            self.members_changed();
         }
         if !was_leading && self.is_leading() {
             let highest_ms = self.machine.keyspace().stamp_ms();

@@ -23,7 +23,7 @@ impl Core {
         self.repeat_stamp();
         self.watch_memory();
         self.housekeep_if_due()?;
-        self.tend_members();
+        self.tend_members()?;
         self.tend_snapshots()?;
         self.pulse();
         Ok(())
@@ -81,7 +81,6 @@ impl Core {
             self.housekeep = false;
             self.snapshots.stop_sending();
         }
-        self.membership.leader_changed();
     }
 
     pub(crate) fn link_down(&mut self, node: NodeId, lane: Lane) {
@@ -124,10 +123,10 @@ impl Core {
             Frame::Forward { term, number, parts } => {
                 self.forwarded_to_us(from, term, number, parts);
             }
-            Frame::Refused { number } => self.refused(from, number),
+            Frame::Refused { number, why } => self.refused(number, why),
             Frame::ReadAsk { number, lease } => self.read_asked(from, number, lease),
             Frame::ReadAnswer { number, index, now_ms } => {
-                self.read_answered(number, index, now_ms);
+                self.read_answered(from, number, index, now_ms);
             }
             Frame::StampAsk { stamp_ms } => self.stamp_asked(from, stamp_ms),
             Frame::Pulse { wall_ms, checkpoint, max_memory_bytes, lagging } => {

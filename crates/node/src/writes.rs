@@ -7,7 +7,7 @@ use quorate_consensus::{GroupRole, NodeId, ProposeError, Term};
 use crate::batch::{Forwarded, Proposed, Sealed, Sent};
 use crate::core::{Core, GROUP, Stop};
 use crate::entry;
-use crate::frames::Frame;
+use crate::frames::{Frame, Refusal};
 
 /// Expired keys and garbage records removed by one entry: well below a millisecond.
 const EXPIRE_MAX: usize = 256;
@@ -70,8 +70,9 @@ impl Core {
                 let reason =
                     if error == ProposeError::Full { FULL.into() } else { error.to_string() };
                 self.answer_all(waiters, &Error::not_applied(reason));
+                let why = if error == ProposeError::Full { Refusal::Full } else { Refusal::Busy };
                 for (node, number) in forwarded {
-                    self.send_frame(node, Lane::Control, &Frame::Refused { number });
+                    self.send_frame(node, Lane::Control, &Frame::Refused { number, why });
                 }
             }
         }
@@ -85,13 +86,13 @@ impl Core {
             self.answer_all(batch.waiters, &Error::not_applied(FULL));
         }
         any |= !self.writes.inbound.is_empty();
-        self.refuse_inbound();
+        self.refuse_inbound(Refusal::Full);
         any
     }
 
-    fn refuse_inbound(&mut self) {
-        for Forwarded { from, number, .. } in std::mem::take(&mut self.writes.inbound) {
-            self.send_frame(from, Lane::Control, &Frame::Refused { number });
+    fn refuse_inbound(&mut self, why: Refusal) {
+        for Forwarded { from, number, .. } in self.writes.take_inbound() {
+            self.send_frame(from, Lane::Control, &Frame::Refused { number, why });
         }
     }
 
@@ -100,6 +101,11 @@ impl Core {
             return false;
         };
         let term = self.term();
+        // Order matters: what went to a leader before this one may come back, and then goes first. The
+        // new leader's own first entry settles it, if no refusal does.
+        if self.writes.any_sent(|sent| sent.term != term) {
+            return false;
+        }
         let mut any = false;
         while let Some(batch) = self.writes.pop() {
             let number = self.writes.number_forward(self.membership.epoch);
@@ -111,12 +117,12 @@ impl Core {
                 })
             });
             if !sent {
-                self.writes.put_back(batch);
+                self.writes.put_back(batch, number);
                 return any;
             }
             self.forwarded += batch.waiters.len() as u64;
             let since = self.now();
-            self.writes.sent.insert(number, Sent { term, leader, batch, since });
+            self.writes.insert_sent(number, Sent { term, batch, since });
             any = true;
         }
         any
@@ -134,32 +140,33 @@ impl Core {
             .group
             .as_ref()
             .is_some_and(|group| group.role() == GroupRole::Leader && group.term() == term);
-        let checked = entry::check_forwarded(&parts);
-        match checked {
-            Ok(answers) if leads && !self.draining => {
-                self.writes.inbound.push(Forwarded { from, number, answers, parts });
+        let why = match entry::check_forwarded(&parts) {
+            Err(error) => {
+                tracing::warn!(from = from.0, %error, "malformed batch from a member");
+                Refusal::Unusable
             }
-            _ => {
-                if let Err(error) = checked {
-                    tracing::warn!(from = from.0, %error, "malformed batch from a member");
+            Ok(_) if !leads => Refusal::NotLeader,
+            Ok(_) if self.writes.inbound_is_full() => Refusal::Busy,
+            Ok(answers) => {
+                if self.writes.take_in(Forwarded { from, number, answers, parts }) {
+                    return;
                 }
-                self.send_frame(from, Lane::Control, &Frame::Refused { number });
+                Refusal::Unusable
             }
-        }
+        };
+        self.send_frame(from, Lane::Control, &Frame::Refused { number, why });
     }
 
-    /// The leader has refused batch `number`: it and all that were sent to the same term behind it
-    /// were certainly not proposed, and go to the next leader in their order.
-    pub(crate) fn refused(&mut self, from: NodeId, number: u64) {
-        let Some(term) = self.writes.sent.get(&number).map(|sent| sent.term) else { return };
-        let later = self.writes.sent.split_off(&number);
-        for (number, sent) in later.into_iter().rev() {
-            if sent.term == term && sent.leader == from {
-                self.writes.put_back(sent.batch);
-            } else {
-                self.writes.sent.insert(number, sent);
-            }
-        }
+    /// The leader says that batch `number` was certainly not proposed.
+    pub(crate) fn refused(&mut self, number: u64, why: Refusal) {
+        let Some(sent) = self.writes.remove_sent(number) else { return };
+        let error = match why {
+            Refusal::NotLeader => return self.writes.put_back(sent.batch, number),
+            Refusal::Full => Error::not_applied(FULL),
+            Refusal::Busy => Error::Overloaded { reason: "the leader has too much to do".into() },
+            Refusal::Unusable => Error::not_applied("the way to the leader broke; retry"),
+        };
+        self.answer_all(sent.batch.waiters, &error);
     }
 
     /// An entry of `term` is applied: no entry of an older term can follow. Whatever of those has not
@@ -169,23 +176,14 @@ impl Core {
         while let Some(lost) = self.writes.proposed.pop_front_if(|first| first.term < term) {
             self.answer_all(lost.waiters, &error);
         }
-        let older: Vec<_> = self
-            .writes
-            .sent
-            .iter()
-            .filter(|(_, sent)| sent.term < term)
-            .map(|(at, _)| *at)
-            .collect();
-        for number in older {
-            if let Some(sent) = self.writes.sent.remove(&number) {
-                self.answer_all(sent.batch.waiters, &error);
-            }
+        for sent in self.writes.take_sent(|sent| sent.term < term) {
+            self.answer_all(sent.batch.waiters, &error);
         }
     }
 
     /// Leadership is lost: what members gave us and was not proposed goes back to them.
     pub(crate) fn give_back_inbound(&mut self) {
-        self.refuse_inbound();
+        self.refuse_inbound(Refusal::NotLeader);
     }
 
     /// Answers what has waited for too long.
@@ -207,18 +205,8 @@ impl Core {
             // The entry keeps its place in the queue: it may still be applied.
             late.append(&mut proposed.waiters);
         }
-        let gone: Vec<_> = self
-            .writes
-            .sent
-            .iter()
-            .filter(|(_, sent)| overdue(sent.since))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in gone {
-            late.extend(
-                self.writes.sent.remove(&number).into_iter().flat_map(|sent| sent.batch.waiters),
-            );
-        }
+        let gone = self.writes.take_sent(|sent| overdue(sent.since));
+        late.extend(gone.into_iter().flat_map(|sent| sent.batch.waiters));
         self.answer_all(late, &unknown);
     }
 }

@@ -8,7 +8,7 @@ use quorate_sim::cluster::Boot;
 use quorate_sim::fault::Profile;
 use quorate_sim::fault::kind::Tally;
 use quorate_sim::member;
-use quorate_sim::run::{Report, Setup, run};
+use quorate_sim::run::{Disks, Report, Setup, run};
 use quorate_sim::toy;
 use quorate_sim::world::Recording;
 
@@ -19,6 +19,7 @@ usage: quorate-sim [--seed N [--trace] | --seeds A..B] [--twice] [--nodes N] [--
   --twice       each seed twice: both runs must be the same, byte by byte
   --nodes N     how many nodes (3 unless told)
   --profile NAME  what happens to the cluster: calm (nothing), first (unless told), harsh
+  --lying-disks   syncs do nothing: the control, which must fail
   --toy DEFECT  a toy in the node's place: none, stale-reads, lazy-sync, lying-refusal, torn-blocks, stays-down
 ";
 
@@ -26,6 +27,7 @@ struct Arguments {
     seeds: std::ops::Range<u64>,
     trace: bool,
     twice: bool,
+    disks: Disks,
     nodes: Option<String>,
     profile: Option<String>,
     toy: Option<String>,
@@ -36,6 +38,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
         seeds: 0..100,
         trace: false,
         twice: false,
+        disks: Disks::Honest,
         nodes: None,
         profile: None,
         toy: None,
@@ -52,6 +55,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
                 arguments.seeds = from.parse().ok()?..to.parse().ok()?;
             }
             "--trace" => arguments.trace = true,
+            "--lying-disks" => arguments.disks = Disks::Lying,
             "--twice" => arguments.twice = true,
             "--nodes" => arguments.nodes = Some(words.next()?),
             "--profile" => arguments.profile = Some(words.next()?),
@@ -83,7 +87,8 @@ fn setup(arguments: &Arguments) -> Option<Setup> {
         Some(_) => return None,
     };
     let nodes = arguments.nodes.as_ref().map_or(Ok(3), |nodes| nodes.parse()).ok()?;
-    Some(Setup { nodes, profile, ..Setup::new(program(arguments.toy.as_deref())?) })
+    let disks = arguments.disks;
+    Some(Setup { nodes, profile, disks, ..Setup::new(program(arguments.toy.as_deref())?) })
 }
 
 fn main() -> io::Result<ExitCode> {
@@ -118,8 +123,8 @@ fn main() -> io::Result<ExitCode> {
 fn describe(out: &mut impl Write, report: &Report, arguments: &Arguments) -> io::Result<()> {
     let seed = report.seed;
     if arguments.seeds.end - arguments.seeds.start == 1 {
-        let (digest, lines) = (report.digest, report.lines);
-        writeln!(out, "seed {seed}: digest {digest:016x}, {lines} lines, {}", report.tally)?;
+        let (digest, steps) = (report.digest, report.steps);
+        writeln!(out, "seed {seed}: digest {digest:016x}, {steps} steps, {}", report.tally)?;
     }
     for violation in &report.judgement.violations {
         writeln!(out, "seed {seed}: {violation}")?;
@@ -130,11 +135,12 @@ fn describe(out: &mut impl Write, report: &Report, arguments: &Arguments) -> io:
     let option = |name: &str, value: &Option<String>| {
         value.as_ref().map_or_else(String::new, |value| format!(" --{name} {value}"))
     };
+    let disks = if arguments.disks == Disks::Lying { " --lying-disks" } else { "" };
     let nodes = option("nodes", &arguments.nodes);
     let (profile, toy) = (option("profile", &arguments.profile), option("toy", &arguments.toy));
     writeln!(
         out,
-        "seed {seed} again: cargo run --release -p quorate-sim -- --seed {seed} --trace{nodes}{profile}{toy}"
+        "seed {seed} again: cargo run --release -p quorate-sim -- --seed {seed} --trace{nodes}{disks}{profile}{toy}"
     )
 }
 

@@ -68,6 +68,8 @@ pub struct Report {
     pub seed: u64,
     /// The digest of all that happened.
     pub digest: u64,
+    /// Events and polls.
+    pub steps: u64,
     /// How many lines the trace has.
     pub lines: u64,
     /// The trace, when it was recorded.
@@ -108,16 +110,21 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: Plan, recording: Recording) -> R
     let logs = world.capture_logs();
     let mut run = Run::new(&mut world, setup, plan);
     run.play(setup);
+    if run.world.is_exhausted() {
+        let evidence = "the cluster does not come to rest: the run was cut short".to_owned();
+        run.violations.push(Violation::new("quiet", evidence));
+    }
     let (violations, tally, clients) = (run.violations, run.tally, run.clients);
     drop(logs);
     // Order matters: the sessions hold the book too.
     let took = world.now() - SimTime::ZERO;
+    let steps = world.steps();
     let (digest, lines, text) = (world.digest(), world.trace_lines(), world.trace_text());
     drop(world);
     let history = clients.history.take();
     let mut judgement = judge(&history);
     judgement.violations.extend(violations);
-    Report { seed, digest, lines, text, judgement, tally, history, took }
+    Report { seed, digest, steps, lines, text, judgement, tally, history, took }
 }
 
 struct Run<'a> {
@@ -172,19 +179,23 @@ impl<'a> Run<'a> {
         self.prove_liveness();
     }
 
-    /// Carries the plan out.
+    /// Carries the plan out. A node that ends again and again is still being restarted when peace comes.
     fn storm(&mut self) {
-        while let Some(entry) = self.agenda.first_entry() {
-            let at = entry.key().0;
-            if at <= self.world.now() {
-                let act = entry.remove();
-                act.carry_out(self.world, &mut self.cluster, &mut self.tally);
-            } else {
-                self.pass(at);
-            }
+        let ends = self.plan.ends;
+        while self.world.now() < ends {
+            self.carry_out_due();
+            let next = self.agenda.first_key_value().map_or(ends, |((at, _), _)| ends.min(*at));
+            self.pass(next);
         }
-        while self.world.now() < self.plan.ends {
-            self.pass(self.plan.ends);
+    }
+
+    fn carry_out_due(&mut self) {
+        while let Some(entry) = self.agenda.first_entry() {
+            if entry.key().0 > self.world.now() {
+                break;
+            }
+            let act = entry.remove();
+            act.carry_out(self.world, &mut self.cluster, &mut self.tally);
         }
     }
 
@@ -251,13 +262,7 @@ impl<'a> Run<'a> {
             let look = (self.world.now() + LOOK).min(until);
             let next = self.agenda.first_key_value().map_or(look, |((at, _), _)| look.min(*at));
             self.pass(next);
-            while let Some(entry) = self.agenda.first_entry() {
-                if entry.key().0 > self.world.now() {
-                    break;
-                }
-                let act = entry.remove();
-                act.carry_out(self.world, &mut self.cluster, &mut self.tally);
-            }
+            self.carry_out_due();
         }
         done()
     }

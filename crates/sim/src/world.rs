@@ -67,6 +67,10 @@ impl fmt::Debug for Now {
 /// Polls without a moment of rest after which whoever is polled is said to spin.
 const POLLS_MAX: u64 = 2_000_000;
 
+/// Events and polls of a whole run; beyond it nothing happens any more. A run of a minute needs some
+/// ten thousand, a message that begets two messages any number.
+const STEPS_MAX: u64 = 1_000_000;
+
 struct Machine {
     name: String,
     incarnations: u64,
@@ -82,6 +86,8 @@ pub struct World {
     machines: BTreeMap<HostId, Machine>,
     /// Polls since everybody last waited.
     polls: u64,
+    /// Events and polls so far.
+    steps: u64,
 }
 
 impl fmt::Debug for World {
@@ -95,7 +101,7 @@ impl World {
     pub fn new(seed: u64, recording: Recording) -> Self {
         let shared = Arc::new(Shared::new(seed, recording));
         let executor = Executor::new(seed, Arc::clone(&shared.ready));
-        Self { shared, executor, machines: BTreeMap::new(), polls: 0 }
+        Self { shared, executor, machines: BTreeMap::new(), polls: 0, steps: 0 }
     }
 
     /// Adds a machine; nothing runs on it yet. It is reachable by `name`.
@@ -263,6 +269,16 @@ impl World {
         false
     }
 
+    /// True when more has happened than in any sane run; time then passes without anything happening.
+    pub fn is_exhausted(&self) -> bool {
+        self.steps >= STEPS_MAX
+    }
+
+    /// Events and polls so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
     /// As [`World::run_until`], from now.
     pub fn run_for(&mut self, duration: Duration) -> bool {
         self.run_until(self.now() + duration)
@@ -270,9 +286,10 @@ impl World {
 
     /// The next thing, unless it is later than `until`.
     fn step(&mut self, until: SimTime) -> bool {
-        if self.now() > until {
+        if self.now() > until || self.is_exhausted() {
             return false;
         }
+        self.steps += 1;
         let due = lock(&self.shared.timeline).pop_due(self.now());
         if let Some(event) = due {
             self.happen(event);

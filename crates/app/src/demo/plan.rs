@@ -35,6 +35,13 @@ impl Plan {
     /// # Errors
     /// It can't be done.
     pub(super) fn make(layers: &Layers) -> Result<Self, Failure> {
+        let plan = Self::of(layers)?;
+        plan.check_ports()?;
+        plan.prepare()?;
+        Ok(plan)
+    }
+
+    fn of(layers: &Layers) -> Result<Self, Failure> {
         let most = NODES_MAX as u64;
         let nodes = layers.parse("nodes", |text| settings::number(text, 1..=most))?;
         let nodes = usize::try_from(nodes.unwrap_or(1)).unwrap_or(NODES_MAX);
@@ -62,10 +69,7 @@ impl Plan {
             (before, port) => before.or(port).unwrap_or(PORT),
         };
         let max_memory_bytes = (memory::default_limit() / nodes as u64).max(1 << 20);
-        let plan = Self { nodes, dir, max_memory_bytes, port, found };
-        plan.check_ports()?;
-        plan.prepare()?;
-        Ok(plan)
+        Ok(Self { nodes, dir, max_memory_bytes, port, found })
     }
 
     /// True when some of its nodes were there before.
@@ -156,58 +160,46 @@ mod tests {
     use crate::flags::DEMO;
     use crate::layers::{Layer, Source};
 
-    fn plan(dir: &Path, flags: &[(&'static str, &str)]) -> Result<Plan, Failure> {
+    fn layers(dir: &Path, flags: &[(&'static str, &str)]) -> Layers {
         let mut layer = Layer::new(Source::Flag);
         layer.put("dir", dir.to_str().unwrap());
         for (name, text) in flags {
             layer.put(name, *text);
         }
-        Plan::make(&Layers::new(DEMO, vec![layer, Layer::of_defaults(DEMO)]))
-    }
-
-    /// A port that is free together with the six that follow it.
-    fn free_port() -> String {
-        let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-        let found = (20_000..30_000).step_by(10).find(|port| (0..7).all(|at| is_free(port + at)));
-        found.unwrap().to_string()
+        Layers::new(DEMO, vec![layer, Layer::of_defaults(DEMO)])
     }
 
     #[test]
     fn a_new_demo_is_founded_by_its_first_node() {
         let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let plan = plan(&dir.path().join("demo"), &[("port", &port)]).unwrap();
+        let plan = Plan::of(&layers(&dir.path().join("demo"), &[("port", "7000")])).unwrap();
         assert!(!plan.resumes());
         assert_eq!(plan.nodes, 3);
         assert_eq!(plan.entrance(1), ["--bootstrap"]);
-        let joins = format!("{},{}", plan.addr(1), plan.addr(3));
-        assert_eq!(plan.entrance(2), ["--join", &joins]);
+        assert_eq!(plan.entrance(2), ["--join", "127.0.0.1:7000,127.0.0.1:7002"]);
     }
 
     #[test]
     fn a_demo_is_resumed_on_its_ports_with_all_its_nodes() {
         let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
-        drop(plan(dir.path(), &[("port", &port)]).unwrap());
+        Plan::of(&layers(dir.path(), &[("port", "7000")])).unwrap().prepare().unwrap();
         for node in ["n1", "n2", "n3"] {
             std::fs::create_dir(dir.path().join(node)).unwrap();
         }
-        let again = plan(dir.path(), &[]).unwrap();
+        let again = Plan::of(&layers(dir.path(), &[])).unwrap();
         assert!(again.resumes());
-        assert_eq!(again.port(1).to_string(), port);
-        let fewer = plan(dir.path(), &[("nodes", "1")]).unwrap_err().to_string();
-        assert!(fewer.contains("a demo of 3 nodes"), "{fewer}");
-        let elsewhere = plan(dir.path(), &[("port", "19000")]).unwrap_err().to_string();
-        assert!(elsewhere.contains(&format!("from {port} on")), "{elsewhere}");
+        assert_eq!(again.port(1), 7000);
+        let refusal = |flags| Plan::of(&layers(dir.path(), flags)).unwrap_err().to_string();
+        assert!(refusal(&[("nodes", "1")]).contains("a demo of 3 nodes"));
+        assert!(refusal(&[("port", "19000")]).contains("from 7000 on"));
     }
 
     #[test]
     fn a_lost_first_node_founds_no_second_cluster() {
         let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
-        drop(plan(dir.path(), &[("port", &port)]).unwrap());
+        Plan::of(&layers(dir.path(), &[])).unwrap().prepare().unwrap();
         std::fs::create_dir(dir.path().join("n2")).unwrap();
-        let again = plan(dir.path(), &[]).unwrap();
+        let again = Plan::of(&layers(dir.path(), &[])).unwrap();
         assert_eq!(again.entrance(1).first().unwrap(), "--join");
     }
 
@@ -215,7 +207,7 @@ mod tests {
     fn a_directory_with_something_else_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("thesis.txt"), "x").unwrap();
-        let text = plan(dir.path(), &[]).unwrap_err().to_string();
+        let text = Plan::make(&layers(dir.path(), &[])).unwrap_err().to_string();
         assert!(text.contains("holds no demo"), "{text}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -225,7 +217,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port().min(65_000).to_string();
-        let text = plan(&dir.path().join("demo"), &[("port", &port)]).unwrap_err().to_string();
+        let layers = layers(&dir.path().join("demo"), &[("port", &port)]);
+        let text = Plan::make(&layers).unwrap_err().to_string();
         assert!(text.contains(&format!("port {port} on 127.0.0.1")), "{text}");
         assert!(!dir.path().join("demo").exists());
     }

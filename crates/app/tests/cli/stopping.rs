@@ -1,5 +1,6 @@
 //! How a node ends: with 0 when it is asked to.
 
+use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -44,6 +45,22 @@ fn a_node_may_end_with_its_standard_input() {
     assert_eq!(node.ask("SET k v"), "+OK");
     node.process.close_stdin();
     assert_eq!(node.process.wait(), Some(0), "{}", node.process.text());
+}
+
+#[test]
+fn a_second_signal_ends_a_node_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(&dir.path().join("n1"), &["--bootstrap"]);
+    assert_eq!(node.ask("SET k v"), "+OK");
+    // For replicas that never come: a client that keeps a shutdown waiting.
+    let mut client = std::net::TcpStream::connect(&node.addr).unwrap();
+    client.write_all(b"PING\r\nWAIT 5 0\r\n").unwrap();
+    let mut pong = [0; 7];
+    client.read_exact(&mut pong).unwrap();
+    node.process.signal(Signal::TERM);
+    node.process.says("a second one ends this process at once");
+    node.process.signal(Signal::INT);
+    assert_eq!(node.process.wait(), Some(130), "{}", node.process.text());
 }
 
 #[test]

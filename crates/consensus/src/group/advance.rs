@@ -254,13 +254,28 @@ impl Group {
             return Ok(());
         }
         let (index, term) = self.last();
-        let voters = self.configuration();
-        if self.guard.settle(self.node, (term, index), &voters) {
+        let others = self.possible_voters();
+        if self.guard.settle((term, index), others.as_deref()) {
             let batch = LogBatch { group: self.group, settle_doubt: true, ..LogBatch::default() };
             self.submit(batch)?;
             tracing::info!("the tail of the log is no longer in doubt");
         }
         Ok(())
+    }
+
+    /// Everybody else who may have a vote by what our log says; `None` while not all of it that was
+    /// known to be committed is applied: the configuration is then older than the votes that count.
+    fn possible_voters(&self) -> Option<Vec<NodeId>> {
+        let applied = self.raw.raft.raft_log.applied;
+        if applied < self.commit_at_start.0 {
+            return None;
+        }
+        let configuration = self.raw.store().configuration();
+        let mut voters = configuration.members();
+        voters.retain(|node| configuration.is_voter(*node));
+        voters.extend(self.raw.store().voters_to_come(applied));
+        voters.retain(|node| *node != self.node);
+        Some(voters)
     }
 
     /// Tells the followers the commit index now instead of with the next entry or heartbeat: one of

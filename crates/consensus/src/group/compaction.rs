@@ -95,15 +95,14 @@ impl Group {
 
     /// The entries of a fetch have been read (none: they could not be).
     pub fn fetched(&mut self, fetch: Fetch, entries: &[LogEntry]) {
-        let entries: Result<Vec<_>, _> = entries.iter().map(message::from_log).collect();
-        match entries {
-            Ok(entries) if !entries.is_empty() => {
-                self.raw.store().offer_fetched(entries);
-                self.raw.on_entries_fetched(fetch.context);
-            }
+        let decoded: Result<Vec<_>, _> = entries.iter().map(message::from_log).collect();
+        if self.raw.store().offer_fetched(fetch.low.0, decoded.unwrap_or_default()) {
+            self.raw.on_entries_fetched(fetch.context);
+        } else {
             // Raft asks again with the next heartbeat response.
-            _ => tracing::warn!(low = fetch.low.0, "old entries could not be read"),
+            tracing::debug!(low = fetch.low.0, "old entries could not be read, or are gone");
         }
+        self.raw.store().withdraw_fetched();
     }
 
     /// Entries for an operator to look at.

@@ -14,7 +14,6 @@ use quorate_env::Mono;
 use raft::StateRole;
 use raft::eraftpb::{Message, MessageType};
 
-use crate::configuration::Configuration;
 use crate::{Index, NodeId, Term};
 
 /// raft-rs marks the vote requests of a leadership transfer so.
@@ -88,21 +87,13 @@ impl Guard {
     }
 
     /// Ends the doubt when our own log has passed it, or when every other voter has reported and none
-    /// has the doubtful entry: then no majority ever had it. True when it ended now.
-    pub(super) fn settle(
-        &mut self,
-        own: NodeId,
-        last: (Term, Index),
-        voters: &Configuration,
-    ) -> bool {
+    /// has the doubtful entry: then no majority ever had it. `others` are all who may be voters by now,
+    /// `None` while this is not known. True when it ended now.
+    pub(super) fn settle(&mut self, last: (Term, Index), others: Option<&[NodeId]>) -> bool {
         let Some(doubt) = self.doubt else { return false };
         let reaches = |last: (Term, Index)| last >= (doubt.term, doubt.index);
-        let others_lack_it = voters
-            .members()
-            .into_iter()
-            .filter(|node| *node != own && voters.is_voter(*node))
-            .all(|node| self.reports.get(&node).is_some_and(|last| !reaches(*last)));
-        if reaches(last) || others_lack_it {
+        let lacks = |node: &NodeId| self.reports.get(node).is_some_and(|last| !reaches(*last));
+        if reaches(last) || others.is_some_and(|others| others.iter().all(lacks)) {
             self.doubt = None;
             return true;
         }
@@ -147,17 +138,15 @@ mod tests {
     #[test]
     fn the_doubt_ends_when_all_other_voters_lack_the_entry_and_not_before() {
         let mut guard = guard(Some(Doubted { index: Index(10), term: Term(3) }));
-        let voters = Configuration {
-            voters: vec![NodeId(1), NodeId(2), NodeId(3)],
-            ..Configuration::default()
-        };
+        let others = [NodeId(2), NodeId(3)];
         let own = (Term(3), Index(9));
+        assert!(!guard.settle(own, None), "who votes is not known before all is applied");
         guard.report(NodeId(2), (Term(3), Index(9)));
-        assert!(!guard.settle(NodeId(1), own, &voters));
+        assert!(!guard.settle(own, Some(&others)));
         guard.report(NodeId(3), (Term(3), Index(10)));
-        assert!(!guard.settle(NodeId(1), own, &voters), "node 3 has it, so it may be committed");
+        assert!(!guard.settle(own, Some(&others)), "node 3 has it, so it may be committed");
         guard.report(NodeId(3), (Term(2), Index(50)));
-        assert!(guard.settle(NodeId(1), own, &voters));
+        assert!(guard.settle(own, Some(&others)));
     }
 
     #[test]

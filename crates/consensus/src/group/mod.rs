@@ -20,12 +20,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_env::Mono;
-use raft::eraftpb::Message;
+use raft::eraftpb::{Message, MessageType};
 use raft::{RawNode, StateRole};
 
 use crate::configuration::{Change, Configuration};
 use crate::lease::Lease;
-use crate::log::{HardState, Ticket};
+use crate::log::{HardState, Log, Ticket};
 use crate::tail::{SharedLog, SnapshotMark, Tail};
 use crate::{GroupId, Index, NodeId, Term, message};
 
@@ -213,6 +213,7 @@ pub struct Group {
     rounds: VecDeque<reads::Round>,
     next_round: u64,
     guard: guard::Guard,
+    commit_at_start: Index,
     seed: u64,
     attempts: u64,
     timeout_for: (u64, u64),
@@ -274,6 +275,7 @@ impl Group {
             rounds: VecDeque::new(),
             next_round: 1,
             guard: guard::Guard::new(start.doubt, start.now + start.pace.election_timeout()),
+            commit_at_start: start.hard_state.commit,
             seed: start.seed,
             attempts: 0,
             timeout_for: (u64::MAX, 0),
@@ -281,7 +283,7 @@ impl Group {
             elections_won: 0,
         };
         group.redraw_timeout();
-        if group.is_alone() {
+        if group.is_alone() && !group.is_in_doubt() {
             // Nobody else could win: waiting for a timeout would only delay the first command.
             group.raw.campaign().map_err(GroupError::from)?;
         }
@@ -290,6 +292,10 @@ impl Group {
 
     /// Lets one tick pass.
     pub fn tick(&mut self) {
+        // raft-rs lets a sole voter win at once, and then asserts that its log is persisted.
+        if self.is_alone() && !self.waiting.is_empty() && self.role() != GroupRole::Leader {
+            return;
+        }
         if self.raw.tick() && self.raw.raft.state != StateRole::Leader {
             self.attempts += 1;
         }
@@ -319,7 +325,12 @@ impl Group {
         bytes: Bytes,
         now: Mono,
     ) -> Result<(), crate::codec::DecodeError> {
-        let message = message::decode(bytes)?;
+        let mut message = message::decode(bytes)?;
+        if message.get_msg_type() == MessageType::MsgHeartbeat {
+            // Only a hint, and fatal to raft-rs beyond our log: a leader may remember more of us than a
+            // tail which was cut in doubt still holds.
+            message.commit = message.commit.min(self.raw.raft.raft_log.last_index());
+        }
         if message.from != from.0 || message.to != self.node.0 {
             return Err(crate::codec::DecodeError::Range);
         }
@@ -351,7 +362,7 @@ impl Group {
             return Err(ProposeError::TooLarge);
         }
         if !self.log.borrow_mut().has_room(bytes) {
-            return Err(ProposeError::Full);
+            return Err(no_room(&self.log.borrow()));
         }
         let place = (Index(self.raw.raft.raft_log.last_index() + 1), self.term());
         self.raw.propose(Vec::new(), data).map_err(|_| ProposeError::Busy)?;
@@ -371,7 +382,7 @@ impl Group {
         self.check_leading()?;
         let mut log = self.log.borrow_mut();
         let bytes = ORDINARY_BYTES.min(log.batch_bytes_max() / 4);
-        if log.has_room(bytes) { Ok(()) } else { Err(ProposeError::Full) }
+        if log.has_room(bytes) { Ok(()) } else { Err(no_room(&log)) }
     }
 
     fn check_leading(&self) -> Result<(), ProposeError> {
@@ -446,6 +457,11 @@ impl Group {
         }
         self.redraw_timeout();
     }
+}
+
+/// No room may also mean that the next segment is still being made.
+fn no_room(log: &Log) -> ProposeError {
+    if log.stats().disk_full { ProposeError::Full } else { ProposeError::Busy }
 }
 
 /// What must fit for the node to take writes at all.

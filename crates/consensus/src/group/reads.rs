@@ -18,7 +18,10 @@ impl Group {
     /// True when reads may be served at all: we lead, and an entry of our own term is committed.
     /// Before that the commit index may be older than what a former leader has acknowledged.
     pub fn can_read(&self) -> bool {
-        self.role() == GroupRole::Leader && self.raw.raft.commit_to_current_term()
+        // A leader that was removed goes on for a moment, and raft-rs lets it answer alone when one
+        // other voter is left.
+        let votes = self.raw.store().configuration().is_voter(self.node);
+        self.role() == GroupRole::Leader && votes && self.raw.raft.commit_to_current_term()
     }
 
     /// Starts a round at `now`; its number comes back in [`Output::reads`], unless leadership is lost

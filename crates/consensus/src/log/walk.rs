@@ -82,9 +82,7 @@ impl Walk {
 impl Tail {
     fn look(bytes: &[u8], stop: Place) -> Self {
         let rest = bytes.get(stop.at.offset as usize..).unwrap_or_default();
-        let Some(nonzero) = rest.iter().rposition(|byte| *byte != 0) else {
-            return Self::default();
-        };
+        let Some(nonzero) = last_nonzero(rest) else { return Self::default() };
         let end = stop.at.offset + u32::try_from(nonzero).unwrap_or(u32::MAX - stop.at.offset) + 1;
         let mut behind = Vec::new();
         let mut first_behind = None;
@@ -107,6 +105,15 @@ impl Tail {
         let lost_block = lost_block(bytes, missing);
         Self { broken: None, behind, nonzero_end: Some(end), lost_block }
     }
+}
+
+/// Where the last byte that isn't zero is. Block by block first: most of a segment is zero, and a
+/// comparison of blocks is quick in a debug build, too, where going byte by byte takes seconds.
+fn last_nonzero(bytes: &[u8]) -> Option<usize> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let blocks = bytes.rchunks(ZEROS.len());
+    let skipped: usize = blocks.take_while(|block| ZEROS.starts_with(block)).map(<[u8]>::len).sum();
+    bytes.get(..bytes.len() - skipped)?.iter().rposition(|byte| *byte != 0)
 }
 
 /// True when `missing` touches a block that is all zero (from the start of `missing` on).
@@ -143,4 +150,21 @@ fn whole(bytes: &[u8], offset: u32, header: Header) -> Option<Located> {
         }
     };
     Some(Located { offset, header, state })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_nonzero;
+
+    #[test]
+    fn the_last_byte_that_is_not_zero_is_found_wherever_the_blocks_begin() {
+        for len in [0, 1, 4095, 4096, 4097, 8192, 10_000] {
+            let mut bytes = vec![0; len];
+            assert_eq!(last_nonzero(&bytes), None, "{len}");
+            for at in [0, 1, 4095, 4096, 5903, 5904, 9_999].into_iter().filter(|at| *at < len) {
+                bytes[at] = 1;
+                assert_eq!(last_nonzero(&bytes), Some(at), "{len}");
+            }
+        }
+    }
 }

@@ -109,6 +109,7 @@ fn put_card(out: &mut Vec<u8>, card: &Card) {
     put_varint(out, card.last.1.0);
     put_varint(out, card.max_memory_bytes);
     put_varint(out, card.lost_node.0);
+    out.push(u8::from(card.in_doubt));
 }
 
 fn read_card(reader: &mut Reader) -> Result<Card, DecodeError> {
@@ -122,6 +123,7 @@ fn read_card(reader: &mut Reader) -> Result<Card, DecodeError> {
         last: (Index(reader.varint()?), Term(reader.varint()?)),
         max_memory_bytes: reader.varint()?,
         lost_node: NodeId(reader.varint()?),
+        in_doubt: reader.bool()?,
     })
 }
 
@@ -212,6 +214,7 @@ mod tests {
             last: (Index(5), Term(3)),
             max_memory_bytes: 1 << 30,
             lost_node: NodeId(0),
+            in_doubt: true,
         };
         Hello { purpose: Purpose::Bulk, card, to: NodeId(1), to_instance: 4 }
     }

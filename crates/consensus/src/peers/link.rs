@@ -263,7 +263,8 @@ async fn dial_once(link: &Link, parts: &Parts) -> Result<Box<dyn Stream>, DialEr
     let card = parts.door.card();
     let hello = Hello { purpose, card, to: link.to.node, to_instance: link.to.instance };
     let dialled = dial(&parts.env, &parts.secret, &link.to.addr, hello).await?;
-    parts.door.met(&dialled.welcome.card, dialled.welcome.wall_ms);
+    let Welcome { card, wall_ms } = &dialled.welcome;
+    parts.door.met(card, *wall_ms).map_err(DialError::Refused)?;
     Ok(dialled.stream)
 }
 

@@ -79,6 +79,8 @@ pub struct Card {
     pub max_memory_bytes: u64,
     /// The number it had before it lost part of its log, and can't use any more; 0: none.
     pub lost_node: NodeId,
+    /// Its tail was cut in doubt: its log may end below what it has acknowledged, and it knows that.
+    pub in_doubt: bool,
 }
 
 /// Decides about handshakes; implemented by the node room.
@@ -92,7 +94,10 @@ pub trait Doorkeeper {
     /// Why not, for the peer's log.
     fn admit(&self, hello: &Hello) -> Result<(), String>;
     /// What a peer said of itself when we dialled it and it let us in.
-    fn met(&self, card: &Card, wall_ms: u64);
+    ///
+    /// # Errors
+    /// Why we do not speak to it; the connection is closed.
+    fn met(&self, card: &Card, wall_ms: u64) -> Result<(), String>;
     /// A request to be added, from a node that is in no cluster; answers through the returned future.
     fn enrol(&self, card: Card) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>>>>;
 }

@@ -39,6 +39,14 @@ pub enum SnapshotError {
         /// What the device said.
         source: io::Error,
     },
+    /// Written by another version.
+    #[error("{file}: format {found}, this version knows {FORMAT}; use the version that wrote it")]
+    Version {
+        /// Which file.
+        file: String,
+        /// Its format.
+        found: u32,
+    },
     /// A checksum or a count is wrong. Nothing of it may be used.
     #[error("{file}: damaged at byte {offset}: {what}")]
     Damage {
@@ -131,7 +139,11 @@ impl SnapshotStore {
             let index = file.strip_prefix(&prefix).and_then(|rest| rest.parse().ok()).map(Index);
             if index.is_some() && index < newest {
                 let path = self.dir.join(file);
-                self.disk.remove(&path).map_err(|source| self.failed(&path, source))?;
+                match self.disk.remove(&path) {
+                    // Another lane was here first.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(|source| self.failed(&path, source))?,
+                }
             }
         }
         self.disk.sync_dir(&self.dir).map_err(|source| self.failed(&self.dir, source))
@@ -356,8 +368,9 @@ impl SnapshotReader {
         if self.read(8)? != MAGIC {
             return Err(self.damage("not a Quorate snapshot"));
         }
-        if self.read_u32()? != FORMAT {
-            return Err(self.damage("a format that this version does not know"));
+        let found = self.read_u32()?;
+        if found != FORMAT {
+            return Err(SnapshotError::Version { file: self.name.clone(), found });
         }
         let len = self.read_u32()? as usize;
         let sum = self.read_u32()?;

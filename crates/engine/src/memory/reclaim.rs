@@ -88,8 +88,11 @@ impl Reclaim {
         if self.ownerless().is_empty() { 0 } else { self.0.nodes.load(Ordering::Relaxed) }
     }
 
-    /// Frees in up to `budget` steps of at most a microsecond each, most of it cache misses (a child or a
-    /// value; a large value counts as several); true when more is left.
+    /// Frees in up to `budget` steps of at most a microsecond each, most of it cache misses (a child or
+    /// a value; a large value counts as several); true when more is left.
+    ///
+    /// Often and few (64) is better than seldom and many, for the sake of the system's allocator: at a
+    /// million keys, 1 in 10,000 calls took 0.8 ms and the worst 2 ms with 64, 5 and 16 ms with 256.
     pub(super) fn work(&self, budget: usize) -> bool {
         // Taken out while working: a view dropped on another thread must not wait for us.
         let mut stack = std::mem::take(&mut *self.ownerless());

@@ -1,0 +1,165 @@
+//! A disk without room: a file system of its own for one node, filled to the last byte and freed again.
+//!
+//! Needs mount namespaces (`unshare --map-root-user --mount`); nothing is left behind, whatever happens.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::client::{Link, Outcome};
+use crate::cluster::{Cluster, Entrance};
+use crate::http;
+use crate::patience::{LONG, measured, say, until};
+use crate::tool;
+
+/// Two segments of the log, and room for two more and a snapshot.
+const DISK_BYTES: u64 = 320 << 20;
+/// Keys that are written over and over; the state stays small.
+const KEYS: usize = 4;
+const VALUE_BYTES: usize = 4 << 20;
+/// More than the allocated segments hold.
+const WRITES_MAX: usize = 64;
+/// A node waits 3 s before it gives up; the rest is for a busy machine.
+const REFUSAL_MAX: Duration = Duration::from_secs(6);
+
+fn can_mount() -> bool {
+    let probe = "mount -t tmpfs -o size=4096 quorate-test /tmp";
+    tool::is_there(&["unshare", "--map-root-user", "--mount", "sh", "-c", probe])
+}
+
+/// Takes all the room that is left.
+fn fill(path: PathBuf) -> PathBuf {
+    let mut file = std::fs::File::create(&path).unwrap();
+    let mut piece = vec![0_u8; 1 << 20];
+    while !piece.is_empty() {
+        if file.write_all(&piece).is_err() {
+            piece.truncate(piece.len() / 2);
+        }
+    }
+    path
+}
+
+fn is_read_only(cluster: &Cluster, node: usize) -> bool {
+    cluster.status(node).is_ok_and(|status| !status.text("/read_only").is_empty())
+}
+
+fn applied(cluster: &Cluster, node: usize) -> u64 {
+    cluster.status(node).map_or(0, |status| status.number("/applied"))
+}
+
+/// Three voters, of which the first, the leader, has a small disk.
+fn cluster_with_a_small_disk() -> Cluster {
+    let mut cluster = Cluster::empty(&[]);
+    cluster.add_on_disk(Entrance::Bootstrap, DISK_BYTES);
+    cluster.add(Entrance::Join);
+    cluster.add(Entrance::Join);
+    cluster.wait_for_voters(3);
+    assert_eq!(cluster.leader(), 0);
+    cluster.tell(0, &["SET", "before", "it was full"]);
+    cluster
+}
+
+/// Writes through `through` until `enough` says so; the outcomes that were no success.
+fn write_until(
+    cluster: &Cluster,
+    through: usize,
+    value_bytes: usize,
+    mut enough: impl FnMut(&[Outcome<String>]) -> bool,
+) -> Vec<Outcome<String>> {
+    let mut link = Link::new(cluster.addr(through));
+    let mut failed = Vec::new();
+    for step in 0..WRITES_MAX {
+        let letter = char::from(b'a' + u8::try_from(step % 26).unwrap());
+        let value = letter.to_string().repeat(value_bytes);
+        match link.call::<String>(&["SET", &format!("large{}", step % KEYS), &value]) {
+            Outcome::Done(_) => {}
+            other => failed.push(other),
+        }
+        if enough(&failed) {
+            return failed;
+        }
+    }
+    panic!("{WRITES_MAX} writes of {value_bytes} bytes were not enough: {failed:?}");
+}
+
+fn free(cluster: &Cluster, filler: &Path) -> Instant {
+    std::fs::remove_file(filler).unwrap();
+    let freed = Instant::now();
+    until("the node notices the room", LONG, || {
+        if is_read_only(cluster, 0) { Err("it is still read-only".to_owned()) } else { Ok(()) }
+    });
+    freed
+}
+
+#[test]
+fn a_leader_without_disk_space_refuses_writes_serves_reads_and_resumes_by_itself() {
+    if !can_mount() {
+        return;
+    }
+    let cluster = cluster_with_a_small_disk();
+    let filler = fill(cluster.on_disk(0, "filler"));
+    let mut failed = Vec::new();
+    // What no longer fits when it is large may still fit when it is small.
+    for value_bytes in [VALUE_BYTES, VALUE_BYTES / 8, VALUE_BYTES / 64] {
+        failed.extend(write_until(&cluster, 0, value_bytes, |failed| failed.len() > 2));
+    }
+    assert!(is_read_only(&cluster, 0));
+    for outcome in &failed {
+        assert!(matches!(outcome, Outcome::NotApplied(why) if why.contains("full")), "{outcome:?}");
+    }
+    for node in 0..3 {
+        let (outcome, took) = cluster.try_once(node, &["SET", "small", "v"]);
+        let text: String = format!("{outcome:?}").chars().take(120).collect();
+        say(&format!("a write through n{} on a full leader took {took:?}: {text}", node + 1));
+        assert!(matches!(outcome, Outcome::NotApplied(_)), "{outcome:?}");
+        assert!(took < REFUSAL_MAX, "{took:?}: {outcome:?}");
+    }
+    for node in 0..3 {
+        assert_eq!(cluster.ask::<String>(node, &["GET", "before"]), "it was full");
+    }
+    let ready = http::get(cluster.addr(0), "/readyz?verbose").unwrap();
+    assert!(ready.text().contains("full"), "{}", ready.text());
+
+    let freed = free(&cluster, &filler);
+    for node in 0..3 {
+        cluster.tell(node, &["SET", &format!("after{node}"), "room again"]);
+    }
+    measured("after room was made writes went on in", &freed.elapsed());
+    for node in 0..3 {
+        assert_eq!(cluster.ask::<String>(node, &["GET", "after2"]), "room again");
+    }
+    cluster.wait_until_equal();
+}
+
+#[test]
+fn a_follower_without_disk_space_stops_nobody_and_catches_up_when_there_is_room() {
+    if !can_mount() {
+        return;
+    }
+    let cluster = cluster_with_a_small_disk();
+    let moved = http::request(cluster.addr(0), "POST /v1/cluster/transfer", &[], br#"{"to":"n2"}"#);
+    assert_eq!(moved.unwrap().status, 204);
+    assert_eq!(cluster.leader(), 1);
+    let filler = fill(cluster.on_disk(0, "filler"));
+    let behind = || is_read_only(&cluster, 0) && applied(&cluster, 0) + 2 < applied(&cluster, 1);
+    let failed = write_until(&cluster, 1, VALUE_BYTES, |_| behind());
+    assert!(failed.is_empty(), "the majority has room: {failed:?}");
+    for step in 0..20 {
+        let (outcome, _) = cluster.try_once(1, &["SET", &format!("k{step}"), "v"]);
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    }
+    // Reads: elsewhere as ever, on the full node what it has.
+    assert_eq!(cluster.ask::<String>(2, &["GET", "k19"]), "v");
+    let stale = http::get(cluster.addr(0), "/v1/kv/before?consistency=stale").unwrap();
+    assert_eq!(stale.text(), "it was full");
+    match cluster.try_once(0, &["GET", "k19"]).0 {
+        Outcome::Done(value) => assert_eq!(value, redis::Value::BulkString(b"v".to_vec())),
+        Outcome::NotApplied(_) => {}
+        other => panic!("{other:?}"),
+    }
+
+    let freed = free(&cluster, &filler);
+    assert_eq!(cluster.ask::<String>(0, &["GET", "k19"]), "v");
+    cluster.wait_until_equal();
+    measured("after room was made the follower had caught up in", &freed.elapsed());
+}

@@ -1,0 +1,38 @@
+//! Clusters of real `quorate serve` processes on loopback, killed, paused, starved of disk and restarted
+//! under load, and spoken to by stock clients.
+//!
+//! `cargo test -p quorate-app --test processes -- --test-threads=2`. A failure prints the seed and the
+//! command that repeats it, and the end of every node's log. A missing tool (redis-cli, curl, ...) is a
+//! skip that says so; with `CI=true` it is a failure.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "test code outside of test functions, which drives processes of this machine"
+)]
+
+mod client;
+mod cluster;
+mod crash;
+mod curl;
+mod directory;
+mod expiry;
+mod full_disk;
+mod http;
+mod idempotency;
+mod joining;
+mod leaving;
+mod patience;
+mod pause;
+mod process;
+mod redis_py;
+mod redis_rs;
+mod redis_tools;
+mod seed;
+mod shutdown;
+mod snapshot;
+mod tool;
+mod writer;
