@@ -31,6 +31,7 @@ mod process;
 mod redis_py;
 mod redis_rs;
 mod redis_tools;
+mod scripts;
 mod seed;
 mod shutdown;
 mod snapshot;

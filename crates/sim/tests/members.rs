@@ -22,15 +22,12 @@ fn three_real_nodes_keep_their_promises() {
     }
 }
 
-/// The control: where a sync is a lie, the same scenarios must find acknowledged writes lost.
+/// The control: where a sync is a lie, the same scenarios must fail. (A node that notices what is gone
+/// refuses to serve, so it is liveness that breaks first.)
 #[test]
 fn lying_disks_are_found() {
     let setup = Setup { disks: Disks::Lying, ..Setup::new(boot()) };
-    let lost = |seed| {
-        let violations = run(seed, &setup, Recording::Digest).judgement.violations;
-        violations.iter().any(|it| ["linearizable", "durable"].contains(&it.property))
-    };
-    assert!((0..12).any(lost));
+    assert!((0..3).any(|seed| !run(seed, &setup, Recording::Digest).is_good()));
 }
 
 #[test]
