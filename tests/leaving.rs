@@ -88,6 +88,29 @@ fn a_removed_leader_hands_over_stops_and_the_others_go_on() {
 }
 
 #[test]
+fn of_two_nodes_either_can_be_removed_and_the_other_goes_on_alone() {
+    for removes_leader in [true, false] {
+        let mut cluster = Cluster::of(2);
+        cluster.tell(0, &["SET", "k", "v"]);
+        let (leader, follower) = (cluster.leader(), cluster.followers()[0]);
+        let (gone, left) = if removes_leader { (leader, follower) } else { (follower, leader) };
+        remove(&cluster, left, gone);
+        // It may find out late, or never; what counts is that nobody needs it any more.
+        until("the other knows that it is alone", LONG, || {
+            let voters = cluster.status(left)?.voters();
+            if voters.len() == 1 { Ok(()) } else { Err(format!("it knows {voters:?}")) }
+        });
+        cluster.kill(&[gone]);
+        assert_eq!(cluster.ask::<String>(left, &["GET", "k"]), "v");
+        cluster.tell(left, &["SET", "alone", "v"]);
+        cluster.kill(&[left]);
+        cluster.restart(left);
+        cluster.wait_until_ready();
+        assert_eq!(cluster.ask::<String>(left, &["GET", "alone"]), "v");
+    }
+}
+
+#[test]
 fn a_dead_member_can_be_removed_and_finds_out_when_it_comes_back() {
     let mut cluster = Cluster::of(3);
     let [through, gone] = cluster.followers()[..] else { panic!("two followers") };

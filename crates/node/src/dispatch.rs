@@ -23,14 +23,14 @@ impl Core {
         if let Some(refusal) = self.refusal(call.db, call.spec, call.args) {
             return thread.refuse(refusal);
         }
-        let (number, turn) = thread.enter(kind);
-        if turn == Turn::Hold {
-            let mut part = Vec::new();
-            encode_call(&mut part, call);
-            thread.hold(Held { number, kind, part });
-            return;
-        }
-        let waiter = Waiter::new(thread, number, kind);
+        let waiter = match thread.enter(kind) {
+            Turn::Go(waiter) => waiter,
+            Turn::Hold(number) => {
+                let mut part = Vec::new();
+                encode_call(&mut part, call);
+                return thread.hold(Held { number, kind, part });
+            }
+        };
         match kind {
             Kind::Write => {
                 let now = self.now();
@@ -57,14 +57,14 @@ impl Core {
         if let Some(refusal) = self.transaction_refusal(transaction) {
             return thread.refuse(refusal);
         }
-        let (number, turn) = thread.enter(kind);
-        if turn == Turn::Hold {
-            let mut part = Vec::new();
-            encode_transaction(&mut part, transaction);
-            thread.hold(Held { number, kind, part });
-            return;
-        }
-        let waiter = Waiter::new(thread, number, kind);
+        let waiter = match thread.enter(kind) {
+            Turn::Go(waiter) => waiter,
+            Turn::Hold(number) => {
+                let mut part = Vec::new();
+                encode_transaction(&mut part, transaction);
+                return thread.hold(Held { number, kind, part });
+            }
+        };
         let now = self.now();
         match kind {
             Kind::Write => {
@@ -168,25 +168,23 @@ impl Core {
     }
 
     /// A command whose session has caught up.
-    pub(crate) fn execute_held(&mut self, thread: &Thread, held: Held) {
-        let Held { number, kind, part } = held;
-        let waiter = Waiter::new(thread, number, kind);
+    pub(crate) fn execute_held(&mut self, waiter: Waiter, part: &[u8]) {
         if self.stopped.is_some() || self.group.is_none() {
             let error = self.no_leader();
             return self.answer(waiter, Err(error));
         }
         let now = self.now();
-        match kind {
+        match waiter.kind() {
             Kind::Write if self.writes.is_full() => {
                 let reason = "too many writes wait on this node";
                 self.answer(waiter, Err(Error::Overloaded { reason: reason.into() }));
             }
             Kind::Write => {
-                let commands = entry::commands_in(&part);
-                self.writes.push(now, commands, waiter, |out| out.extend_from_slice(&part));
+                let commands = entry::commands_in(part);
+                self.writes.push(now, commands, waiter, |out| out.extend_from_slice(part));
             }
             Kind::Read(consistency) => {
-                self.reads.push(now, consistency, waiter, |out| out.extend_from_slice(&part));
+                self.reads.push(now, consistency, waiter, |out| out.extend_from_slice(part));
             }
         }
         self.wake();

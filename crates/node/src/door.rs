@@ -12,6 +12,10 @@ use tokio::sync::oneshot;
 
 use crate::core::Core;
 
+/// What a member that was removed is told when it calls. It may not have seen the entry itself: from
+/// its removal on nobody sends to it.
+const REMOVED: &str = "this node was removed from the cluster";
+
 /// Answers handshakes for a node.
 pub(crate) struct Door(pub(crate) Weak<RefCell<Core>>);
 
@@ -57,7 +61,7 @@ impl Core {
             return Err(format!("node {} is another one than the caller", card.node));
         }
         if self.machine.members().has_left(card.node) {
-            return Err(format!("node {} was removed from the cluster", card.node));
+            return Err(REMOVED.to_owned());
         }
         self.check_log(card)?;
         self.reported(card);
@@ -149,6 +153,14 @@ impl Doorkeeper for Door {
         core.pulses.wall_ms = core.env.clock.wall_ms();
         core.pulses.heard(card.node, wall_ms, card.max_memory_bytes, false, now);
         Ok(())
+    }
+
+    fn turned_away(&self, reason: &str) {
+        if reason == REMOVED
+            && let Some(core) = self.0.upgrade()
+        {
+            core.borrow_mut().was_removed();
+        }
     }
 
     fn enrol(&self, card: Card) -> Pin<Box<dyn Future<Output = Result<(), String>>>> {

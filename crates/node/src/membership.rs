@@ -352,8 +352,12 @@ impl Core {
         self.link_members();
         self.remember_peers();
         if self.machine.members().has_left(self.identity.node) {
-            self.membership.removed_at.get_or_insert(self.env.clock.now());
+            self.was_removed();
         }
+    }
+
+    pub(crate) fn was_removed(&mut self) {
+        self.membership.removed_at.get_or_insert(self.env.clock.now());
     }
 
     /// A removed node lingers for a moment: the others shall hear that the entry is committed.

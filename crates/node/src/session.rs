@@ -50,24 +50,25 @@ struct State {
 pub(crate) struct Thread(Rc<RefCell<State>>);
 
 /// What to do with a command that a session hands in.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Turn {
     /// Execute it now.
-    Go,
-    /// Keep it until the session's earlier ones are answered.
-    Hold,
+    Go(Waiter),
+    /// Keep it, under this number, until the session's earlier ones are answered.
+    Hold(u64),
 }
 
 impl Thread {
     /// Numbers a new command.
-    pub(crate) fn enter(&self, kind: Kind) -> (u64, Turn) {
+    pub(crate) fn enter(&self, kind: Kind) -> Turn {
         let mut state = self.0.borrow_mut();
         let number = state.base + state.answers.len() as u64;
         state.answers.push_back(None);
-        if !state.held.is_empty() {
-            return (number, Turn::Hold);
+        if !state.held.is_empty() || !state.begin(kind) {
+            return Turn::Hold(number);
         }
-        (number, state.turn(kind))
+        drop(state);
+        Turn::Go(Waiter::new(self, number, kind))
     }
 
     /// Numbers and answers a command that will not be executed; it keeps its place among the answers.
@@ -84,14 +85,16 @@ impl Thread {
         self.0.borrow_mut().held.push_back(held);
     }
 
-    /// The next held command whose turn has come.
-    pub(crate) fn release(&self) -> Option<Held> {
+    /// The next held command whose turn has come, and its bytes.
+    pub(crate) fn release(&self) -> Option<(Waiter, Vec<u8>)> {
         let mut state = self.0.borrow_mut();
         let kind = state.held.front()?.kind;
-        if state.turn(kind) == Turn::Hold {
+        if !state.begin(kind) {
             return None;
         }
-        state.held.pop_front()
+        let Held { number, kind, part } = state.held.pop_front()?;
+        drop(state);
+        Some((Waiter::new(self, number, kind), part))
     }
 
     pub(crate) fn seen(&self) -> u64 {
@@ -162,17 +165,18 @@ impl Thread {
 }
 
 impl State {
-    fn turn(&mut self, kind: Kind) -> Turn {
+    /// Counts a command as begun, unless it has to wait for those of the other kind.
+    fn begin(&mut self, kind: Kind) -> bool {
         let blocked = if kind.is_write() { self.reads > 0 } else { self.writes > 0 };
         if blocked {
-            return Turn::Hold;
+            return false;
         }
         if kind.is_write() {
             self.writes += 1;
         } else {
             self.reads += 1;
         }
-        Turn::Go
+        true
     }
 }
 
@@ -187,8 +191,13 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    pub(crate) fn new(thread: &Thread, number: u64, kind: Kind) -> Self {
+    /// For a command that has begun.
+    fn new(thread: &Thread, number: u64, kind: Kind) -> Self {
         Self { thread: thread.clone(), number, kind, answered: false }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Answers; the session's thread, when its held commands may go on now.
@@ -231,18 +240,23 @@ mod tests {
         out
     }
 
-    fn waiter(thread: &Thread, number: u64, kind: Kind) -> Waiter {
-        Waiter::new(thread, number, kind)
+    fn go(thread: &Thread, kind: Kind) -> Waiter {
+        let Turn::Go(waiter) = thread.enter(kind) else { panic!("held") };
+        waiter
+    }
+
+    fn hold(thread: &Thread, kind: Kind) {
+        let Turn::Hold(number) = thread.enter(kind) else { panic!("not held") };
+        thread.hold(Held { number, kind, part: Vec::new() });
     }
 
     #[test]
     fn answers_come_in_the_order_of_submission_whatever_finishes_first() {
         let thread = Thread::default();
-        let (first, _) = thread.enter(Kind::Write);
-        let (second, _) = thread.enter(Kind::Write);
-        waiter(&thread, second, Kind::Write).answer(Ok(Reply::Int(2)), 7);
+        let (first, second) = (go(&thread, Kind::Write), go(&thread, Kind::Write));
+        assert!(second.answer(Ok(Reply::Int(2)), 7).is_none());
         assert_eq!(answers(&thread), []);
-        waiter(&thread, first, Kind::Write).answer(Ok(Reply::Int(1)), 6);
+        assert!(first.answer(Ok(Reply::Int(1)), 6).is_none());
         assert_eq!(answers(&thread), [Reply::Int(1), Reply::Int(2)]);
         assert_eq!((thread.outstanding(), thread.seen()), (0, 7));
     }
@@ -250,29 +264,39 @@ mod tests {
     #[test]
     fn a_waiter_that_is_forgotten_says_that_the_outcome_is_unknown() {
         let thread = Thread::default();
-        let (number, _) = thread.enter(Kind::Write);
-        drop(waiter(&thread, number, Kind::Write));
+        drop(go(&thread, Kind::Write));
         let answer = thread.poll_answer(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(answer, Poll::Ready(Err(Error::Unknown { .. }))));
     }
 
     #[test]
+    fn what_is_held_behind_a_forgotten_waiter_is_answered_too() {
+        let thread = Thread::default();
+        let write = go(&thread, Kind::Write);
+        hold(&thread, READ);
+        drop(write);
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            assert!(matches!(thread.poll_answer(&mut cx), Poll::Ready(Err(_))));
+        }
+        assert_eq!(thread.outstanding(), 0);
+    }
+
+    #[test]
     fn a_read_waits_for_the_writes_before_it_and_holds_what_is_behind_it() {
         let thread = Thread::default();
-        let (write, turn) = thread.enter(Kind::Write);
-        assert_eq!(turn, Turn::Go);
-        for kind in [READ, Kind::Write] {
-            let (number, turn) = thread.enter(kind);
-            assert_eq!(turn, Turn::Hold);
-            thread.hold(Held { number, kind, part: Vec::new() });
-        }
+        let write = go(&thread, Kind::Write);
+        hold(&thread, READ);
+        hold(&thread, Kind::Write);
         assert!(thread.release().is_none());
-        let released = waiter(&thread, write, Kind::Write).answer(Ok(Reply::Ok), 1);
-        let thread = released.unwrap();
-        let read = thread.release().unwrap();
-        assert_eq!(read.kind, READ);
+        let thread = write.answer(Ok(Reply::Ok), 1).unwrap();
+        let (read, _) = thread.release().unwrap();
+        assert_eq!(read.kind(), READ);
         assert!(thread.release().is_none(), "the write behind it waits for the read");
-        let released = waiter(&thread, read.number, READ).answer(Ok(Reply::Nil), 1);
-        assert!(released.unwrap().release().unwrap().kind.is_write());
+        let thread = read.answer(Ok(Reply::Nil), 1).unwrap();
+        let (write, _) = thread.release().unwrap();
+        assert!(write.kind().is_write());
+        assert!(write.answer(Ok(Reply::Ok), 2).is_none());
+        assert_eq!(answers(&thread), [Reply::Ok, Reply::Nil, Reply::Ok]);
     }
 }

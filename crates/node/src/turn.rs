@@ -218,9 +218,9 @@ impl Core {
         let released = std::mem::take(&mut self.released);
         let mut any = false;
         for thread in released {
-            while let Some(held) = thread.release() {
+            while let Some((waiter, part)) = thread.release() {
                 any = true;
-                self.execute_held(&thread, held);
+                self.execute_held(waiter, &part);
             }
         }
         any

@@ -235,6 +235,9 @@ pub(super) async fn run(link: Rc<Link>, parts: Parts) {
                 tracing::debug!(node = link.to.node.0, lane = ?link.to.lane, ?ended, "link down");
             }
             Err(error) => {
+                if let DialError::Refused(reason) = &error {
+                    parts.door.turned_away(reason);
+                }
                 let text = error.to_string();
                 if text != last_error
                     && matches!(error, DialError::Refused(_) | DialError::Stranger(_))

@@ -98,6 +98,8 @@ pub trait Doorkeeper {
     /// # Errors
     /// Why we do not speak to it; the connection is closed.
     fn met(&self, card: &Card, wall_ms: u64) -> Result<(), String>;
+    /// A peer whose secret is proved does not let us in; `reason` is its word.
+    fn turned_away(&self, reason: &str);
     /// A request to be added, from a node that is in no cluster; answers through the returned future.
     fn enrol(&self, card: Card) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>>>>;
 }
