@@ -23,7 +23,9 @@ pub(crate) enum Frame {
     Pulse { wall_ms: u64, checkpoint: Option<(Index, u64)>, max_memory_bytes: u64, lagging: bool },
     /// An administrative request for the leader, encoded by the admin room.
     AdminAsk { number: u64, request: Bytes },
-    /// Its answer.
+    /// You were removed from the cluster.
+    Removed,
+    /// The answer to [`Frame::AdminAsk`].
     AdminAnswer { number: u64, answer: Bytes },
 }
 
@@ -65,6 +67,7 @@ impl Frame {
             Self::Pulse { .. } => 6,
             Self::AdminAsk { .. } => 7,
             Self::AdminAnswer { .. } => 8,
+            Self::Removed => 9,
         }
     }
 
@@ -78,6 +81,7 @@ impl Frame {
                 put_varint(out, *number);
                 out.extend_from_slice(parts);
             }
+            Self::Removed => {}
             Self::Refused { number, why } => {
                 put_varint(out, *number);
                 out.push(why.tag());
@@ -139,6 +143,7 @@ impl Frame {
             }
             7 => Self::AdminAsk { number: reader.varint()?, request: reader.bytes()? },
             8 => Self::AdminAnswer { number: reader.varint()?, answer: reader.bytes()? },
+            9 => Self::Removed,
             other => return Err(DecodeError::Tag(other.into())),
         };
         reader.end()?;
@@ -158,6 +163,7 @@ mod tests {
             Frame::ReadAsk { number: 1, lease: true },
             Frame::ReadAnswer { number: 1, index: Index(5), now_ms: 77 },
             Frame::StampAsk { stamp_ms: 1 << 40 },
+            Frame::Removed,
             Frame::Pulse {
                 wall_ms: 5,
                 checkpoint: Some((Index(64), u64::MAX)),

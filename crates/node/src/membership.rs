@@ -48,6 +48,10 @@ pub(crate) struct Membership {
     pub(crate) acquaintances: BTreeMap<NodeId, (u64, String)>,
     /// Members whose addresses have changed, as they say in the handshake.
     moved: BTreeMap<NodeId, Card>,
+    /// Who has just left, and when.
+    departing: Vec<((NodeId, u64, String), Mono)>,
+    /// Requests for this node's own removal, which its successor as leader shall carry out.
+    leaving: Vec<(String, oneshot::Sender<Outcome>, Mono)>,
     /// When this node was removed from the cluster.
     removed_at: Option<Mono>,
     /// Waiting for a new leader.
@@ -65,7 +69,8 @@ impl Membership {
     pub(crate) fn fail_all(&mut self, error: &Error) {
         let pending = self.pending.drain(..).map(|pending| pending.asker);
         let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.asker);
-        let transfers = self.transfers.drain(..).map(|(_, asker, _)| asker);
+        let leaving = self.leaving.drain(..).map(|(_, asker, _)| asker);
+        let transfers = self.transfers.drain(..).map(|(_, asker, _)| asker).chain(leaving);
         for asker in pending.chain(asked).chain(transfers) {
             give(asker, Err(error.clone()));
         }
@@ -235,8 +240,43 @@ impl Core {
                 )),
             );
         }
+        if node == self.identity.node {
+            return self.leave_myself(member, asker);
+        }
         let context = Note::Gone(node).encode();
         self.propose_change(&Change { steps: vec![MemberChange::Remove(node)], context }, asker);
+    }
+
+    /// A leader hands over first: its successor removes it, and nobody waits for an election.
+    fn leave_myself(&mut self, member: &str, asker: oneshot::Sender<Outcome>) {
+        if self.best_successor().is_none() {
+            return give(
+                asker,
+                refused("no other voter is reachable and caught up to take the lead"),
+            );
+        }
+        self.hand_over();
+        let since = self.now();
+        self.membership.leaving.push((member.to_owned(), asker, since));
+    }
+
+    /// Passes requests for this node's removal on, once somebody else leads.
+    fn settle_leaving(&mut self) {
+        let (now, own) = (self.now(), self.identity.node);
+        let limit = self.config.pace.election_timeout() * 3;
+        let elsewhere = self.leader().is_some_and(|leader| leader != own);
+        for (member, asker, since) in std::mem::take(&mut self.membership.leaving) {
+            if elsewhere {
+                self.administer(AdminRequest::Leave { member }, asker);
+            } else if now.since(since) > limit {
+                give(
+                    asker,
+                    refused("nobody else took the lead; look at the other members and retry"),
+                );
+            } else {
+                self.membership.leaving.push((member, asker, since));
+            }
+        }
     }
 
     fn quorum_survives_without(&self, node: NodeId) -> bool {
@@ -348,7 +388,8 @@ impl Core {
     }
 
     /// A change of members is applied.
-    pub(crate) fn members_changed(&mut self) {
+    pub(crate) fn members_changed(&mut self, before: Vec<(NodeId, u64, String)>) {
+        self.bid_farewell(before);
         self.link_members();
         self.remember_peers();
         if self.machine.members().has_left(self.identity.node) {
@@ -370,22 +411,43 @@ impl Core {
         }
     }
 
-    /// Keeps links to all other members.
-    pub(crate) fn link_members(&mut self) {
+    /// All other members: number, instance, address.
+    pub(crate) fn other_members(&self) -> Vec<(NodeId, u64, String)> {
         let own = self.identity.node;
+        let others = self.machine.members().iter().filter(|(node, _)| *node != own);
+        others.map(|(node, member)| (node, member.instance, member.peer_addr.clone())).collect()
+    }
+
+    /// Keeps links to all other members, and for a moment to those who have just left.
+    pub(crate) fn link_members(&mut self) {
         let members = self.machine.members();
         self.membership
             .acquaintances
             .retain(|node, _| members.get(*node).is_none() && !members.has_left(*node));
-        let others = members.iter().filter(|(node, _)| *node != own);
-        let mut others: Vec<_> = others
-            .map(|(node, member)| (node, member.instance, member.peer_addr.clone()))
-            .collect();
+        let mut others = self.other_members();
         let met = self.membership.acquaintances.iter();
         others.extend(met.map(|(node, (instance, addr))| (*node, *instance, addr.clone())));
+        others.extend(self.membership.departing.iter().map(|(member, _)| member.clone()));
         if let Some(peers) = &self.peers {
             peers.keep(&others);
         }
+    }
+
+    /// Raft stops sending to a member with its removal: it is told in so many words.
+    fn bid_farewell(&mut self, before: Vec<(NodeId, u64, String)>) {
+        let now = self.now();
+        for member in before {
+            if self.machine.members().has_left(member.0) {
+                self.send_frame(member.0, Lane::Control, &Frame::Removed);
+                self.membership.departing.push((member, now));
+            }
+        }
+    }
+
+    /// A member says that this node was removed.
+    pub(crate) fn told_of_removal(&mut self, from: NodeId) {
+        tracing::info!(from = from.0, "told of this node's removal");
+        self.was_removed();
     }
 
     /// Notes the others' addresses, for the day on which the log can't be read.
@@ -406,7 +468,13 @@ impl Core {
     pub(crate) fn tend_members(&mut self) -> Result<(), Stop> {
         self.leave_when_removed()?;
         self.settle_transfers();
+        self.settle_leaving();
         let now = self.now();
+        let before = self.membership.departing.len();
+        self.membership.departing.retain(|(_, at)| now.since(*at) < LINGER);
+        if self.membership.departing.len() < before {
+            self.link_members();
+        }
         let late = |asked: &Asked| now.since(asked.since) > PATIENCE;
         let overdue: Vec<_> = self
             .membership

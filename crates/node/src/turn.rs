@@ -149,6 +149,10 @@ impl Core {
         if entry.term != self.machine.applied_term() {
             self.settle_older_than(entry.term);
         }
+        let before = match entry.body {
+            Body::Change { .. } => self.other_members(),
+            Body::Empty | Body::Normal(_) => Vec::new(),
+        };
         let own = self.identity.node;
         let Self { machine, writes, released, owed, .. } = self;
         let at = (entry.index, entry.term);
@@ -181,7 +185,7 @@ impl Core {
         applied.map_err(|error| Stop(format!("entry {index} can't be applied: {error}")))?;
         self.settle_changes(Some(entry));
         if matches!(entry.body, Body::Change { .. }) {
-            self.members_changed();
+            self.members_changed(before);
         }
         if !was_leading && self.is_leading() {
             let highest_ms = self.machine.keyspace().stamp_ms();

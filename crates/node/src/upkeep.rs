@@ -133,6 +133,7 @@ impl Core {
                 self.pulses.heard(from, wall_ms, max_memory_bytes, lagging, self.env.clock.now());
                 self.compare_digest(from, checkpoint);
             }
+            Frame::Removed => self.told_of_removal(from),
             Frame::AdminAsk { number, request } => self.admin_asked(from, number, request),
             Frame::AdminAnswer { number, answer } => self.membership.answered(number, answer),
         }
