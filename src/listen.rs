@@ -1,5 +1,6 @@
 //! Listeners: which protocols a port takes, and what becomes of a connection.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub(crate) struct Fronts {
     pub(crate) node: Node,
     pub(crate) resp: Rc<quorate_resp::Server>,
     pub(crate) http: Arc<quorate_http::Server>,
+    /// HTTP connections that are open.
+    pub(crate) http_open: Rc<Cell<usize>>,
 }
 
 /// After a failed accept (too many open files), so that the loop does not spin.
@@ -82,7 +85,12 @@ async fn serve(env: Env, listen: Listen, stream: Box<dyn Stream>, fronts: Fronts
     }
     match protocol {
         Protocol::Resp => quorate_resp::serve(fronts.resp, stream).await,
-        Protocol::Http => quorate_http::serve(fronts.http, stream).await,
+        Protocol::Http => {
+            let open = fronts.http_open;
+            open.set(open.get() + 1);
+            quorate_http::serve(fronts.http, stream).await;
+            open.set(open.get() - 1);
+        }
         Protocol::Peer => fronts.node.serve_peer(stream).await,
     }
 }

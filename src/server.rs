@@ -1,5 +1,6 @@
 //! One member with its listeners, from start to end.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -80,6 +81,7 @@ pub struct Server {
     handle: Handle,
     addrs: Vec<String>,
     http_shutdown: watch::Sender<bool>,
+    http_open: Rc<Cell<usize>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -149,13 +151,19 @@ impl Server {
                 ..quorate_http::Options::new(env!("CARGO_PKG_VERSION"))
             },
         );
-        let fronts = Fronts { node: node.clone(), resp: Rc::clone(&resp), http: Arc::new(http) };
+        let http_open = Rc::new(Cell::new(0));
+        let fronts = Fronts {
+            node: node.clone(),
+            resp: Rc::clone(&resp),
+            http: Arc::new(http),
+            http_open: Rc::clone(&http_open),
+        };
         let addrs = bound.iter().map(|(_, listener)| listener.local_addr()).collect();
         for (listen, listener) in bound {
             let accepting = listen::accept(env.clone(), listen, listener, fronts.clone());
             env.tasks.spawn(Box::pin(accepting));
         }
-        Ok(Self { env: env.clone(), node, resp, handle, addrs, http_shutdown })
+        Ok(Self { env: env.clone(), node, resp, handle, addrs, http_shutdown, http_open })
     }
 
     /// The addresses it listens on, in the order of the configuration, with the real ports.
@@ -197,7 +205,8 @@ impl Server {
 
     async fn wait_for_connections(&self) {
         let deadline = self.env.clock.now() + DRAIN_TIME;
-        while self.resp.stats().connections > 0 && self.env.clock.now() < deadline {
+        let open = || self.resp.stats().connections + self.http_open.get();
+        while open() > 0 && self.env.clock.now() < deadline {
             self.env.clock.sleep(DRAIN_PAUSE).await;
         }
     }

@@ -39,7 +39,7 @@ pub trait Session {
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer>;
     /// Submissions without an answer taken.
     fn outstanding(&self) -> usize;
-    /// The consistency of reads submitted from now on whose call says [`Consistency::Linearizable`];
+    /// The consistency of reads submitted from now on whose call says [`Consistency::Configured`];
     /// `None` goes back to the node's default.
     fn set_consistency(&mut self, consistency: Option<Consistency>);
     /// The highest log index whose effects this session has seen in an answer.

@@ -7,8 +7,10 @@ use crate::{Args, OwnedArgs, Spec};
 /// What a read is allowed to miss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Consistency {
-    /// Current at some moment between call and reply; trusts no clock.
+    /// What the session has chosen, or else the node's own default.
     #[default]
+    Configured,
+    /// Current at some moment between call and reply; trusts no clock.
     Linearizable,
     /// As linearizable while clock *rates* stay within the stated bound.
     Lease,

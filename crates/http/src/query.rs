@@ -88,7 +88,8 @@ fn chosen(consistency: Option<&str>, bound: Option<&str>) -> Result<Consistency,
         (_, Some(_)) => Err(Problem::bad(
             "max_staleness bounds stale reads only. Add consistency=stale, or remove it.",
         )),
-        (None | Some("linearizable"), None) => Ok(Consistency::Linearizable),
+        (None, None) => Ok(Consistency::Configured),
+        (Some("linearizable"), None) => Ok(Consistency::Linearizable),
         (Some("lease"), None) => Ok(Consistency::Lease),
         (Some(other), None) => Err(Problem::bad(format!(
             "consistency={other} is not known. Choose linearizable, lease or stale."
@@ -104,7 +105,7 @@ mod tests {
     fn a_read_chooses_its_consistency() {
         let stale = |max_staleness_ms| Consistency::Stale { max_staleness_ms };
         for (query, expected) in [
-            ("/k", Consistency::Linearizable),
+            ("/k", Consistency::Configured),
             ("/k?consistency=linearizable", Consistency::Linearizable),
             ("/k?consistency=lease", Consistency::Lease),
             ("/k?consistency=stale", stale(None)),

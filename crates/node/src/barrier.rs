@@ -44,7 +44,9 @@ impl Core {
                     "this node has not heard of a leader for {age_ms} ms, {max_ms} ms are allowed"
                 )))
             }
-            Consistency::Linearizable => Ok(group.is_alone() && self.is_current()),
+            Consistency::Configured | Consistency::Linearizable => {
+                Ok(group.is_alone() && self.is_current())
+            }
             Consistency::Lease => {
                 let alone = group.is_alone() || group.lease_holds(self.now());
                 Ok(alone && self.is_current())

@@ -229,3 +229,6 @@ impl Writes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ impl Core {
     pub(crate) fn submit_transaction(&mut self, thread: &Thread, transaction: &Transaction) {
         let reads = transaction.watches.is_empty()
             && transaction.calls.iter().all(|call| call.spec.is_read());
-        let consistency = self.consistency(thread, Consistency::Linearizable);
+        let consistency = self.consistency(thread, Consistency::Configured);
         let kind = if reads { Kind::Read(consistency) } else { Kind::Write };
         if let Some(refusal) = self.transaction_refusal(transaction) {
             return thread.refuse(refusal);
@@ -95,7 +95,7 @@ impl Core {
     }
 
     fn consistency(&self, thread: &Thread, asked: Consistency) -> Consistency {
-        if asked == Consistency::Linearizable {
+        if asked == Consistency::Configured {
             thread.consistency().unwrap_or(self.config.consistency)
         } else {
             asked

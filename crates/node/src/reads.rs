@@ -91,7 +91,7 @@ impl Reads {
             self.gathering.since = now;
             self.strict = false;
         }
-        self.strict |= consistency == Consistency::Linearizable;
+        self.strict |= consistency != Consistency::Lease;
         encode(&mut self.gathering.parts);
         self.gathering.waiters.push(waiter);
     }

@@ -169,7 +169,7 @@ impl Session {
     /// Hands a data command to the node.
     #[inline]
     fn submit(&mut self, spec: &'static Spec, args: Args<'_>) {
-        let consistency = Consistency::Linearizable;
+        let consistency = Consistency::Configured;
         self.node.submit(Call { spec, db: self.db, args, consistency, idempotency: None });
     }
 

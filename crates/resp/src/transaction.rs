@@ -57,7 +57,7 @@ impl Block {
         let mut parts = Vec::with_capacity(self.queued.len());
         for Queued { spec, args } in self.queued {
             if spec.is_read() || spec.is_write() {
-                let consistency = Consistency::Linearizable;
+                let consistency = Consistency::Configured;
                 calls.push(OwnedCall { spec, db, args, consistency, idempotency: None });
                 parts.push(None);
             } else {

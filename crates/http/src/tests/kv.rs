@@ -127,11 +127,16 @@ fn a_ttl_becomes_milliseconds_and_the_expiry_a_header() {
 #[test]
 fn a_read_says_how_consistent_it_must_be() {
     let mut world = World::with(Node::new().with(b"k", b"v"), Options::new(""));
-    for query in ["", "?consistency=lease", "?consistency=stale&max_staleness=2s"] {
+    let wishes = ["lease", "linearizable", "stale&max_staleness=2s"];
+    let wishes = wishes.map(|wish| format!("?consistency={wish}"));
+    for query in wishes.iter().map(String::as_str).chain([""]) {
         assert_eq!(world.get(&format!("GET /v1/kv/k{query}")).status, 200, "{query}");
     }
     let stale = Consistency::Stale { max_staleness_ms: Some(2000) };
-    assert_eq!(world.node.consistencies, [Consistency::Linearizable, Consistency::Lease, stale]);
+    assert_eq!(
+        world.node.consistencies,
+        [Consistency::Lease, Consistency::Linearizable, stale, Consistency::Configured]
+    );
     world.get("GET /v1/kv/k?consistency=weak").problem(400, "bad-request");
     world.get("GET /v1/kv/k?max_staleness=2s").problem(400, "bad-request");
 }

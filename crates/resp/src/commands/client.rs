@@ -91,7 +91,7 @@ impl Session {
     fn client_consistency(&mut self, args: Args<'_>) -> Result<Reply, Reply> {
         let Some(wish) = args.get(2) else {
             let text = match self.consistency {
-                None => "default".to_owned(),
+                None | Some(Consistency::Configured) => "default".to_owned(),
                 Some(Consistency::Linearizable) => "linearizable".to_owned(),
                 Some(Consistency::Lease) => "lease".to_owned(),
                 Some(Consistency::Stale { max_staleness_ms: None }) => "stale".to_owned(),
