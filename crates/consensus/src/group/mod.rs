@@ -449,14 +449,6 @@ impl Group {
     pub fn elections_won(&self) -> u64 {
         self.elections_won
     }
-
-    /// Asks for votes now. For a handover that was announced otherwise.
-    pub fn campaign(&mut self) {
-        if self.raw.campaign().is_err() {
-            tracing::debug!("not able to ask for votes");
-        }
-        self.redraw_timeout();
-    }
 }
 
 /// No room may also mean that the next segment is still being made.

@@ -98,6 +98,10 @@ pub struct Welcome {
     pub wall_ms: u64,
 }
 
+fn put_nonce(out: &mut Vec<u8>, nonce: &[u64; 4]) {
+    nonce.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+}
+
 fn put_card(out: &mut Vec<u8>, card: &Card) {
     put_varint(out, card.cluster.0);
     put_varint(out, card.node.0);
@@ -152,7 +156,7 @@ impl Hello {
         put_card(&mut out, &self.card);
         put_varint(&mut out, self.to.0);
         put_varint(&mut out, self.to_instance);
-        nonce.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+        put_nonce(&mut out, nonce);
         out
     }
 
@@ -181,7 +185,7 @@ impl Welcome {
         put_varint(&mut out, WIRE_FORMAT);
         put_card(&mut out, &self.card);
         put_varint(&mut out, self.wall_ms);
-        nonce.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+        put_nonce(&mut out, nonce);
         out
     }
 

@@ -77,6 +77,10 @@ fn name(path: &Path) -> String {
     path.display().to_string()
 }
 
+fn failed(path: &Path, source: io::Error) -> SnapshotError {
+    SnapshotError::Io { file: name(path), source }
+}
+
 impl SnapshotStore {
     /// The snapshots in `dir`, which is created where missing. What a crash left half done is removed.
     ///
@@ -84,23 +88,18 @@ impl SnapshotStore {
     /// The device failed.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, group: GroupId) -> Result<Self, SnapshotError> {
         let store = Self { disk, dir: dir.to_owned(), group };
-        store.disk.create_dir_all(dir).map_err(|source| store.failed(dir, source))?;
+        store.disk.create_dir_all(dir).map_err(|source| failed(dir, source))?;
         for file in store.list()? {
             if file.starts_with(&store.prefix()) && file.ends_with(".tmp") {
                 let path = dir.join(file);
-                store.disk.remove(&path).map_err(|source| store.failed(&path, source))?;
+                store.disk.remove(&path).map_err(|source| failed(&path, source))?;
             }
         }
         Ok(store)
     }
 
-    fn failed(&self, path: &Path, source: io::Error) -> SnapshotError {
-        let _ = self;
-        SnapshotError::Io { file: name(path), source }
-    }
-
     fn list(&self) -> Result<Vec<String>, SnapshotError> {
-        self.disk.list(&self.dir).map_err(|source| self.failed(&self.dir, source))
+        self.disk.list(&self.dir).map_err(|source| failed(&self.dir, source))
     }
 
     fn prefix(&self) -> String {
@@ -142,11 +141,11 @@ impl SnapshotStore {
                 match self.disk.remove(&path) {
                     // Another lane was here first.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    removed => removed.map_err(|source| self.failed(&path, source))?,
+                    removed => removed.map_err(|source| failed(&path, source))?,
                 }
             }
         }
-        self.disk.sync_dir(&self.dir).map_err(|source| self.failed(&self.dir, source))
+        self.disk.sync_dir(&self.dir).map_err(|source| failed(&self.dir, source))
     }
 
     /// Creates the temporary file `path`, replacing one that was left there.
@@ -157,11 +156,11 @@ impl SnapshotStore {
             }
             self.disk.open(path, OpenMode::CreateNew)
         };
-        create().map_err(|source| self.failed(path, source))
+        create().map_err(|source| failed(path, source))
     }
 
     pub(super) fn open_file(&self, path: &Path) -> Result<Box<dyn DiskFile>, SnapshotError> {
-        self.disk.open(path, OpenMode::Read).map_err(|source| self.failed(path, source))
+        self.disk.open(path, OpenMode::Read).map_err(|source| failed(path, source))
     }
 
     /// Gives a finished, synced temporary file its name.
@@ -170,8 +169,8 @@ impl SnapshotStore {
     /// The device failed.
     pub fn publish(&self, temporary: &Path, index: Index) -> Result<(), SnapshotError> {
         let path = self.path(index);
-        self.disk.rename(temporary, &path).map_err(|source| self.failed(&path, source))?;
-        self.disk.sync_dir(&self.dir).map_err(|source| self.failed(&self.dir, source))
+        self.disk.rename(temporary, &path).map_err(|source| failed(&path, source))?;
+        self.disk.sync_dir(&self.dir).map_err(|source| failed(&self.dir, source))
     }
 
     /// Removes a temporary file that will not be finished.
@@ -259,7 +258,7 @@ impl SnapshotWriter {
     fn write_raw(&mut self, parts: &[&[u8]]) -> Result<(), SnapshotError> {
         let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
         let written = self.file.write_at(&slices, self.offset);
-        written.map_err(|source| self.store.failed(&self.path, source))?;
+        written.map_err(|source| failed(&self.path, source))?;
         self.offset += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         Ok(())
     }
@@ -305,7 +304,7 @@ impl SnapshotWriter {
         let trailer = [self.chunks.to_le_bytes(), self.bytes.to_le_bytes()].concat();
         let sum = crc32c::crc32c(&trailer).to_le_bytes();
         self.write_raw(&[&[0; 4], &sum, &trailer])?;
-        self.file.sync_all().map_err(|source| self.store.failed(&self.path, source))?;
+        self.file.sync_all().map_err(|source| failed(&self.path, source))?;
         self.store.publish(&self.path, self.index)?;
         Ok(self.offset)
     }
