@@ -38,13 +38,20 @@ pub(crate) enum Refusal {
     Full,
     /// The leader has too much to do.
     Busy,
+    /// It does not fit into a log segment, and never will.
+    TooLarge,
     /// It came behind a later one, or is malformed: it must not be sent again.
     Unusable,
 }
 
 impl Refusal {
-    const ALL: [(u8, Self); 4] =
-        [(1, Self::NotLeader), (2, Self::Full), (3, Self::Busy), (4, Self::Unusable)];
+    const ALL: [(u8, Self); 5] = [
+        (1, Self::NotLeader),
+        (2, Self::Full),
+        (3, Self::Busy),
+        (4, Self::Unusable),
+        (5, Self::TooLarge),
+    ];
 
     fn tag(self) -> u8 {
         Self::ALL.iter().find(|(_, why)| *why == self).map_or(0, |(tag, _)| *tag)

@@ -70,7 +70,11 @@ impl Core {
                 let reason =
                     if error == ProposeError::Full { FULL.into() } else { error.to_string() };
                 self.answer_all(waiters, &Error::not_applied(reason));
-                let why = if error == ProposeError::Full { Refusal::Full } else { Refusal::Busy };
+                let why = match error {
+                    ProposeError::Full => Refusal::Full,
+                    ProposeError::TooLarge => Refusal::TooLarge,
+                    ProposeError::Busy | ProposeError::NotLeader => Refusal::Busy,
+                };
                 for (node, number) in forwarded {
                     self.send_frame(node, Lane::Control, &Frame::Refused { number, why });
                 }
@@ -164,6 +168,7 @@ impl Core {
             Refusal::NotLeader => return self.writes.put_back(sent.batch, number),
             Refusal::Full => Error::not_applied(FULL),
             Refusal::Busy => Error::Overloaded { reason: "the leader has too much to do".into() },
+            Refusal::TooLarge => Error::not_applied(ProposeError::TooLarge.to_string()),
             Refusal::Unusable => Error::not_applied("the way to the leader broke; retry"),
         };
         self.answer_all(sent.batch.waiters, &error);
