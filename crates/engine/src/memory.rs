@@ -12,7 +12,9 @@
 //!
 //! It never touches a disk: its durability comes from the log and from snapshots.
 
+mod expect;
 mod fingerprint;
+mod heads;
 mod inner;
 mod key;
 mod leaf;
@@ -32,7 +34,7 @@ use self::key::Probe;
 use self::node::Node;
 pub use self::reclaim::Reclaim;
 use self::tree::Tree;
-use crate::engine::{Engine, EngineError, EngineStats, Reader, View, Visitor};
+use crate::engine::{Engine, EngineError, EngineStats, Found, Purpose, Reader, View, Visitor};
 
 /// An engine that keeps everything in memory.
 ///
@@ -86,8 +88,12 @@ impl fmt::Debug for MemoryEngine {
 }
 
 impl Reader for MemoryEngine {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        Ok(tree::get(self.tree.root(), &Probe::new(key)).cloned())
+    fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
+        Ok(tree::get(self.tree.root(), &Probe::new(key)).map(Found::Lent))
+    }
+
+    fn expect(&self, keys: &[&[u8]], purpose: Purpose) {
+        expect::expect(self.tree.root(), keys, purpose);
     }
 
     fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
@@ -170,9 +176,9 @@ struct MemoryView {
 }
 
 impl Reader for MemoryView {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+    fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
         let root = self.root.as_ref();
-        Ok(root.and_then(|root| tree::get(root, &Probe::new(key)).cloned()))
+        Ok(root.and_then(|root| tree::get(root, &Probe::new(key)).map(Found::Lent)))
     }
 
     fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {

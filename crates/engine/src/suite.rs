@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 pub use self::model::random_operations_equal_the_model;
 use self::model::{Dice, Model, assert_same};
-use crate::engine::{Engine, Reader, View};
+use crate::engine::{Engine, Found, Reader, View};
 
 /// Opens a fresh, empty engine.
 pub type Open<'a> = &'a mut dyn FnMut() -> Box<dyn Engine>;
@@ -392,7 +392,7 @@ fn put(engine: &mut Box<dyn Engine>, key: &[u8], value: &[u8]) {
 }
 
 fn get(reader: &(impl Reader + ?Sized), key: &[u8]) -> Option<Bytes> {
-    reader.get(key).expect("get")
+    reader.get(key).expect("get").map(Found::into_bytes)
 }
 
 fn maintain_all(engine: &mut Box<dyn Engine>) {

@@ -4,7 +4,7 @@ use quorate_api::Reply;
 use quorate_api::limits::VALUE_BYTES_MAX;
 use quorate_engine::EngineError;
 
-use crate::record::{Encoding, Head, Record};
+use crate::record::{Brief, Encoding, Head, Record};
 use crate::stop::Stop;
 use crate::store::{Elements, Place, Store};
 use crate::types::Kind;
@@ -31,11 +31,24 @@ impl Applying<'_> {
     }
 
     /// The record at `place`. One that has expired is removed and not found.
-    pub(crate) fn find(&mut self, place: &Place<'_>) -> Result<Option<Record>, EngineError> {
-        let found = self.store.record(place)?;
-        match found {
+    pub(crate) fn find(
+        &mut self,
+        place: &Place<'_>,
+    ) -> Result<Option<Record<'static>>, EngineError> {
+        match self.store.record(place)?.map(Record::into_owned) {
             Some(record) if record.expired_at(self.now_ms) => {
-                self.store.remove_expired(place, &record)?;
+                self.store.remove_expired(place, record.brief())?;
+                Ok(None)
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// As [`Applying::find`], for a command that does not look at the payload.
+    pub(crate) fn find_brief(&mut self, place: &Place<'_>) -> Result<Option<Brief>, EngineError> {
+        match self.store.brief(place)? {
+            Some(brief) if brief.expired_at(self.now_ms) => {
+                self.store.remove_expired(place, &brief)?;
                 Ok(None)
             }
             found => Ok(found),
@@ -43,7 +56,10 @@ impl Applying<'_> {
     }
 
     /// The record at `place` if it is a string; the WRONGTYPE error if it is something else.
-    pub(crate) fn find_string(&mut self, place: &Place<'_>) -> Result<Option<Record>, Stop> {
+    pub(crate) fn find_string(
+        &mut self,
+        place: &Place<'_>,
+    ) -> Result<Option<Record<'static>>, Stop> {
         match self.find(place)? {
             Some(record) if record.kind() != Kind::String => Err(crate::types::wrong_type()),
             found => Ok(found),
@@ -55,8 +71,8 @@ impl Applying<'_> {
     pub(crate) fn write(
         &mut self,
         place: &Place<'_>,
-        old: Option<&Record>,
-        record: Record,
+        old: Option<&Brief>,
+        record: Record<'_>,
     ) -> Result<(), EngineError> {
         if !record.expired_at(self.now_ms) {
             return self.store.write(place, old, record);
@@ -68,7 +84,7 @@ impl Applying<'_> {
     pub(crate) fn write_string(
         &mut self,
         place: &Place<'_>,
-        old: Option<&Record>,
+        old: Option<&Brief>,
         expire_ms: Option<u64>,
         value: &[u8],
     ) -> Result<(), EngineError> {
@@ -82,7 +98,7 @@ impl Applying<'_> {
     }
 
     /// Removes `old` from `place`.
-    pub(crate) fn remove(&mut self, place: &Place<'_>, old: &Record) -> Result<(), EngineError> {
+    pub(crate) fn remove(&mut self, place: &Place<'_>, old: &Brief) -> Result<(), EngineError> {
         self.store.remove(place, old, Elements::Drop, self.revision)
     }
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use quorate_engine::EngineError;
 
 use crate::codec::Decoder;
-use crate::record::Record;
+use crate::record::Brief;
 use crate::store::Store;
 use crate::{once, slot, space, system, watch};
 
@@ -75,11 +75,11 @@ pub(crate) fn expire(store: &mut Store, now_ms: u64, budget: usize) -> Result<us
             continue;
         };
         let place = store.place(db, key);
-        let record = store.record(&place)?.filter(|record| record.expire_ms() == Some(expire_ms));
-        let Some(record) = record else {
+        let brief = store.brief(&place)?.filter(|brief| brief.expire_ms() == Some(expire_ms));
+        let Some(brief) = brief else {
             return Err(EngineError::Damage("the expiry index names a key without it".to_owned()));
         };
-        store.remove_expired(&place, &record)?;
+        store.remove_expired(&place, &brief)?;
     }
     Ok(due.len())
 }
@@ -121,8 +121,8 @@ fn clear_database(store: &mut Store, physical: u32, budget: usize) -> Result<usi
     let mut failed = None;
     if budget > 0 {
         store.engine().visit(all.as_slice(), &all.end(), &mut |key, value| {
-            match Record::decode(value.clone()) {
-                Ok(record) => found.push((key.to_vec(), record.expire_ms(), record.object())),
+            match Brief::decode(value) {
+                Ok(brief) => found.push((key.to_vec(), brief.expire_ms(), brief.object())),
                 Err(error) => failed = Some(error),
             }
             if failed.is_some() || found.len() >= budget {

@@ -9,14 +9,16 @@ use std::cell::Cell;
 use bytes::Bytes;
 use quorate_api::limits::{DATABASES, IDEMPOTENCY_KEY_BYTES_MAX, KEY_BYTES_MAX};
 use quorate_api::{Args, Reply, Spec};
-use quorate_engine::{Engine, EngineError, View};
+use quorate_engine::{Engine, EngineError, Found, Purpose, View};
 
 use crate::applying::Applying;
 use crate::commands;
+use crate::copies::Copies;
 use crate::housekeep::{self, Housekept};
 use crate::once;
 use crate::reading::{Met, Reading};
 use crate::revision::{Moment, revision, revision_after};
+use crate::space;
 use crate::stop::settle;
 use crate::store::Store;
 use crate::system;
@@ -54,6 +56,9 @@ pub struct DatabaseFigures {
     pub expiring: u64,
 }
 
+/// How many keys [`Keyspace::expect`] looks at.
+pub const EXPECTED_MAX: usize = 16;
+
 /// The entry under way.
 #[derive(Clone, Copy, Debug)]
 struct Open {
@@ -73,6 +78,7 @@ impl Open {
 pub struct Keyspace {
     store: Store,
     open: Option<Open>,
+    copies: Copies,
     hits: Cell<u64>,
     misses: Cell<u64>,
     /// Makes each RANDOMKEY of the same millisecond another one.
@@ -87,7 +93,14 @@ impl Keyspace {
     pub fn open(engine: Box<dyn Engine>) -> Result<Self, EngineError> {
         let store = Store::open(engine)?;
         let zero = || Cell::new(0);
-        Ok(Self { store, open: None, hits: zero(), misses: zero(), draws: zero() })
+        Ok(Self {
+            store,
+            open: None,
+            copies: Copies::default(),
+            hits: zero(),
+            misses: zero(),
+            draws: zero(),
+        })
     }
 
     /// Starts the entry of `moment`. Its stamp counts only as far as it is above the last one.
@@ -138,6 +151,7 @@ impl Keyspace {
         }
         let reading = Reading {
             reader: self.store.engine(),
+            copies: &self.copies,
             databases: self.store.databases.get(),
             db,
             stamp_ms: now_ms,
@@ -269,7 +283,8 @@ impl Keyspace {
     /// # Errors
     /// The engine failed.
     pub fn system_get(&self, name: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.store.engine().get(system::node_key(name).as_slice())
+        let found = self.store.engine().get(system::node_key(name).as_slice())?;
+        Ok(found.map(Found::into_bytes))
     }
 
     /// Ends the entry: everything since [`Keyspace::begin`] becomes one atomic batch.
@@ -309,6 +324,7 @@ impl Keyspace {
         self.draws.set(draw);
         let reading = Reading {
             reader: self.store.engine(),
+            copies: &self.copies,
             databases: self.store.databases.get(),
             db,
             stamp_ms,
@@ -326,6 +342,24 @@ impl Keyspace {
             }
             crossed_ms => Ok(Read::NeedsStamp(crossed_ms)),
         }
+    }
+
+    /// A hint that these keys (database, key) will be read or written next: see
+    /// [`quorate_engine::Reader::expect`].
+    #[expect(single_use_lifetimes, reason = "a lifetime can't be left out within `impl Trait`")]
+    pub fn expect<'k>(&self, keys: impl Iterator<Item = (u8, &'k [u8])>, purpose: Purpose) {
+        let databases = self.store.databases.get();
+        let mut places = keys
+            .filter(|(db, _)| *db < DATABASES)
+            .map(|(db, key)| space::meta(databases.row(db).physical, key));
+        let places: [_; EXPECTED_MAX] = std::array::from_fn(|_| places.next());
+        let mut metas: [&[u8]; EXPECTED_MAX] = [&[]; EXPECTED_MAX];
+        let mut count = 0;
+        for (meta, place) in metas.iter_mut().zip(places.iter().flatten()) {
+            *meta = place.as_slice();
+            count += 1;
+        }
+        self.store.engine().expect(metas.get(..count).unwrap_or_default(), purpose);
     }
 
     /// The store, for tests that make records no command makes yet.

@@ -6,7 +6,7 @@ use crate::applying::Applying;
 use crate::expiry::invalid;
 use crate::number;
 use crate::reading::Reading;
-use crate::record::Record;
+use crate::record::{Brief, Record};
 use crate::stop::{Outcome, Stop};
 
 /// What must hold for a KV.PUT or KV.DELETE.
@@ -35,7 +35,7 @@ impl Condition {
         }
     }
 
-    fn holds(self, found: Option<&Record>) -> bool {
+    fn holds(self, found: Option<&Brief>) -> bool {
         match self {
             Self::None => true,
             Self::Absent => found.is_none(),
@@ -59,7 +59,7 @@ fn done(done: bool, revision: u64) -> Reply {
 pub(crate) fn get(on: &Reading<'_>, args: Args<'_>) -> Outcome {
     let Some(record) = on.find_string(args.at(1))? else { return Ok(Reply::Nil) };
     let expire_ms = record.expire_ms().map_or(Reply::Nil, int);
-    Ok(Reply::Array(vec![Reply::Bulk(record.value()), int(record.revision()), expire_ms]))
+    Ok(Reply::Array(vec![record.reply(on.copies), int(record.revision()), expire_ms]))
 }
 
 /// KV.PUT key value condition ttl-ms.
@@ -76,9 +76,9 @@ pub(crate) fn put(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     };
     Applying::check_length(args.at(2).len())?;
     let place = on.place(args.at(1));
-    let old = on.find(&place)?;
+    let old = on.find_brief(&place)?;
     if !condition.holds(old.as_ref()) {
-        return Ok(done(false, old.as_ref().map_or(0, Record::revision)));
+        return Ok(done(false, old.as_ref().map_or(0, Brief::revision)));
     }
     on.write_string(&place, old.as_ref(), expire_ms, args.at(2))?;
     Ok(done(true, on.revision))
@@ -89,7 +89,7 @@ pub(crate) fn put(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
 pub(crate) fn delete(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     let condition = Condition::parse(args.at(2))?;
     let place = on.place(args.at(1));
-    let Some(old) = on.find(&place)? else { return Ok(done(false, 0)) };
+    let Some(old) = on.find_brief(&place)? else { return Ok(done(false, 0)) };
     if !condition.holds(Some(&old)) {
         return Ok(done(false, old.revision()));
     }

@@ -10,6 +10,7 @@
 mod applying;
 mod codec;
 mod commands;
+mod copies;
 mod database;
 mod digest;
 mod expiry;

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use quorate_engine::{EngineError, Reader};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::copies::Copies;
 use crate::database::{Database, Databases};
 use crate::record::Record;
 use crate::space;
@@ -15,6 +16,8 @@ use crate::types::Kind;
 pub(crate) struct Reading<'a> {
     /// The records.
     pub(crate) reader: &'a dyn Reader,
+    /// Where small values are copied for a reply.
+    pub(crate) copies: &'a Copies,
     /// The logical databases.
     pub(crate) databases: &'a Databases,
     /// The database the command runs in.
@@ -44,7 +47,7 @@ pub(crate) struct Met {
     pub(crate) crossed_ms: Cell<u64>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
     /// A random number, the same each time for one command.
     pub(crate) fn random(&self) -> u64 {
         let mut bytes = [0; 16];
@@ -60,7 +63,7 @@ impl Reading<'_> {
     }
 
     /// The record of `key`, unless it has expired; counted as a hit or a miss.
-    pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>, EngineError> {
+    pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record<'a>>, EngineError> {
         let found = self.peek(key)?;
         let count = if found.is_some() { &self.met.hits } else { &self.met.misses };
         count.set(count.get() + 1);
@@ -68,14 +71,14 @@ impl Reading<'_> {
     }
 
     /// As [`Reading::find`], uncounted.
-    pub(crate) fn peek(&self, key: &[u8]) -> Result<Option<Record>, EngineError> {
+    pub(crate) fn peek(&self, key: &[u8]) -> Result<Option<Record<'a>>, EngineError> {
         let meta = space::meta(self.row().physical, key);
         let record = self.reader.get(meta.as_slice())?.map(Record::decode).transpose()?;
         Ok(record.filter(|record| self.visible(record)))
     }
 
     /// The record of `key` if it is a string; the WRONGTYPE error if it is something else.
-    pub(crate) fn find_string(&self, key: &[u8]) -> Result<Option<Record>, Stop> {
+    pub(crate) fn find_string(&self, key: &[u8]) -> Result<Option<Record<'a>>, Stop> {
         match self.find(key)? {
             Some(record) if record.kind() != Kind::String => Err(crate::types::wrong_type()),
             found => Ok(found),
@@ -84,7 +87,7 @@ impl Reading<'_> {
 
     /// False when `record` has expired. An expiry that only the time of the read has passed is noted
     /// in [`Met::crossed_ms`]: the reply then must not be used.
-    pub(crate) fn visible(&self, record: &Record) -> bool {
+    pub(crate) fn visible(&self, record: &Record<'_>) -> bool {
         let Some(expire_ms) = record.expire_ms() else { return true };
         if expire_ms <= self.now_ms && expire_ms > self.stamp_ms {
             self.met.crossed_ms.set(self.met.crossed_ms.get().max(expire_ms));

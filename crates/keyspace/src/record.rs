@@ -7,9 +7,11 @@
 //! A string's payload is its value; a collection's starts with its object id (u64).
 
 use bytes::Bytes;
-use quorate_engine::EngineError;
+use quorate_api::Reply;
+use quorate_engine::{EngineError, Found};
 
 use crate::codec::Decoder;
+use crate::copies::{COPY_BYTES_MAX, Copies};
 use crate::space::damaged;
 use crate::types::Kind;
 
@@ -65,40 +67,9 @@ impl Head {
         }
         bytes
     }
-}
 
-/// A record, decoded in place.
-#[derive(Clone, Debug)]
-pub(crate) struct Record {
-    head: Head,
-    payload_at: usize,
-    bytes: Bytes,
-}
-
-impl Record {
-    /// A record whose payload of `payload_bytes` is appended by `fill`.
-    pub(crate) fn build(head: Head, payload_bytes: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut bytes = head.start(payload_bytes);
-        let payload_at = bytes.len();
-        fill(&mut bytes);
-        debug_assert_eq!(bytes.len(), payload_at + payload_bytes, "the payload's announced length");
-        Self { head, payload_at, bytes: bytes.into() }
-    }
-
-    /// A record with this payload.
-    pub(crate) fn new(head: Head, payload: &[u8]) -> Self {
-        Self::build(head, payload.len(), |bytes| bytes.extend_from_slice(payload))
-    }
-
-    /// Decodes what the engine holds.
-    pub(crate) fn decode(bytes: Bytes) -> Result<Self, EngineError> {
-        let mut decoder = Decoder::new(&bytes);
-        let head = Self::decode_head(&mut decoder).ok_or_else(|| damaged("record"))?;
-        let payload_at = bytes.len() - decoder.rest().len();
-        Ok(Self { head, payload_at, bytes })
-    }
-
-    fn decode_head(decoder: &mut Decoder<'_>) -> Option<Head> {
+    #[inline]
+    fn decode(decoder: &mut Decoder<'_>) -> Option<Self> {
         let kind = Kind::from_u8(decoder.u8()?)?;
         let flags = decoder.u8()?;
         let encoding = match (flags >> ENCODING_SHIFT) & ENCODING_MASK {
@@ -110,20 +81,46 @@ impl Record {
         (flags >> ENCODING_SHIFT <= ENCODING_MASK).then_some(())?;
         let revision = decoder.u64()?;
         let expire_ms = if flags & EXPIRES == 0 { None } else { Some(decoder.u64()?) };
-        Some(Head { kind, encoding, revision, expire_ms })
+        Some(Self { kind, encoding, revision, expire_ms })
     }
 
-    /// Its head.
-    pub(crate) fn head(&self) -> &Head {
-        &self.head
+    /// True when its time has come at `now_ms`.
+    fn expired_at(&self, now_ms: u64) -> bool {
+        self.expire_ms.is_some_and(|expire_ms| expire_ms <= now_ms)
+    }
+}
+
+/// What a write has to know of the record that it replaces or removes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Brief {
+    head: Head,
+    object: Option<u64>,
+}
+
+impl Brief {
+    /// Reads it from what the engine holds.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
+        Self::split(bytes).map(|(brief, _)| brief).ok_or_else(|| damaged("record"))
     }
 
-    /// Its type.
+    /// It, and where the payload starts.
+    #[inline]
+    fn split(bytes: &[u8]) -> Option<(Self, usize)> {
+        let mut decoder = Decoder::new(bytes);
+        let head = Head::decode(&mut decoder)?;
+        let payload = decoder.rest();
+        // A collection that is too short for its object id is not read as one without.
+        let object =
+            if head.kind == Kind::String { None } else { Some(Decoder::new(payload).u64()?) };
+        Some((Self { head, object }, bytes.len() - payload.len()))
+    }
+
+    /// The type.
     pub(crate) fn kind(&self) -> Kind {
         self.head.kind
     }
 
-    /// When it was last written.
+    /// When the record was last written.
     pub(crate) fn revision(&self) -> u64 {
         self.head.revision
     }
@@ -135,12 +132,102 @@ impl Record {
 
     /// True when its time has come at `now_ms`.
     pub(crate) fn expired_at(&self, now_ms: u64) -> bool {
-        self.head.expire_ms.is_some_and(|expire_ms| expire_ms <= now_ms)
+        self.head.expired_at(now_ms)
+    }
+
+    /// The collection's object id; `None` for a string.
+    pub(crate) fn object(&self) -> Option<u64> {
+        self.object
+    }
+}
+
+/// A record, decoded in place: one that is lent by the engine, or one that is to be written.
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    brief: Brief,
+    payload_at: usize,
+    bytes: Found<'a>,
+}
+
+impl Record<'static> {
+    /// A record whose payload of `payload_bytes` is appended by `fill`.
+    pub(crate) fn build(head: Head, payload_bytes: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = head.start(payload_bytes);
+        let payload_at = bytes.len();
+        fill(&mut bytes);
+        debug_assert_eq!(bytes.len(), payload_at + payload_bytes, "the payload's announced length");
+        let object = (head.kind != Kind::String)
+            .then(|| Decoder::new(bytes.get(payload_at..).unwrap_or_default()).u64());
+        Self {
+            brief: Brief { head, object: object.flatten() },
+            payload_at,
+            bytes: Found::Given(bytes.into()),
+        }
+    }
+
+    /// A record with this payload.
+    pub(crate) fn new(head: Head, payload: &[u8]) -> Self {
+        Self::build(head, payload.len(), |bytes| bytes.extend_from_slice(payload))
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Decodes what the engine holds.
+    pub(crate) fn decode(bytes: Found<'a>) -> Result<Self, EngineError> {
+        let (brief, payload_at) = Brief::split(&bytes).ok_or_else(|| damaged("record"))?;
+        Ok(Self { brief, payload_at, bytes })
+    }
+
+    /// The record to keep while the engine changes. Copies no bytes.
+    pub(crate) fn into_owned(self) -> Record<'static> {
+        let Self { brief, payload_at, bytes } = self;
+        Record { brief, payload_at, bytes: Found::Given(bytes.into_bytes()) }
+    }
+
+    /// What a write that replaces it has to know.
+    pub(crate) fn brief(&self) -> &Brief {
+        &self.brief
+    }
+
+    /// Its head.
+    pub(crate) fn head(&self) -> &Head {
+        &self.brief.head
+    }
+
+    /// Its type.
+    pub(crate) fn kind(&self) -> Kind {
+        self.brief.kind()
+    }
+
+    /// When it was last written.
+    pub(crate) fn revision(&self) -> u64 {
+        self.brief.revision()
+    }
+
+    /// When it ceases to exist.
+    pub(crate) fn expire_ms(&self) -> Option<u64> {
+        self.brief.expire_ms()
+    }
+
+    /// True when its time has come at `now_ms`.
+    pub(crate) fn expired_at(&self, now_ms: u64) -> bool {
+        self.brief.expired_at(now_ms)
     }
 
     /// What the type put behind the head.
     pub(crate) fn payload(&self) -> &[u8] {
         self.bytes.get(self.payload_at..).unwrap_or_default()
+    }
+
+    /// The payload as a reply. A small one that the engine lends is copied: that costs less than counting
+    /// one more owner of a value whose counter is in no cache.
+    pub(crate) fn reply(&self, copies: &Copies) -> Reply {
+        match &self.bytes {
+            Found::Lent(_) if self.payload().len() <= COPY_BYTES_MAX => {
+                Reply::Bulk(copies.copy(self.payload()))
+            }
+            _ => Reply::Bulk(self.value()),
+        }
     }
 
     /// The payload without a copy.
@@ -150,17 +237,17 @@ impl Record {
 
     /// The collection's object id; `None` for a string.
     pub(crate) fn object(&self) -> Option<u64> {
-        if self.kind() == Kind::String { None } else { Decoder::new(self.payload()).u64() }
+        self.brief.object()
     }
 
     /// The bytes for the engine.
     pub(crate) fn into_bytes(self) -> Bytes {
-        self.bytes
+        self.bytes.into_bytes()
     }
 
     /// The same payload under another head.
-    pub(crate) fn with_head(&self, head: Head) -> Self {
-        Self::new(head, self.payload())
+    pub(crate) fn with_head(&self, head: Head) -> Record<'static> {
+        Record::new(head, self.payload())
     }
 }
 
@@ -186,7 +273,7 @@ mod tests {
     fn a_record_comes_back_and_its_value_shares_the_bytes() {
         for expire_ms in [None, Some(u64::MAX)] {
             let bytes = Record::new(head(expire_ms, Encoding::Auto), b"value").into_bytes();
-            let record = Record::decode(bytes.clone()).unwrap();
+            let record = Record::decode(Found::Lent(&bytes)).unwrap();
             assert_eq!(*record.head(), head(expire_ms, Encoding::Auto));
             assert_eq!(record.payload(), b"value");
             let offset = bytes.len() - 5;
@@ -205,7 +292,7 @@ mod tests {
             b"\x01\x08\0\0\0\0\0\0\x01\x02",
         ];
         for bytes in malformed {
-            let decoded = Record::decode(Bytes::copy_from_slice(bytes));
+            let decoded = Record::decode(Found::Given(Bytes::copy_from_slice(bytes)));
             assert!(matches!(decoded, Err(EngineError::Damage(_))), "{bytes:?}");
         }
     }

@@ -8,7 +8,7 @@ use crate::database::Databases;
 use crate::digest::Digest;
 use crate::housekeep::Housekeeping;
 use crate::once::OnceTable;
-use crate::record::Record;
+use crate::record::{Brief, Record};
 use crate::space::{self, KeyBuf, damaged};
 use crate::system::{self, State};
 use crate::{slot, watch};
@@ -172,24 +172,30 @@ impl Store {
     }
 
     /// The record at `place`, expired or not.
-    pub(crate) fn record(&self, place: &Place<'_>) -> Result<Option<Record>, EngineError> {
+    pub(crate) fn record(&self, place: &Place<'_>) -> Result<Option<Record<'_>>, EngineError> {
         self.engine.get(place.meta.as_slice())?.map(Record::decode).transpose()
+    }
+
+    /// What a write has to know of the record at `place`, expired or not.
+    pub(crate) fn brief(&self, place: &Place<'_>) -> Result<Option<Brief>, EngineError> {
+        let found = self.engine.get(place.meta.as_slice())?;
+        found.map(|bytes| Brief::decode(&bytes)).transpose()
     }
 
     /// Puts `new` at `place`, where `old` is now.
     pub(crate) fn write(
         &mut self,
         place: &Place<'_>,
-        old: Option<&Record>,
-        new: Record,
+        old: Option<&Brief>,
+        new: Record<'_>,
     ) -> Result<(), EngineError> {
         if old.is_none() {
             let index = space::slot(place.physical, slot::position(place.key), place.key);
             self.put(index.as_slice(), Bytes::new())?;
             self.databases.change().row_mut(place.db).keys += 1;
         }
-        self.move_expiry(place, old.and_then(Record::expire_ms), new.expire_ms())?;
-        let object = old.and_then(Record::object);
+        self.move_expiry(place, old.and_then(Brief::expire_ms), new.expire_ms())?;
+        let object = old.and_then(Brief::object);
         if let Some(object) = object.filter(|object| Some(*object) != new.object()) {
             self.abandon(object)?;
         }
@@ -201,7 +207,7 @@ impl Store {
     pub(crate) fn remove(
         &mut self,
         place: &Place<'_>,
-        old: &Record,
+        old: &Brief,
         elements: Elements,
         tombstone: u64,
     ) -> Result<(), EngineError> {
@@ -221,7 +227,7 @@ impl Store {
     pub(crate) fn remove_expired(
         &mut self,
         place: &Place<'_>,
-        old: &Record,
+        old: &Brief,
     ) -> Result<(), EngineError> {
         self.expired += 1;
         self.remove(place, old, Elements::Drop, old.revision())

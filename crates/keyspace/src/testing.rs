@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use quorate_api::{OwnedArgs, Reply, command};
-use quorate_engine::{Engine, Reader};
+use quorate_engine::{Engine, Found, Reader};
 
 use crate::keyspace::{Keyspace, Read};
 use crate::record::Record;
@@ -208,7 +208,7 @@ pub(crate) fn audit(keyspace: &Keyspace) {
     for (meta, value) in records(engine, &[space::META]) {
         let physical = u32::from_be_bytes(meta[1..5].try_into().unwrap());
         let key = space::user_key_of_meta(&meta).unwrap();
-        let record = Record::decode(value).unwrap();
+        let record = Record::decode(Found::Given(value)).unwrap();
         let count = counts.entry(physical).or_default();
         count.0 += 1;
         slots.insert(space::slot(physical, slot::position(key), key).as_slice().to_vec());

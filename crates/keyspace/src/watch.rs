@@ -50,7 +50,7 @@ pub(crate) fn tombstone_of(bytes: &Bytes) -> Result<u64, EngineError> {
 /// The highest revision at which a key of `key`'s bucket has gone, as far as is remembered.
 fn tombstone(store: &Store, db: u8, key: &[u8]) -> Result<u64, EngineError> {
     let stored = store.engine().get(system::tombstone_key(db, bucket(key)).as_slice())?;
-    stored.as_ref().map_or(Ok(0), tombstone_of)
+    stored.map_or(Ok(0), |stored| tombstone_of(&stored))
 }
 
 /// Remembers that `key` has gone at `revision`.
@@ -73,7 +73,7 @@ pub(crate) fn holds(store: &Store, now_ms: u64, watch: WatchRef<'_>) -> Result<b
         return Ok(false);
     }
     let place = store.place(watch.db, watch.key);
-    match store.record(&place)? {
+    match store.brief(&place)? {
         Some(record) if !record.expired_at(now_ms) => Ok(record.revision() == watch.revision),
         // Expired and not yet removed: it has no tombstone, but its revision says the same.
         Some(record) if record.revision() > watch.seen => Ok(false),

@@ -3,6 +3,7 @@
 use quorate_api::{Answer, Consistency, Error, Reply};
 use quorate_consensus::peers::Lane;
 use quorate_consensus::{GroupRole, Index, NodeId};
+use quorate_engine::Purpose;
 use quorate_keyspace::Read;
 
 use crate::core::{Core, Stop};
@@ -80,7 +81,8 @@ impl Core {
         }
         let now = self.now();
         let Some(group) = &mut self.group else { return false };
-        let Some(number) = group.start_round(now) else { return false };
+        let asking: Vec<NodeId> = self.reads.askers.iter().map(|asker| asker.node).collect();
+        let Some(number) = group.start_round(now, &asking) else { return false };
         let commit = group.commit();
         let progress = group.progress();
         let askers = std::mem::take(&mut self.reads.askers);
@@ -171,7 +173,7 @@ impl Core {
 
     /// Executes the reads whose index is applied.
     pub(crate) fn serve_reads(&mut self) -> Result<bool, Stop> {
-        let mut any = false;
+        let mut any = self.serve_immediate()?;
         loop {
             let (applied, stamp_ms) = (self.machine.applied(), self.machine.keyspace().stamp_ms());
             let Some(ready) = self.reads.pop_ready(applied, stamp_ms) else { return Ok(any) };
@@ -180,12 +182,25 @@ impl Core {
         }
     }
 
+    /// Executes the reads which this node may answer by itself.
+    fn serve_immediate(&mut self) -> Result<bool, Stop> {
+        let Some(batch) = self.reads.take_immediate() else { return Ok(false) };
+        let now_ms = self.now_ms();
+        self.execute_reads(Indexed { index: Index(0), stamp_ms: 0, now_ms, batch })?;
+        Ok(true)
+    }
+
     fn execute_reads(&mut self, ready: Indexed) -> Result<(), Stop> {
         let Indexed { now_ms, mut batch, .. } = ready;
         let bytes = std::mem::take(&mut batch.parts);
-        let mut parts = Parts::bare(&bytes, Vec::new());
+        let mut parts = Parts::bare(&bytes, std::mem::take(&mut self.reads.spans));
+        let mut hinted = 0_usize;
         for waiter in batch.waiters.drain(..) {
             let start = parts.position();
+            if hinted == 0 {
+                hinted = self.machine.hint(&parts, Purpose::Read);
+            }
+            hinted -= 1;
             let part = parts.next().map_err(|error| Stop(format!("a read of ours: {error}")))?;
             let Some(part) = part else { break };
             match self.execute_read(&part, &parts, now_ms)? {
@@ -196,7 +211,7 @@ impl Core {
                 }
             }
         }
-        drop(parts);
+        self.reads.spans = parts.into_spans();
         batch.parts = bytes;
         self.reads.recycle(batch);
         Ok(())

@@ -6,7 +6,6 @@ use quorate_api::limits::{
     VALUE_BYTES_MAX, WATCHES_MAX,
 };
 use quorate_api::{Args, Call, Consistency, Error, ErrorCode, Reply, Spec, Transaction};
-use quorate_keyspace::Read;
 
 use crate::core::Core;
 use crate::entry;
@@ -36,14 +35,9 @@ impl Core {
                 let now = self.now();
                 self.writes.push(now, 1, waiter, |out| encode_call(out, call));
             }
-            Kind::Read(consistency) => match self.may_read_now(consistency) {
-                Ok(true) => self.read_now(waiter, call),
-                Ok(false) => {
-                    let now = self.now();
-                    self.reads.push(now, consistency, waiter, |out| entry::put_command(out, call));
-                }
-                Err(error) => self.answer(waiter, Err(error)),
-            },
+            Kind::Read(consistency) => {
+                self.take_read(consistency, waiter, |out| entry::put_command(out, call));
+            }
         }
         self.wake();
     }
@@ -65,15 +59,15 @@ impl Core {
                 return thread.hold(Held { number, kind, part });
             }
         };
-        let now = self.now();
         match kind {
             Kind::Write => {
+                let now = self.now();
                 let commands = transaction.calls.len() + 1;
                 self.writes.push(now, commands, waiter, |out| encode_transaction(out, transaction));
             }
             Kind::Read(consistency) => {
-                self.reads
-                    .push(now, consistency, waiter, |out| entry::put_transaction(out, transaction));
+                let encode = |out: &mut Vec<u8>| entry::put_transaction(out, transaction);
+                self.take_read(consistency, waiter, encode);
             }
         }
         self.wake();
@@ -147,23 +141,18 @@ impl Core {
         None
     }
 
-    fn read_now(&mut self, waiter: Waiter, call: &Call<'_>) {
-        let now_ms = self.now_ms();
-        match self.machine.keyspace().read(now_ms, call.db, call.spec, call.args) {
-            Ok(Read::Reply(reply)) => {
-                self.reads.served += 1;
-                self.answer(waiter, Ok(reply));
-            }
-            Ok(Read::NeedsStamp(stamp_ms)) => {
-                let mut part = Vec::new();
-                entry::put_command(&mut part, call);
-                self.wait_for_stamp(stamp_ms, now_ms, part, waiter);
-            }
-            Err(error) => {
-                let reason = format!("the engine can't be read: {error}");
-                self.answer(waiter, Err(Error::Stopped { reason: reason.clone().into() }));
-                self.stop(reason);
-            }
+    /// Takes a read in: to be executed at the end of this turn where nobody has to be asked.
+    fn take_read(
+        &mut self,
+        consistency: Consistency,
+        waiter: Waiter,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let now = self.now();
+        match self.may_read_now(consistency) {
+            Ok(true) => self.reads.immediate.push(now, waiter, encode),
+            Ok(false) => self.reads.push(now, consistency, waiter, encode),
+            Err(error) => self.answer(waiter, Err(error)),
         }
     }
 
@@ -173,18 +162,18 @@ impl Core {
             let error = self.no_leader();
             return self.answer(waiter, Err(error));
         }
-        let now = self.now();
         match waiter.kind() {
             Kind::Write if self.writes.is_full() => {
                 let reason = "too many writes wait on this node";
                 self.answer(waiter, Err(Error::Overloaded { reason: reason.into() }));
             }
             Kind::Write => {
+                let now = self.now();
                 let commands = entry::commands_in(part);
                 self.writes.push(now, commands, waiter, |out| out.extend_from_slice(part));
             }
             Kind::Read(consistency) => {
-                self.reads.push(now, consistency, waiter, |out| out.extend_from_slice(part));
+                self.take_read(consistency, waiter, |out| out.extend_from_slice(part));
             }
         }
         self.wake();

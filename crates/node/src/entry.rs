@@ -19,11 +19,15 @@ use quorate_api::limits::{ARGS_MAX, TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
 use quorate_api::{Args, Call, CommandId, Span, Spec, Transaction, Watch};
 use quorate_consensus::NodeId;
 use quorate_consensus::codec::{put_bytes, put_varint};
+use quorate_keyspace::keyspace::EXPECTED_MAX;
 
 /// The format of entries.
 const FORMAT: u8 = 1;
 /// Bytes in front of the first part.
 pub(crate) const HEADER_BYTES: usize = 17;
+
+/// Fewer keys than this are not looked ahead for.
+const AHEAD_MIN: usize = 3;
 
 const COMMAND: u8 = 1;
 const TRANSACTION: u8 = 2;
@@ -136,6 +140,33 @@ pub(crate) enum Part {
     Housekeep { expire_max: usize, clear_max: usize },
 }
 
+/// Keys that the next parts will touch.
+pub(crate) struct Ahead<'a> {
+    keys: [(u8, &'a [u8]); EXPECTED_MAX],
+    count: usize,
+    /// Parts that they are the keys of.
+    pub(crate) parts: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// The keys with their databases.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (u8, &'a [u8])> {
+        self.keys.iter().copied().take(self.count)
+    }
+
+    /// True when a hint about so few pays for itself.
+    pub(crate) fn is_worth_a_hint(&self) -> bool {
+        self.count >= AHEAD_MIN
+    }
+
+    fn push(&mut self, db: u8, key: &'a [u8]) {
+        if let Some(room) = self.keys.get_mut(self.count) {
+            *room = (db, key);
+            self.count += 1;
+        }
+    }
+}
+
 /// Reads an entry's parts.
 pub(crate) struct Parts<'a> {
     bytes: &'a [u8],
@@ -160,6 +191,11 @@ impl<'a> Parts<'a> {
     /// Parts without a header, as they are forwarded.
     pub(crate) fn bare(bytes: &'a [u8], spans: Vec<Span>) -> Self {
         Self { bytes, at: 0, spans }
+    }
+
+    /// True when nothing is left to read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
     }
 
     /// How far it has read.
@@ -278,6 +314,54 @@ impl<'a> Parts<'a> {
             _ => return Err(self.wrong("unknown part")),
         };
         Ok(Some(part))
+    }
+
+    /// Looks at the keys of the next parts without reading them; what is malformed is found later.
+    pub(crate) fn ahead(&self) -> Ahead<'a> {
+        let mut ahead = Ahead { keys: [(0, &[]); EXPECTED_MAX], count: 0, parts: 0 };
+        let mut scout = Parts { bytes: self.bytes, at: self.at, spans: Vec::new() };
+        while ahead.count < EXPECTED_MAX && scout.look(&mut ahead) == Ok(true) {}
+        ahead
+    }
+
+    /// Looks at one part; false when it ends the look ahead.
+    fn look(&mut self, ahead: &mut Ahead<'a>) -> Result<bool, EntryError> {
+        if self.at == self.bytes.len() {
+            return Ok(false);
+        }
+        match self.u8()? {
+            COMMAND => {}
+            ONCE => {
+                self.span()?;
+                self.varint()?;
+                self.u64()?;
+                ahead.parts += 1;
+                return Ok(true);
+            }
+            ORIGIN => {
+                for _ in 0..3 {
+                    self.varint()?;
+                }
+                ahead.parts += 1;
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        }
+        let db = self.u8()?;
+        let id = self.take(2)?;
+        let number = <[u8; 2]>::try_from(id).map_or(0, u16::from_le_bytes);
+        let spec = by_id(number).ok_or_else(|| self.wrong("unknown command"))?;
+        let count = self.count(ARGS_MAX)?;
+        let mut positions = spec.key_positions(count).peekable();
+        for at in 0..count {
+            let len = self.count(self.bytes.len())?;
+            let arg = self.take(len)?;
+            if positions.next_if_eq(&at).is_some() {
+                ahead.push(db, arg);
+            }
+        }
+        ahead.parts += 1;
+        Ok(true)
     }
 
     /// The arguments of a command of the current part.

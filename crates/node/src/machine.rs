@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use quorate_api::{Answer, Reply};
 use quorate_consensus::{Body, Committed, Configuration, Index, NodeId, Term};
-use quorate_engine::{Engine, EngineError};
+use quorate_engine::{Engine, EngineError, Purpose};
 use quorate_keyspace::{Keyspace, Moment, WatchRef};
 
 use crate::entry::{Command, EntryError, Part, Parts};
@@ -185,7 +185,13 @@ impl Machine {
         let mut owner = Owner::Proposer;
         let mut owned = 0;
         let mut name = None;
-        while let Some(part) = parts.next()? {
+        let mut hinted = 0_usize;
+        while !parts.is_at_end() {
+            if hinted == 0 {
+                hinted = self.hint(&parts, Purpose::Write);
+            }
+            hinted -= 1;
+            let Some(part) = parts.next()? else { break };
             match part {
                 Part::Origin { node, forward, parts } => {
                     owner = Owner::Origin { node, forward };
@@ -221,6 +227,15 @@ impl Machine {
         }
         self.spans = parts.into_spans();
         Ok(())
+    }
+
+    /// Tells the keyspace what the next parts will ask for; how many parts that is, at least one.
+    pub(crate) fn hint(&self, parts: &Parts<'_>, purpose: Purpose) -> usize {
+        let ahead = parts.ahead();
+        if ahead.is_worth_a_hint() {
+            self.keyspace.expect(ahead.keys(), purpose);
+        }
+        ahead.parts.max(1)
     }
 
     /// A named request is applied once; sent again, it gets the stored reply.

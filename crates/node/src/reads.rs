@@ -1,5 +1,7 @@
 //! The read barrier: reads wait here until this node may answer them.
 //!
+//! Those that need to ask nobody are executed at the end of the turn they came in, so that the lookups of
+//! many run side by side and their answers leave together. The others:
 //! `gathering` -> a round (leader) or a question to the leader (follower) -> `indexed`, with the index
 //! that must be applied -> executed. One round, or one question, is under way at a time and serves all
 //! reads that were waiting when it started.
@@ -22,6 +24,15 @@ pub(crate) struct ReadBatch {
 }
 
 impl ReadBatch {
+    /// Adds one read.
+    pub(crate) fn push(&mut self, now: Mono, waiter: Waiter, encode: impl FnOnce(&mut Vec<u8>)) {
+        if self.is_empty() {
+            self.since = now;
+        }
+        encode(&mut self.parts);
+        self.waiters.push(waiter);
+    }
+
     fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
@@ -65,6 +76,9 @@ pub(crate) struct Indexed {
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
     pub(crate) gathering: ReadBatch,
+    /// Executed at the end of this turn. That they need not ask was found out when they came in, and
+    /// holds whatever happens in the turn: the state only gets newer.
+    pub(crate) immediate: ReadBatch,
     /// True while one of `gathering` insists on more than a lease.
     strict: bool,
     pub(crate) askers: Vec<Asker>,
@@ -75,6 +89,8 @@ pub(crate) struct Reads {
     pub(crate) next_question: u64,
     pub(crate) rounds: u64,
     pub(crate) served: u64,
+    /// Reused memory of the reader of parts.
+    pub(crate) spans: Vec<quorate_api::Span>,
     spare: Vec<ReadBatch>,
 }
 
@@ -88,17 +104,16 @@ impl Reads {
         encode: impl FnOnce(&mut Vec<u8>),
     ) {
         if self.gathering.is_empty() {
-            self.gathering.since = now;
             self.strict = false;
         }
         self.strict |= consistency != Consistency::Lease;
-        encode(&mut self.gathering.parts);
-        self.gathering.waiters.push(waiter);
+        self.gathering.push(now, waiter, encode);
     }
 
     /// True when no more may be taken in.
     pub(crate) fn is_full(&self) -> bool {
-        self.gathering.parts.len() > PENDING_BYTES_MAX
+        let batches = [&self.gathering, &self.immediate];
+        batches.iter().any(|batch| batch.parts.len() > PENDING_BYTES_MAX)
     }
 
     pub(crate) fn has_gathered(&self) -> bool {
@@ -114,6 +129,15 @@ impl Reads {
     pub(crate) fn take(&mut self) -> ReadBatch {
         let next = self.spare.pop().unwrap_or_default();
         std::mem::replace(&mut self.gathering, next)
+    }
+
+    /// The reads that wait for the end of this turn only.
+    pub(crate) fn take_immediate(&mut self) -> Option<ReadBatch> {
+        if self.immediate.is_empty() {
+            return None;
+        }
+        let next = self.spare.pop().unwrap_or_default();
+        Some(std::mem::replace(&mut self.immediate, next))
     }
 
     /// Puts reads back that have to ask again; they are older than what has gathered.
@@ -158,6 +182,9 @@ impl Reads {
     /// Reads that have waited since before `limit`.
     pub(crate) fn take_overdue(&mut self, limit: Mono) -> Vec<ReadBatch> {
         let mut overdue = Vec::new();
+        if !self.immediate.is_empty() && self.immediate.since < limit {
+            overdue.push(std::mem::take(&mut self.immediate));
+        }
         if self.has_gathered() && self.gathering.since < limit {
             overdue.push(self.take());
         }

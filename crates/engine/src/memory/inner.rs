@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::heads::Heads;
 use super::key::{Key, Probe};
 use super::ledger::{ALLOCATION_BYTES, key_bytes};
 use super::node::{Books, Node, own};
@@ -15,9 +16,9 @@ const INNER_MERGED_MAX: usize = INNER_MAX * 3 / 4;
 /// Resident bytes of an inner node, without what its separators allocate.
 pub(super) const INNER_BYTES: u64 = (size_of::<Inner>()
     + 3 * size_of::<usize>()
-    + INNER_MAX * (size_of::<Key>() + size_of::<Arc<Node>>()))
+    + INNER_MAX * (size_of::<Key>() + size_of::<Arc<Node>>() + size_of::<u64>()))
     as u64
-    + 3 * ALLOCATION_BYTES;
+    + 4 * ALLOCATION_BYTES;
 
 const _: () = assert!(INNER_MIN >= 2, "a child that must be mended needs a neighbour");
 const _: () = assert!(2 * INNER_MIN <= INNER_MERGED_MAX && INNER_MERGED_MAX < INNER_MAX);
@@ -30,6 +31,8 @@ const _: () = assert!(2 * INNER_MIN <= INNER_MERGED_MAX && INNER_MERGED_MAX < IN
 pub(super) struct Inner {
     separators: Vec<Key>,
     children: Vec<Arc<Node>>,
+    /// What is compared first: see [`Heads`].
+    heads: Heads,
 }
 
 /// The upper part of a node that was split, for its parent to take in.
@@ -48,12 +51,17 @@ impl Inner {
         root.separators.push(split.separator);
         root.children.push(left);
         root.children.push(split.right);
+        root.heads.set(&root.separators);
         root
     }
 
     /// A node without children, to be filled at once. Its arrays have their final size.
     fn new() -> Self {
-        Self { separators: Vec::with_capacity(INNER_MAX), children: Vec::with_capacity(INNER_MAX) }
+        Self {
+            separators: Vec::with_capacity(INNER_MAX),
+            children: Vec::with_capacity(INNER_MAX),
+            heads: Heads::with_capacity(INNER_MAX),
+        }
     }
 
     /// Number of children.
@@ -66,9 +74,15 @@ impl Inner {
         self.len() < INNER_MIN
     }
 
+    /// Has the middle of the separators and of the children loaded; what comes back means nothing.
+    pub(super) fn touch(&self) -> usize {
+        let child = self.children.get(self.len() / 2).map_or(0, |child| Arc::as_ptr(child).addr());
+        self.heads.touch() ^ child
+    }
+
     /// Which child `probe` is below.
     pub(super) fn child_at(&self, probe: &Probe<'_>) -> usize {
-        self.separators.partition_point(|separator| probe.compare(separator).is_ge())
+        self.heads.rank(&self.separators, probe)
     }
 
     /// The child that `probe` is below.
@@ -101,6 +115,7 @@ impl Inner {
     pub(super) fn insert(&mut self, at: usize, split: Split) -> Option<Split> {
         if self.len() < INNER_MAX {
             self.insert_at(at, split);
+            self.heads.set(&self.separators);
             return None;
         }
         let ascending = split.ascending;
@@ -120,6 +135,8 @@ impl Inner {
         } else {
             right.insert_at(at - cut, split);
         }
+        self.heads.set(&self.separators);
+        right.heads.set(&right.separators);
         Some(Split { separator, right: Arc::new(Node::Inner(right)), ascending })
     }
 
@@ -151,6 +168,7 @@ impl Inner {
             }
             None => books.emptied(&right),
         }
+        self.heads.set(&self.separators);
     }
 
     /// Evens out two neighbours: the new separator, or `None` when `right` has gone over into `self`.
@@ -160,6 +178,7 @@ impl Inner {
             self.separators.push(separator);
             self.separators.append(&mut right.separators);
             self.children.append(&mut right.children);
+            self.heads.set(&self.separators);
             return None;
         }
         let left = std::mem::replace(self, Self::new());
@@ -173,6 +192,8 @@ impl Inner {
         let parting = separators.next();
         right.children.extend(children);
         right.separators.extend(separators);
+        self.heads.set(&self.separators);
+        right.heads.set(&right.separators);
         parting
     }
 
@@ -181,6 +202,7 @@ impl Inner {
         let mut copy = Self::new();
         copy.separators.extend_from_slice(&self.separators);
         copy.children.extend_from_slice(&self.children);
+        copy.heads.copy_from(&self.heads);
         copy
     }
 

@@ -6,6 +6,8 @@
 
 use std::cmp::Ordering;
 
+use super::fingerprint::fingerprint;
+
 /// The longest key that needs no allocation.
 pub(super) const INLINE_BYTES_MAX: usize = 30;
 
@@ -69,17 +71,26 @@ impl Key {
 pub(super) struct Probe<'a> {
     bytes: &'a [u8],
     padded: [u8; INLINE_BYTES_MAX],
+    /// `padded` as numbers that compare like it.
+    words: [u64; 4],
+    fingerprint: u8,
 }
 
 impl<'a> Probe<'a> {
     /// Prepares `bytes`.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, padded: pad(bytes) }
+        let padded = pad(bytes);
+        Self { bytes, padded, words: words(&padded), fingerprint: fingerprint(bytes) }
     }
 
     /// The bytes looked for.
     pub(super) fn as_slice(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// The fingerprint of the key looked for.
+    pub(super) fn fingerprint(&self) -> u8 {
+        self.fingerprint
     }
 
     /// A copy to be kept in a node.
@@ -97,20 +108,28 @@ impl<'a> Probe<'a> {
     /// Padding with zeros keeps the order: where one key ends and the other goes on, zero meets a
     /// byte that is not smaller; should everything be equal, the lengths decide ("a" < "a\0"). This also
     /// holds for a probe longer than the padding, since only inline keys are compared that way.
+    #[inline]
     pub(super) fn compare(&self, key: &Key) -> Ordering {
         match key {
             Key::Inline { len, bytes } => {
-                self.padded.cmp(bytes).then_with(|| self.bytes.len().cmp(&usize::from(*len)))
+                let theirs = words(bytes);
+                for (ours, theirs) in self.words.iter().zip(&theirs) {
+                    if ours != theirs {
+                        return ours.cmp(theirs);
+                    }
+                }
+                self.bytes.len().cmp(&usize::from(*len))
             }
             Key::Heap(bytes) => self.bytes.cmp(bytes),
         }
     }
 
     /// True when the probe is `key`.
+    #[inline]
     pub(super) fn is(&self, key: &Key) -> bool {
         match key {
             Key::Inline { len, bytes } => {
-                self.bytes.len() == usize::from(*len) && self.padded == *bytes
+                self.bytes.len() == usize::from(*len) && self.words == words(bytes)
             }
             Key::Heap(bytes) => *self.bytes == **bytes,
         }
@@ -118,12 +137,24 @@ impl<'a> Probe<'a> {
 }
 
 /// The first bytes of `bytes`, filled up with zeros.
+#[inline]
 fn pad(bytes: &[u8]) -> [u8; INLINE_BYTES_MAX] {
     let mut padded = [0; INLINE_BYTES_MAX];
-    for (to, from) in padded.iter_mut().zip(bytes) {
-        *to = *from;
+    let head = bytes.get(..INLINE_BYTES_MAX).unwrap_or(bytes);
+    if let Some(room) = padded.get_mut(..head.len()) {
+        room.copy_from_slice(head);
     }
     padded
+}
+
+/// A padded key as big-endian numbers: comparing four of them in place costs a third of calling `memcmp`
+/// for 30 bytes. The last two overlap, which changes no order: what they share has compared equal.
+#[inline]
+fn words(padded: &[u8; INLINE_BYTES_MAX]) -> [u64; 4] {
+    let word = |at: usize| {
+        padded.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    };
+    [word(0), word(8), word(16), word(INLINE_BYTES_MAX - 8)]
 }
 
 #[cfg(test)]

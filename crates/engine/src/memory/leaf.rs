@@ -66,8 +66,24 @@ impl Leaf {
 
     /// Where `probe` is.
     pub(super) fn find(&self, probe: &Probe<'_>) -> Option<usize> {
-        let print = fingerprint(probe.as_slice());
-        self.prints.find(print, |at| self.keys.get(at).is_some_and(|key| probe.is(key)))
+        self.prints
+            .find(probe.fingerprint(), |at| self.keys.get(at).is_some_and(|key| probe.is(key)))
+    }
+
+    /// Where `probe` is if it is in the leaf, most likely: the first whose fingerprint is the same. Looks at
+    /// no key.
+    pub(super) fn guess(&self, probe: &Probe<'_>) -> Option<usize> {
+        self.prints.find(probe.fingerprint(), |at| at < self.len())
+    }
+
+    /// Has the key at `at` loaded; what comes back means nothing.
+    pub(super) fn touch(&self, at: usize) -> usize {
+        self.keys.get(at).map_or(0, Key::len)
+    }
+
+    /// The value at `at`.
+    pub(super) fn value(&self, at: usize) -> Option<&Bytes> {
+        self.values.get(at)
     }
 
     /// The value of `probe`.

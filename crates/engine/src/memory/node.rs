@@ -26,6 +26,14 @@ impl Node {
         }
     }
 
+    /// Records of a leaf, children of an inner node.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.len(),
+            Self::Inner(inner) => inner.len(),
+        }
+    }
+
     /// Resident bytes of the node and its keys.
     pub(super) fn node_bytes(&self) -> u64 {
         match self {

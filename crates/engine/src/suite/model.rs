@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::Open;
-use crate::engine::{Engine, Reader, View};
+use crate::engine::{Engine, Purpose, Reader, View};
 
 /// What an engine should hold.
 pub(super) type Model = BTreeMap<Vec<u8>, Bytes>;
@@ -79,8 +79,13 @@ where
     R: Reader + ?Sized,
 {
     assert_same_range(reader, model, b"", b"", at);
+    // A hint, about what is there and what is not, may change no answer.
+    let absent: [&[u8]; 2] = [b"\0absent", &[u8::MAX; 40]];
+    let hinted: Vec<&[u8]> = model.keys().map(Vec::as_slice).take(40).chain(absent).collect();
+    reader.expect(&hinted, Purpose::Read);
+    reader.expect(&hinted, Purpose::Write);
     for (key, value) in model {
-        assert_eq!(reader.get(key).expect("get").as_ref(), Some(value), "{}: get {key:?}", at());
+        assert_eq!(reader.get(key).expect("get").as_deref(), Some(value), "{}: get {key:?}", at());
     }
 }
 
@@ -171,7 +176,7 @@ impl Run {
         self.engine.delete(&key).expect("delete");
         self.model.remove(&key);
         self.in_batch = true;
-        assert_eq!(self.engine.get(&key).expect("get"), None, "{}", self.at());
+        assert!(self.engine.get(&key).expect("get").is_none(), "{}", self.at());
     }
 
     fn end_batch(&mut self) {
@@ -185,7 +190,7 @@ impl Run {
         let (from, to) = (self.dice.key(), self.dice.key());
         assert_same_range(self.engine.as_ref(), &self.model, &from, &to, &|| self.at());
         let expected = self.model.get(&from);
-        assert_eq!(self.engine.get(&from).expect("get").as_ref(), expected, "{}", self.at());
+        assert_eq!(self.engine.get(&from).expect("get").as_deref(), expected, "{}", self.at());
         if let Some((view, frozen)) = self.views.first() {
             assert_same_range(view.as_ref(), frozen, &from, &to, &|| self.at());
         }

@@ -78,7 +78,7 @@ pub(crate) fn expire(on: &mut Applying<'_>, id: CommandId, args: Args<'_>) -> Ou
     // A time before 1970 has passed, whatever the stamp: as 0 it removes the key like any past time.
     let expire_ms = Some(u64::try_from(when).unwrap_or(0));
     let head = Head { expire_ms, revision: on.revision, ..*old.head() };
-    on.write(&place, Some(&old), old.with_head(head))?;
+    on.write(&place, Some(old.brief()), old.with_head(head))?;
     Ok(Reply::Int(1))
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn persist(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
         return Ok(Reply::Int(0));
     };
     let head = Head { expire_ms: None, revision: on.revision, ..*old.head() };
-    on.write(&place, Some(&old), old.with_head(head))?;
+    on.write(&place, Some(old.brief()), old.with_head(head))?;
     Ok(Reply::Int(1))
 }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use quorate_api::{Args, Reply};
-use quorate_engine::EngineError;
+use quorate_engine::{EngineError, Found};
 
 use crate::applying::Applying;
 use crate::glob;
@@ -18,7 +18,7 @@ pub(crate) fn delete(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     let mut deleted = 0;
     for key in args.iter_from(1) {
         let place = on.place(key);
-        if let Some(old) = on.find(&place)? {
+        if let Some(old) = on.find_brief(&place)? {
             on.remove(&place, &old)?;
             deleted += 1;
         }
@@ -50,7 +50,9 @@ pub(crate) fn keys(on: &Reading<'_>, args: Args<'_>) -> Outcome {
     on.reader.visit(prefix.as_slice(), &prefix.end(), &mut |meta, value| {
         let mut take = || {
             let key = space::user_key_of_meta(meta)?;
-            if (all || glob::matches(pattern, key)) && on.visible(&Record::decode(value.clone())?) {
+            if (all || glob::matches(pattern, key))
+                && on.visible(&Record::decode(Found::Lent(value))?)
+            {
                 found.push(Reply::bulk(key));
             }
             Ok::<_, EngineError>(())

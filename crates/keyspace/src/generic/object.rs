@@ -38,7 +38,7 @@ const HELP: [&str; 15] = [
 pub(crate) fn object(on: &Reading<'_>, args: Args<'_>) -> Outcome {
     let word = args.at(1);
     let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-    let (name, wanted): (_, fn(&Record) -> Reply) = if is("HELP") {
+    let (name, wanted): (_, fn(&Record<'_>) -> Reply) = if is("HELP") {
         let lines = HELP.into_iter().map(|line| Reply::Simple(line.into()));
         let help = || Reply::Array(lines.collect());
         return Ok(if args.len() == 2 { help() } else { wrong_arity("object|help") });
@@ -68,12 +68,12 @@ pub(crate) fn object(on: &Reading<'_>, args: Args<'_>) -> Outcome {
     Ok(found.as_ref().map_or(Reply::Nil, wanted))
 }
 
-fn integer(record: &Record) -> Option<i64> {
+fn integer(record: &Record<'_>) -> Option<i64> {
     let counts = record.kind() == Kind::String && record.head().encoding == Encoding::Auto;
     if counts { number::parse(record.payload()) } else { None }
 }
 
-fn encoding(record: &Record) -> &'static str {
+fn encoding(record: &Record<'_>) -> &'static str {
     match record.kind() {
         Kind::String if integer(record).is_some() => "int",
         Kind::String if record.head().encoding == Encoding::Raw => "raw",
@@ -86,7 +86,7 @@ fn encoding(record: &Record) -> &'static str {
     }
 }
 
-fn references(record: &Record) -> i64 {
+fn references(record: &Record<'_>) -> i64 {
     let shared = |number: i64| (0..SHARED_INTEGERS).contains(&number);
     if integer(record).is_some_and(shared) { SHARED_REFERENCES } else { 1 }
 }

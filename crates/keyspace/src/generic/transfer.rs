@@ -5,7 +5,7 @@ use quorate_engine::EngineError;
 
 use super::databases;
 use crate::applying::Applying;
-use crate::record::{Head, Record};
+use crate::record::{Brief, Head, Record};
 use crate::stop::{Outcome, Stop};
 use crate::store::{Elements, Place};
 use crate::types::{Kind, wrong_type};
@@ -16,10 +16,10 @@ fn transfer(
     on: &mut Applying<'_>,
     from: &Place<'_>,
     to: &Place<'_>,
-    record: &Record,
-    replaced: Option<&Record>,
+    record: &Record<'_>,
+    replaced: Option<&Brief>,
 ) -> Result<(), EngineError> {
-    on.store.remove(from, record, Elements::Keep, on.revision)?;
+    on.store.remove(from, record.brief(), Elements::Keep, on.revision)?;
     let head = Head { revision: on.revision, ..*record.head() };
     on.store.write(to, replaced, record.with_head(head))
 }
@@ -32,7 +32,7 @@ pub(crate) fn rename(on: &mut Applying<'_>, id: CommandId, args: Args<'_>) -> Ou
     if from.key == to.key {
         return Ok(if only_new { Reply::Int(0) } else { Reply::Ok });
     }
-    let replaced = on.find(&to)?;
+    let replaced = on.find_brief(&to)?;
     if only_new && replaced.is_some() {
         return Ok(Reply::Int(0));
     }
@@ -48,7 +48,7 @@ pub(crate) fn move_key(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     }
     let (from, to) = (on.place(args.at(1)), on.store.place(db, args.at(1)));
     let Some(record) = on.find(&from)? else { return Ok(Reply::Int(0)) };
-    if on.find(&to)?.is_some() {
+    if on.find_brief(&to)?.is_some() {
         return Ok(Reply::Int(0));
     }
     transfer(on, &from, &to, &record, None)?;
@@ -77,7 +77,7 @@ pub(crate) fn copy(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     if record.kind() != Kind::String {
         return Err(wrong_type());
     }
-    let replaced = on.find(&to)?;
+    let replaced = on.find_brief(&to)?;
     if replaced.is_some() && !replace {
         return Ok(Reply::Int(0));
     }

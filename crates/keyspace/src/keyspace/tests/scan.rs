@@ -114,7 +114,7 @@ fn keys_of_one_position_are_never_torn_apart() {
     play.entry(|keyspace| {
         let store = keyspace.store_for_test();
         for (position, key) in [(5, "a"), (5, "b"), (5, "c"), (9, "d")] {
-            let index = crate::space::slot(0, position, key.as_bytes());
+            let index = space::slot(0, position, key.as_bytes());
             store.put(index.as_slice(), Bytes::new()).unwrap();
         }
     });

@@ -34,7 +34,12 @@ fn add(on: &mut Applying<'_>, key: &[u8], increment: i64) -> Outcome {
         return Ok(Reply::err("increment or decrement would overflow"));
     };
     let expire_ms = old.as_ref().and_then(Record::expire_ms);
-    on.write_string(&place, old.as_ref(), expire_ms, Decimal::new(sum).as_bytes())?;
+    on.write_string(
+        &place,
+        old.as_ref().map(Record::brief),
+        expire_ms,
+        Decimal::new(sum).as_bytes(),
+    )?;
     Ok(Reply::Int(sum))
 }
 
@@ -53,6 +58,6 @@ pub(crate) fn incrbyfloat(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     let head = on.string_head(Encoding::Text, old.as_ref().and_then(Record::expire_ms));
     let new = Record::new(head, text.as_bytes());
     let reply = Reply::Bulk(new.value());
-    on.write(&place, old.as_ref(), new)?;
+    on.write(&place, old.as_ref().map(Record::brief), new)?;
     Ok(reply)
 }

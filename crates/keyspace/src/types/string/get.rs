@@ -5,14 +5,14 @@ use quorate_api::{Args, Reply};
 use super::options::{Expiry, parse_getex};
 use crate::applying::Applying;
 use crate::reading::Reading;
-use crate::record::{Head, Record};
+use crate::record::Head;
 use crate::stop::Outcome;
 use crate::types::Kind;
 
 /// GET key.
 pub(crate) fn get(on: &Reading<'_>, args: Args<'_>) -> Outcome {
     let found = on.find_string(args.at(1))?;
-    Ok(Reply::bulk_or_nil(found.as_ref().map(Record::value)))
+    Ok(found.map_or(Reply::Nil, |record| record.reply(on.copies)))
 }
 
 /// MGET key [key ...]: what is no string counts as absent.
@@ -20,7 +20,7 @@ pub(crate) fn mget(on: &Reading<'_>, args: Args<'_>) -> Outcome {
     let mut values = Vec::with_capacity(args.len());
     for key in args.iter_from(1) {
         let found = on.find(key)?.filter(|record| record.kind() == Kind::String);
-        values.push(Reply::bulk_or_nil(found.as_ref().map(Record::value)));
+        values.push(found.map_or(Reply::Nil, |record| record.reply(on.copies)));
     }
     Ok(Reply::Array(values))
 }
@@ -36,7 +36,7 @@ pub(crate) fn strlen(on: &Reading<'_>, args: Args<'_>) -> Outcome {
 pub(crate) fn getdel(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     let place = on.place(args.at(1));
     let Some(old) = on.find_string(&place)? else { return Ok(Reply::Nil) };
-    on.remove(&place, &old)?;
+    on.remove(&place, old.brief())?;
     Ok(Reply::Bulk(old.value()))
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn getex(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     // Without a change there is no new revision: a plain GETEX must not abort those who watch.
     if expire_ms != old.expire_ms() {
         let head = Head { expire_ms, revision: on.revision, ..*old.head() };
-        on.write(&place, Some(&old), old.with_head(head))?;
+        on.write(&place, Some(old.brief()), old.with_head(head))?;
     }
     Ok(Reply::Bulk(old.value()))
 }

@@ -26,7 +26,7 @@ pub(crate) fn append(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
         bytes.extend_from_slice(before);
         bytes.extend_from_slice(added);
     });
-    on.write(&place, old.as_ref(), new)?;
+    on.write(&place, old.as_ref().map(Record::brief), new)?;
     Ok(length(total))
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn setrange(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
         bytes.extend_from_slice(value);
         bytes.extend_from_slice(before.get(end..).unwrap_or_default());
     });
-    on.write(&place, old.as_ref(), new)?;
+    on.write(&place, old.as_ref().map(Record::brief), new)?;
     Ok(length(total))
 }
 

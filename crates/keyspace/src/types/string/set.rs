@@ -7,9 +7,8 @@ use super::options::{Condition, Expiry, SetOptions};
 use crate::applying::Applying;
 use crate::commands::wrong_arity;
 use crate::expiry::{Origin, Time, Unit};
-use crate::record::Record;
+use crate::record::{Brief, Record};
 use crate::stop::{Outcome, Stop};
-use crate::types::{Kind, wrong_type};
 
 /// SET key value [...].
 pub(crate) fn set(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
@@ -21,24 +20,27 @@ pub(crate) fn set(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     let value = args.at(2);
     Applying::check_length(value.len())?;
     let place = on.place(args.at(1));
-    let old = on.find(&place)?;
-    let old = old.as_ref();
+    // Only a command that asks for the value has it looked at.
     let wants_string = options.get || matches!(options.condition, Condition::Equal(_));
-    if wants_string && old.is_some_and(|old| old.kind() != Kind::String) {
-        return Err(wrong_type());
-    }
-    let before = Reply::bulk_or_nil(old.filter(|_| options.get).map(Record::value));
+    let record = if wants_string { on.find_string(&place)? } else { None };
+    let old = match &record {
+        Some(record) => Some(*record.brief()),
+        None if wants_string => None,
+        None => on.find_brief(&place)?,
+    };
+    let old = old.as_ref();
+    let before = Reply::bulk_or_nil(record.as_ref().filter(|_| options.get).map(Record::value));
     let fits = match options.condition {
         Condition::None => true,
         Condition::Absent => old.is_none(),
         Condition::Present => old.is_some(),
-        Condition::Equal(expected) => old.is_some_and(|old| old.payload() == expected),
+        Condition::Equal(expected) => record.is_some_and(|old| old.payload() == expected),
     };
     if !fits {
         return Ok(before);
     }
     let expire_ms = match options.expiry {
-        Expiry::Keep => old.and_then(Record::expire_ms),
+        Expiry::Keep => old.and_then(Brief::expire_ms),
         Expiry::Unsaid | Expiry::Persist | Expiry::At(_) => time,
     };
     on.write_string(&place, old, expire_ms, value)?;
@@ -48,7 +50,7 @@ pub(crate) fn set(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
 /// Sets `key`, whatever is there, without an expiry.
 fn overwrite(on: &mut Applying<'_>, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
     let place = on.place(key);
-    let old = on.find(&place)?;
+    let old = on.find_brief(&place)?;
     on.write_string(&place, old.as_ref(), None, value)
 }
 
@@ -56,7 +58,7 @@ fn overwrite(on: &mut Applying<'_>, key: &[u8], value: &[u8]) -> Result<(), Engi
 pub(crate) fn setnx(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     Applying::check_length(args.at(2).len())?;
     let place = on.place(args.at(1));
-    if on.find(&place)?.is_some() {
+    if on.find_brief(&place)?.is_some() {
         return Ok(Reply::Int(0));
     }
     on.write_string(&place, None, None, args.at(2))?;
@@ -70,7 +72,7 @@ pub(crate) fn setex(on: &mut Applying<'_>, id: CommandId, args: Args<'_>) -> Out
     let expire_ms = time.positive(on.now_ms, on.name)?;
     Applying::check_length(args.at(3).len())?;
     let place = on.place(args.at(1));
-    let old = on.find(&place)?;
+    let old = on.find_brief(&place)?;
     on.write_string(&place, old.as_ref(), Some(expire_ms), args.at(3))?;
     Ok(Reply::Ok)
 }
@@ -80,7 +82,7 @@ pub(crate) fn getset(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     Applying::check_length(args.at(2).len())?;
     let place = on.place(args.at(1));
     let old = on.find_string(&place)?;
-    on.write_string(&place, old.as_ref(), None, args.at(2))?;
+    on.write_string(&place, old.as_ref().map(Record::brief), None, args.at(2))?;
     Ok(Reply::bulk_or_nil(old.as_ref().map(Record::value)))
 }
 
@@ -111,7 +113,7 @@ pub(crate) fn msetnx(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     check_pairs(on, args)?;
     for (key, _) in pairs(args) {
         let place = on.place(key);
-        if on.find(&place)?.is_some() {
+        if on.find_brief(&place)?.is_some() {
             return Ok(Reply::Int(0));
         }
     }
