@@ -187,6 +187,7 @@ impl Group {
             }
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
                 if !self.guard.may_ask() => {}
+            MessageType::MsgHeartbeat if self.asking.spares(message) => {}
             kind => {
                 let mut bytes = Vec::with_capacity(64);
                 if message::encode(message, &mut bytes) {
@@ -281,6 +282,7 @@ impl Group {
     /// Tells the followers the commit index now instead of with the next entry or heartbeat: one of
     /// them waits for it.
     pub fn announce_commit(&mut self) {
+        self.ask_all_again();
         self.raw.ping();
     }
 }

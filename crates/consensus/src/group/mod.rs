@@ -212,6 +212,7 @@ pub struct Group {
     lease: Lease,
     rounds: VecDeque<reads::Round>,
     next_round: u64,
+    asking: reads::Asking,
     guard: guard::Guard,
     commit_at_start: Index,
     seed: u64,
@@ -274,6 +275,7 @@ impl Group {
             lease: Lease::new(start.pace.tick, start.pace.election_ticks),
             rounds: VecDeque::new(),
             next_round: 1,
+            asking: reads::Asking::default(),
             guard: guard::Guard::new(start.doubt, start.now + start.pace.election_timeout()),
             commit_at_start: start.hard_state.commit,
             seed: start.seed,
@@ -296,6 +298,7 @@ impl Group {
         if self.is_alone() && !self.waiting.is_empty() && self.role() != GroupRole::Leader {
             return;
         }
+        self.ask_everybody();
         if self.raw.tick() && self.raw.raft.state != StateRole::Leader {
             self.attempts += 1;
         }
@@ -335,6 +338,7 @@ impl Group {
             return Err(crate::codec::DecodeError::Range);
         }
         if self.guard.lets_in(&message, self.raw.raft.state, now) && self.has_room_for(&message) {
+            self.note_answer(&message);
             if let Err(error) = self.raw.step(message) {
                 tracing::debug!(%error, from = from.0, "message not taken");
             }

@@ -1,11 +1,77 @@
 //! Read rounds: one heartbeat to a quorum tells that we still lead, for all reads that wait.
 //!
 //! A round gives the ReadIndex (thesis, section 6.4) and, from the moment it was sent, the lease.
+//!
+//! Only as many followers are asked as a quorum needs, those first that answered before the others: with
+//! three members a round is two messages instead of four. Should one of them be silent, everybody is asked
+//! with the next tick, and who then answers is preferred from there on.
+
+use std::collections::VecDeque;
 
 use quorate_env::Mono;
+use raft::eraftpb::{Message, MessageType};
 
 use super::{Group, GroupRole, Output};
-use crate::{Index, Term};
+use crate::configuration::Configuration;
+use crate::{Index, NodeId, Term};
+
+/// Every so many rounds everybody is asked, lest a member that has become the fastest is never noticed.
+const ASK_ALL_ROUNDS: u64 = 256;
+
+/// Whom a round asks.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    /// Members by when they answered, the most prompt first.
+    prompt: VecDeque<NodeId>,
+    /// The round whose messages go to these members only, until everybody is asked again.
+    only: Option<(u64, Vec<NodeId>)>,
+}
+
+impl Asking {
+    /// Round `number` asks `askers` and as many others as a quorum needs.
+    fn choose(
+        &mut self,
+        number: u64,
+        own: NodeId,
+        askers: &[NodeId],
+        configuration: &Configuration,
+    ) {
+        self.only = None;
+        if number.is_multiple_of(ASK_ALL_ROUNDS) {
+            return;
+        }
+        let mut chosen = askers.to_vec();
+        let members = configuration.members();
+        let known = self.prompt.iter().chain(&members);
+        for node in known.filter(|node| members.contains(node) && configuration.is_voter(**node)) {
+            if configuration.has_quorum(|node| node == own || chosen.contains(&node)) {
+                break;
+            }
+            if *node != own && !chosen.contains(node) {
+                chosen.push(*node);
+            }
+        }
+        self.only = Some((number, chosen));
+    }
+
+    /// `node` has answered a round that still waits.
+    fn answered(&mut self, node: NodeId) {
+        if self.prompt.front() != Some(&node) {
+            self.prompt.retain(|other| *other != node);
+            self.prompt.push_front(node);
+        }
+    }
+
+    /// True when `message` asks somebody in vain: the others are enough.
+    pub(super) fn spares(&self, message: &Message) -> bool {
+        if message.get_msg_type() != MessageType::MsgHeartbeat || message.context.is_empty() {
+            return false;
+        }
+        self.only.as_ref().is_some_and(|(number, chosen)| {
+            message.context[..] == number.to_be_bytes() && !chosen.contains(&NodeId(message.to))
+        })
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Round {
@@ -24,14 +90,16 @@ impl Group {
         self.role() == GroupRole::Leader && votes && self.raw.raft.commit_to_current_term()
     }
 
-    /// Starts a round at `now`; its number comes back in [`Output::reads`], unless leadership is lost
+    /// Starts a round at `now` that asks `askers`, who wait for its heartbeat, in any case; its number comes back in [`Output::reads`], unless leadership is lost
     /// first (then [`Output::role_changed`] says so). `None` when [`Group::can_read`] is false.
-    pub fn start_round(&mut self, now: Mono) -> Option<u64> {
+    pub fn start_round(&mut self, now: Mono, askers: &[NodeId]) -> Option<u64> {
         if !self.can_read() {
             return None;
         }
         let number = self.next_round;
         self.next_round += 1;
+        let configuration = self.raw.store().configuration();
+        self.asking.choose(number, self.node, askers, configuration);
         self.rounds.push_back(Round { number, term: self.term(), sent: now });
         self.raw.read_index(number.to_be_bytes().to_vec());
         Some(number)
@@ -45,7 +113,7 @@ impl Group {
     /// Gives the lease up and hands leadership to `to`. The result shows in a later role change; when
     /// none comes within an election timeout, the transfer has failed and this node goes on leading,
     /// without a lease for the rest of the term.
-    pub fn transfer(&mut self, to: crate::NodeId) {
+    pub fn transfer(&mut self, to: NodeId) {
         let term = self.term();
         self.lease.give_up(term);
         self.raw.transfer_leader(to.0);
@@ -61,6 +129,30 @@ impl Group {
             }
         }
         out.reads.push((number, Index(index)));
+    }
+
+    /// Notes who answers rounds promptly.
+    pub(super) fn note_answer(&mut self, message: &Message) {
+        if message.get_msg_type() != MessageType::MsgHeartbeatResponse {
+            return;
+        }
+        let number = <[u8; 8]>::try_from(&message.context[..]).map(u64::from_be_bytes);
+        let waits = |round: &Round| number.is_ok_and(|number| round.number <= number);
+        if self.rounds.front().is_some_and(waits) {
+            self.asking.answered(NodeId(message.from));
+        }
+    }
+
+    /// A tick passes: a round that still waits asks everybody.
+    pub(super) fn ask_everybody(&mut self) {
+        if self.asking.only.take().is_some() && !self.rounds.is_empty() {
+            self.raw.ping();
+        }
+    }
+
+    /// The next heartbeats go to everybody, whatever the last round asked.
+    pub(super) fn ask_all_again(&mut self) {
+        self.asking.only = None;
     }
 
     pub(super) fn drop_rounds(&mut self) {
