@@ -39,6 +39,8 @@ pub(crate) struct Proposed {
     pub(crate) index: Index,
     pub(crate) term: Term,
     pub(crate) waiters: Vec<Waiter>,
+    /// Answers that it will give, here and to members.
+    pub(crate) answers: usize,
     pub(crate) since: Mono,
 }
 
@@ -72,6 +74,8 @@ pub(crate) struct Sealed {
     pub(crate) bytes: Vec<u8>,
     pub(crate) waiters: Vec<Waiter>,
     pub(crate) forwarded: Vec<(NodeId, u64)>,
+    /// Answers that it will give, here and to members.
+    pub(crate) answers: usize,
 }
 
 /// Reused buffers beyond this are given back.
@@ -89,6 +93,23 @@ impl Writes {
 
     pub(crate) fn has_any(&self) -> bool {
         self.has_open() || !self.inbound.is_empty()
+    }
+
+    /// How many commands wait to be sealed or forwarded next.
+    pub(crate) fn gathered(&self) -> usize {
+        let own = self.open.front().map_or(0, |batch| batch.waiters.len());
+        own + self.inbound.iter().map(|one| one.answers).sum::<usize>()
+    }
+
+    /// How many commands are on their way: in entries that are not applied, and at the leader.
+    pub(crate) fn on_their_way(&self) -> usize {
+        self.proposed.iter().map(|one| one.answers).sum::<usize>()
+            + self.sent.values().map(|sent| sent.batch.waiters.len()).sum::<usize>()
+    }
+
+    /// True when batches are complete: what comes now goes into a later one.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.open.len() > 1
     }
 
     /// Adds one part of `commands` commands.
@@ -212,14 +233,16 @@ impl Writes {
             fits
         };
         let count = self.inbound.iter().take_while(|one| fits(one)).count();
+        let mut answers = batch.waiters.len();
         for one in self.inbound.drain(..count) {
+            answers += one.answers;
             self.inbound_bytes -= one.parts.len();
             entry::put_origin(&mut bytes, one.from, one.number, one.answers);
             bytes.extend_from_slice(&one.parts);
             forwarded.push((one.from, one.number));
         }
         self.recycle(batch.parts);
-        Some(Sealed { bytes, waiters: batch.waiters, forwarded })
+        Some(Sealed { bytes, waiters: batch.waiters, forwarded, answers })
     }
 
     pub(crate) fn recycle(&mut self, mut parts: Vec<u8>) {

@@ -61,7 +61,7 @@ impl Config {
             consistency: Consistency::Linearizable,
             pace: Pace::default(),
             max_memory_bytes: u64::MAX,
-            snapshot_log_bytes: 64 * 1024 * 1024,
+            snapshot_log_bytes: 256 * 1024 * 1024,
             segment_bytes: 64 * 1024 * 1024,
             patience: std::time::Duration::from_secs(3),
         }

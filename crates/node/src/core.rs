@@ -16,6 +16,7 @@ use quorate_env::{Env, Mono};
 
 use crate::batch::Writes;
 use crate::config::Config;
+use crate::gather::Gather;
 use crate::identity::Identity;
 use crate::machine::Machine;
 use crate::membership::Membership;
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) machine: Machine,
     pub(crate) out: Output,
     pub(crate) writes: Writes,
+    pub(crate) gather: Gather,
     pub(crate) reads: Reads,
     pub(crate) stamp: StampClock,
     /// A read waits for a stamp of at least this; 0: none does.

@@ -15,6 +15,7 @@ mod dispatch;
 mod door;
 mod entry;
 mod frames;
+mod gather;
 mod identity;
 mod machine;
 mod members;

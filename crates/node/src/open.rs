@@ -21,6 +21,7 @@ use quorate_env::Env;
 use crate::batch::Writes;
 use crate::config::{Config, Entrance};
 use crate::core::{Core, GROUP, Stop};
+use crate::gather::Gather;
 use crate::identity::{self, Identity, IdentityError};
 use crate::machine::Machine;
 use crate::members::Member;
@@ -216,6 +217,7 @@ fn assemble(
         machine,
         out: Output::default(),
         writes: Writes::default(),
+        gather: Gather::default(),
         reads: Reads::default(),
         stamp: StampClock::default(),
         stamp_wanted_ms: 0,

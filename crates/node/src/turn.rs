@@ -40,6 +40,7 @@ impl Core {
                 self.tick()?;
                 busy = true;
             }
+            busy |= self.gather.poll(cx);
             busy |= self.take_events(cx)?;
             busy |= self.take_log_done(cx)?;
             busy |= self.take_jobs(cx)?;

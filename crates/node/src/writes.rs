@@ -33,9 +33,10 @@ impl Core {
         }
         let Some(group) = &mut self.group else { return false };
         // One entry on its way to the local disk: what arrives meanwhile becomes the next one.
-        if group.is_writing() {
+        if group.is_writing() || (!self.housekeep && !wanted && self.gathers_on()) {
             return false;
         }
+        let Some(group) = &mut self.group else { return false };
         match group.accepts() {
             Ok(()) => {}
             Err(ProposeError::Full) => return self.refuse_full(),
@@ -47,7 +48,7 @@ impl Core {
         let mut sealed = self.writes.seal().unwrap_or_else(|| {
             let mut bytes = Vec::with_capacity(entry::HEADER_BYTES + 8);
             entry::put_header(&mut bytes);
-            Sealed { bytes, waiters: Vec::new(), forwarded: Vec::new() }
+            Sealed { bytes, waiters: Vec::new(), forwarded: Vec::new(), answers: 0 }
         });
         if std::mem::take(&mut self.housekeep) {
             entry::put_housekeep(&mut sealed.bytes, EXPIRE_MAX, CLEAR_MAX);
@@ -58,13 +59,20 @@ impl Core {
         true
     }
 
+    /// True while the next batch shall gather more.
+    fn gathers_on(&mut self) -> bool {
+        let (gathered, on_their_way) = (self.writes.gathered(), self.writes.on_their_way());
+        !self.writes.is_sealed() && self.gather.goes_on(gathered, on_their_way, &*self.env.clock)
+    }
+
     fn propose_sealed(&mut self, sealed: Sealed) {
-        let Sealed { bytes, waiters, forwarded } = sealed;
+        let Sealed { bytes, waiters, forwarded, answers } = sealed;
         let since = self.now();
+        self.gather.start_over();
         let Some(group) = &mut self.group else { return };
         match group.propose(bytes) {
             Ok((index, term)) => {
-                self.writes.proposed.push_back(Proposed { index, term, waiters, since });
+                self.writes.proposed.push_back(Proposed { index, term, waiters, answers, since });
             }
             Err(error) => {
                 let reason =
@@ -110,6 +118,10 @@ impl Core {
         if self.writes.any_sent(|sent| sent.term != term) {
             return false;
         }
+        if self.gathers_on() {
+            return false;
+        }
+        self.gather.start_over();
         let mut any = false;
         while let Some(batch) = self.writes.pop() {
             let number = self.writes.number_forward(self.membership.epoch);
