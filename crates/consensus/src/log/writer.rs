@@ -1,5 +1,6 @@
 //! Writer: one gather write and one fsync per job, on the log's lane.
 
+use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +16,16 @@ use super::segment::OpenSegment;
 use super::state::State;
 use crate::id::GroupId;
 
+/// What the kernel caches as a whole.
+const PAGE_BYTES: u32 = 4096;
+
 /// See the module. It is moved onto the lane with each job, and comes back with the answer: so
 /// there is never a second write under way, and no lock.
 pub(super) struct Writer {
     file: Box<dyn DiskFile>,
     path: PathBuf,
+    /// The segment's size.
+    bytes: u32,
     clock: Arc<dyn Clock>,
     /// Keeps other processes out as long as anybody could write.
     _lock: Box<dyn DirLock>,
@@ -63,14 +69,14 @@ pub(super) enum Written {
 impl Writer {
     /// A writer that goes on in `segment`.
     pub(super) fn new(segment: OpenSegment, clock: Arc<dyn Clock>, lock: Box<dyn DirLock>) -> Self {
-        let OpenSegment { path, file, .. } = segment;
-        Self { file, path, clock, _lock: lock }
+        let OpenSegment { path, file, name } = segment;
+        Self { file, path, bytes: name.bytes, clock, _lock: lock }
     }
 
     /// Carries out `job`.
     pub(super) fn write(&mut self, mut job: Box<WriteJob>) -> Written {
         if let Some(segment) = job.rotate.take() {
-            (self.file, self.path) = (segment.file, segment.path);
+            (self.file, self.path, self.bytes) = (segment.file, segment.path, segment.name.bytes);
         }
         let mut encoder = Encoder::new(job.start, job.mark);
         for (group, state) in &job.heads {
@@ -81,7 +87,9 @@ impl Writer {
         }
         encoder.finish();
         assert_eq!(encoder.place().at.offset, job.end, "encoded as planned");
-        let written = self.file.write_at(&encoder.parts(), u64::from(job.start.at.offset));
+        let mut parts = encoder.parts();
+        parts.push(IoSlice::new(self.zeros_behind(job.end)));
+        let written = self.file.write_at(&parts, u64::from(job.start.at.offset));
         match written {
             Ok(()) => {}
             Err(error) if is_full(&error) => {
@@ -95,6 +103,15 @@ impl Writer {
             Ok(()) => Written::Synced(self.clock.now().since(started)),
             Err(error) => self.failed("sync", &error),
         }
+    }
+
+    /// The rest of the page in which a write ends. It is zero already, but perhaps in no cache: the
+    /// kernel would read the page from the device before it changes a part of it, and writing the whole
+    /// page saves that.
+    fn zeros_behind(&self, end: u32) -> &'static [u8] {
+        const ZEROS: &[u8] = &[0; PAGE_BYTES as usize];
+        let rest = end.next_multiple_of(PAGE_BYTES).min(self.bytes.max(end)) - end;
+        ZEROS.get(..rest as usize).unwrap_or_default()
     }
 
     fn failed(&self, action: &'static str, error: &std::io::Error) -> Written {

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 
 use crate::disk::{DirLock, Disk, DiskFile, OpenMode};
@@ -24,6 +24,11 @@ struct RealLock {
 
 impl DirLock for RealLock {}
 
+/// What direct writes are aligned to, in the file and in memory: no file system wants more.
+const BLOCK_BYTES: u64 = 4096;
+const ALIGNMENT: usize = 4096;
+/// What is written directly at once.
+const FILL_BYTES: usize = 1024 * 1024;
 /// What is written at once where blocks can't be reserved.
 const ZEROS: &[u8] = &[0; 64 * 1024];
 
@@ -77,7 +82,7 @@ impl DiskFile for RealFile {
             // Reserved blocks are marked as unwritten: each first write into one changes metadata, and
             // the sync behind it commits the file system's journal. Written once as zeros, they cost a
             // later sync a third less CPU and time (ext4: 315 us fell to 196 us for 6 KB).
-            Ok(()) => self.fill(old, len),
+            Ok(()) => self.fill_past_the_cache(old, len),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.fill(old, len),
             Err(error) => {
                 // Some file systems leave the part that did fit.
@@ -107,6 +112,53 @@ impl DiskFile for RealFile {
 }
 
 impl RealFile {
+    /// Writes zeros into reserved blocks without copying them through the page cache, where the file
+    /// system lets us: at full load the copies were a seventh of a follower's processor time.
+    fn fill_past_the_cache(&self, old: u64, len: u64) -> io::Result<()> {
+        let (start, end) = (old.next_multiple_of(BLOCK_BYTES), len / BLOCK_BYTES * BLOCK_BYTES);
+        let direct = start < end && self.set_direct(true).is_ok();
+        if !direct {
+            return self.fill(old, len);
+        }
+        let filled = self.fill_blocks(start, end);
+        self.set_direct(false)?;
+        match filled {
+            Ok(()) => {
+                self.fill(old, start)?;
+                self.fill(end, len)
+            }
+            // Some say only at the first write that they can't.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.fill(old, len),
+            Err(error) => {
+                self.0.set_len(old)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn set_direct(&self, direct: bool) -> io::Result<()> {
+        let flags = rustix::fs::fcntl_getfl(&self.0)?;
+        rustix::fs::fcntl_setfl(
+            &self.0,
+            if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT },
+        )?;
+        Ok(())
+    }
+
+    /// Writes zeros from block to block; memory, place and length are aligned as direct writes demand.
+    fn fill_blocks(&self, start: u64, end: u64) -> io::Result<()> {
+        let memory = vec![0_u8; FILL_BYTES + ALIGNMENT];
+        let zeros = memory.get(memory.as_ptr().align_offset(ALIGNMENT)..).unwrap_or_default();
+        let mut at = start;
+        while at < end {
+            let step = usize::try_from(end - at).unwrap_or(usize::MAX).min(FILL_BYTES);
+            let zeros = zeros.get(..step).ok_or(io::ErrorKind::InvalidInput)?;
+            self.write_at(&[IoSlice::new(zeros)], at)?;
+            at += step as u64;
+        }
+        Ok(())
+    }
+
     /// Reserves blocks by writing them, where the file system can't otherwise.
     pub(super) fn fill(&self, old: u64, len: u64) -> io::Result<()> {
         let mut at = old;
