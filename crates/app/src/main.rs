@@ -7,6 +7,7 @@ mod demo;
 mod failure;
 mod file;
 mod flags;
+mod huge_pages;
 mod layers;
 mod listeners;
 mod logging;

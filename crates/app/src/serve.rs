@@ -11,7 +11,7 @@ use crate::flags::{COMMANDS, SERVE};
 use crate::layers::{Layer, Layers};
 use crate::settings::Settings;
 use crate::stop::Stop;
-use crate::{file, logging, memory, open_files, size, stop};
+use crate::{file, huge_pages, logging, memory, open_files, size, stop};
 
 /// Runs the command.
 ///
@@ -26,6 +26,7 @@ pub(crate) fn run(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let Settings { server, logging, stop_on_eof } = settings;
     logging::start(logging);
+    huge_pages::ask();
     tell_of_strange_variables();
     open_files::make_room(server.connections_max);
     let runtime = Builder::new_current_thread().enable_all().build();

@@ -120,7 +120,7 @@ const DATA: Family = Family {
             "Make a snapshot, and cut the log, when the log since the last one is larger than this and larger \
              than the data; at least 1kb.",
         )
-        .default("64mb"),
+        .default("256mb"),
         Flag::value(
             "segment-size",
             "SIZE",
