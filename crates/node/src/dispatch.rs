@@ -6,10 +6,12 @@ use quorate_api::limits::{
     VALUE_BYTES_MAX, WATCHES_MAX,
 };
 use quorate_api::{Args, Call, Consistency, Error, ErrorCode, Reply, Spec, Transaction};
+use quorate_consensus::Index;
 use quorate_keyspace::Read;
 
 use crate::core::Core;
 use crate::entry;
+use crate::reads::{Indexed, ReadBatch};
 use crate::session::{Held, Kind, Thread, Turn, Waiter};
 
 impl Core {
@@ -169,11 +171,20 @@ impl Core {
 
     /// A command whose session has caught up.
     pub(crate) fn execute_held(&mut self, waiter: Waiter, part: &[u8]) {
-        if self.stopped.is_some() || self.group.is_none() {
+        let now = self.now();
+        if let Kind::Read(consistency @ Consistency::Stale { .. }) = waiter.kind()
+            && self.may_read_now(consistency) == Ok(true)
+        {
+            let now_ms = self.now_ms();
+            let batch = ReadBatch { parts: part.to_vec(), waiters: vec![waiter], since: now };
+            self.reads.index(Indexed { index: Index(0), stamp_ms: 0, now_ms, batch });
+            return self.wake();
+        }
+        // Without a leader, what was held has waited already: a pipeline must not wait once per command.
+        if self.stopped.is_some() || self.group.is_none() || self.is_leaderless() {
             let error = self.no_leader();
             return self.answer(waiter, Err(error));
         }
-        let now = self.now();
         match waiter.kind() {
             Kind::Write if self.writes.is_full() => {
                 let reason = "too many writes wait on this node";

@@ -231,6 +231,7 @@ fn assemble(
         waker: None,
         started_at: env.clock.now(),
         led_at: env.clock.now(),
+        leaderless_ticks: 0,
         over_memory: false,
         draining: false,
         forwarded: 0,

@@ -15,6 +15,9 @@ impl Core {
             group.tick();
             if group.role() == GroupRole::Leader || group.leader().is_some() {
                 self.led_at = self.env.clock.now();
+                self.leaderless_ticks = 0;
+            } else {
+                self.leaderless_ticks = self.leaderless_ticks.saturating_add(1);
             }
         }
         self.expire_writes();
@@ -30,8 +33,7 @@ impl Core {
     }
 
     fn expire_reads(&mut self) {
-        let now = self.now();
-        let Some(limit) = now.0.checked_sub(self.config.patience) else { return };
+        let Some(limit) = self.now().0.checked_sub(self.patience()) else { return };
         let error = self.no_leader();
         for batch in self.reads.take_overdue(quorate_env::Mono(limit)) {
             self.answer_all(batch.waiters, &error);
