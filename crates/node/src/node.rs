@@ -48,11 +48,11 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub fn start(env: &Env, config: Config) -> Result<Self, StartError> {
-        let secret = config.secret.clone();
+        let (secret, pace) = (config.secret.clone(), config.pace);
         let core = Rc::new(RefCell::new(open::open(env, config)?));
         let door: Rc<dyn Doorkeeper> = Rc::new(Door(Rc::downgrade(&core)));
         let inbox = core.borrow().inbox.clone();
-        let peers = Peers::new(env.clone(), secret, door, inbox);
+        let peers = Peers::new(env.clone(), secret, door, inbox, pace);
         {
             let mut core = core.borrow_mut();
             core.peers = Some(Rc::clone(&peers));

@@ -9,4 +9,4 @@
 
 mod gym;
 mod leaderless;
-
+mod links;
