@@ -150,7 +150,6 @@ impl Doorkeeper for Door {
         core.check_log(card)?;
         core.reported(card);
         let now = core.now();
-        core.pulses.wall_ms = core.env.clock.wall_ms();
         core.pulses.heard(card.node, wall_ms, card.max_memory_bytes, false, now);
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::frames::Frame;
 impl Core {
     /// One tick has passed.
     pub(crate) fn tick(&mut self) -> Result<(), Stop> {
+        self.judge_clock();
         if let Some(group) = &mut self.group {
             group.tick();
             if group.role() == GroupRole::Leader || group.leader().is_some() {
