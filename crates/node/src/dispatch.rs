@@ -30,7 +30,8 @@ impl Core {
             Turn::Hold(number) => {
                 let mut part = Vec::new();
                 encode_call(&mut part, call);
-                return thread.hold(Held { number, kind, part });
+                let load = self.writes.held.put(part.len());
+                return thread.hold(Held { number, kind, part, _load: load });
             }
         };
         match kind {
@@ -64,7 +65,8 @@ impl Core {
             Turn::Hold(number) => {
                 let mut part = Vec::new();
                 encode_transaction(&mut part, transaction);
-                return thread.hold(Held { number, kind, part });
+                let load = self.writes.held.put(part.len());
+                return thread.hold(Held { number, kind, part, _load: load });
             }
         };
         let now = self.now();

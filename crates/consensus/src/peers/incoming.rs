@@ -13,8 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::beat::Beat;
 use super::handshake::{ACCEPTOR, DIALLER, Secret};
+use super::inbox::Freight;
 use super::link::{HANDSHAKE_TIME, nonce, put_message, take_message, within};
-use super::{Doorkeeper, Event, Hello, Inbox, Purpose, Welcome, frame};
+use super::{Doorkeeper, Event, Hello, Inbox, Kind, Purpose, Welcome, frame};
 
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -112,11 +113,16 @@ async fn read_frames(
     let from = hello.card.node;
     let buffer = BytesMut::with_capacity(READ_BYTES);
     let unsent = Vec::new();
-    let mut incoming = Incoming { stream, buffer, beat, unsent };
+    let mut incoming = Incoming { stream, buffer, freight: Freight::Messages, beat, unsent };
     loop {
         loop {
             match frame::take(&mut incoming.buffer) {
-                Ok(Some((kind, payload))) => inbox.push(Event::Frame { from, kind, payload }),
+                Ok(Some((kind, payload))) => {
+                    if kind == Kind::Snapshot {
+                        incoming.freight = Freight::Snapshots;
+                    }
+                    inbox.push(Event::Frame { from, kind, payload });
+                }
                 Ok(None) => break,
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
@@ -131,6 +137,7 @@ async fn read_frames(
 struct Incoming {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
+    freight: Freight,
     beat: Beat,
     unsent: Vec<u8>,
 }
@@ -138,7 +145,7 @@ struct Incoming {
 impl Incoming {
     /// Reads into the buffer; 0 is the end.
     fn poll(&mut self, inbox: &Inbox, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if inbox.poll_room(cx).is_pending() {
+        if inbox.poll_room(self.freight, cx).is_pending() {
             // It is we who do not listen.
             self.beat.heard();
         } else if let Poll::Ready(read) = self.poll_read(cx) {

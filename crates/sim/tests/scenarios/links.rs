@@ -41,6 +41,7 @@ impl Doorkeeper for Open {
 
 #[derive(Clone, Default)]
 struct Seen {
+    inbox: Inbox,
     peers: Rc<RefCell<Option<Rc<Peers>>>>,
     events: Rc<RefCell<Vec<Event>>>,
 }
@@ -58,6 +59,15 @@ impl Seen {
         ![Lane::Control, Lane::Bulk].iter().any(|lane| self.peers().is_up(NodeId(to), *lane))
     }
 
+    /// Bytes that have arrived in frames of this kind.
+    fn bytes(&self, wanted: Kind) -> usize {
+        let bytes = |event: &Event| match event {
+            Event::Frame { kind, payload, .. } if *kind == wanted => payload.len(),
+            _ => 0,
+        };
+        self.events.borrow().iter().map(bytes).sum()
+    }
+
     fn count(&self, wanted: &Event) -> usize {
         self.events.borrow().iter().filter(|event| *event == wanted).count()
     }
@@ -65,7 +75,7 @@ impl Seen {
 
 /// A node that is nothing but links.
 async fn live(env: Env, own: u64, other: u64, seen: Seen) {
-    let inbox = Inbox::default();
+    let inbox = seen.inbox.clone();
     let door = Rc::new(Open(own));
     let peers = Peers::new(env.clone(), Secret::default(), door, inbox.clone(), Pace::default());
     peers.keep(&[(NodeId(other), 1, format!("n{other}:{PORT}"))]);
@@ -184,4 +194,27 @@ fn links_survive_a_pause_that_is_shorter_than_the_silence_allowed() {
         assert!(seen.is_up(other));
         assert_eq!(seen.count(&Event::Down(NodeId(other), Lane::Control)), 0);
     }
+}
+
+/// A follower whose disk is slow takes a snapshot as fast as it can write it, and everything else as ever.
+#[test]
+fn pieces_of_a_snapshot_wait_on_the_wire_until_those_before_are_written() {
+    let mut pair = Pair::new(6);
+    let [first, second] = pair.seen.clone();
+    let mib = |out: &mut Vec<u8>| out.resize(out.len() + (1 << 20), 0);
+    for _ in 0..24 {
+        assert!(first.peers().send(NodeId(2), Lane::Bulk, Kind::Snapshot, mib));
+    }
+    pair.run_for(Duration::from_secs(20));
+    let arrived = second.bytes(Kind::Snapshot);
+    assert!((8 << 20..10 << 20).contains(&arrived), "{arrived} bytes in memory");
+    assert!(first.is_up(2), "who waits is not silent");
+    assert!(first.peers().send(NodeId(2), Lane::Control, Kind::Node, |out| out.push(1)));
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(second.bytes(Kind::Node), 1);
+    for _ in 0..24 {
+        second.inbox.settle(1 << 20);
+        pair.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(second.bytes(Kind::Snapshot), 24 << 20);
 }
