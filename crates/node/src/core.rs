@@ -22,6 +22,7 @@ use crate::machine::Machine;
 use crate::membership::Membership;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
+use crate::registration::Registration;
 use crate::session::{Thread, Waiter};
 use crate::snapshots::Snapshots;
 use crate::stamp::StampClock;
@@ -58,6 +59,7 @@ pub(crate) struct Core {
     pub(crate) released: Vec<Thread>,
     pub(crate) snapshots: Snapshots,
     pub(crate) membership: Membership,
+    pub(crate) registration: Registration,
     pub(crate) pulses: Pulses,
     pub(crate) stopped: Option<String>,
     pub(crate) waker: Option<Waker>,

@@ -450,20 +450,6 @@ impl Core {
         self.was_removed();
     }
 
-    /// Notes the others' addresses, for the day on which the log can't be read.
-    pub(crate) fn remember_peers(&mut self) {
-        let own = self.identity.node;
-        let others = self.machine.members().iter().filter(|(node, _)| *node != own);
-        let peers: Vec<_> = others.map(|(_, member)| member.peer_addr.clone()).collect();
-        if peers == self.identity.peers {
-            return;
-        }
-        self.identity.peers = peers;
-        if let Err(error) = self.identity.save(&*self.env.disk, &self.config.data_dir) {
-            tracing::warn!(%error, "the other members' addresses could not be noted");
-        }
-    }
-
     /// By the clock: promotions, joint configurations to leave, addresses that changed, deadlines.
     pub(crate) fn tend_members(&mut self) -> Result<(), Stop> {
         self.leave_when_removed()?;

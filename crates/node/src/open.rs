@@ -27,6 +27,7 @@ use crate::members::Member;
 use crate::membership::Membership;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
+use crate::registration::Registration;
 use crate::snapshots::{self, Restored, Snapshots};
 use crate::stamp::StampClock;
 
@@ -226,6 +227,7 @@ fn assemble(
         released: Vec::new(),
         snapshots: Snapshots::new(store, &*env.tasks),
         membership: Membership::default(),
+        registration: Registration::new(&*env.tasks),
         pulses: Pulses::default(),
         stopped: None,
         waker: None,

@@ -21,6 +21,7 @@ use quorate_keyspace::snapshot::{Restore, RestoreError, export};
 use tokio::sync::mpsc;
 
 use crate::core::{Core, GROUP, Stop};
+use crate::identity::Identity;
 use crate::machine::Machine;
 
 /// What a lane has finished.
@@ -39,6 +40,7 @@ pub(crate) enum Job {
         error: String,
     },
     Fetched(Fetch, Vec<LogEntry>),
+    IdentitySaved(Box<Identity>, std::io::Result<()>),
 }
 
 /// A state read from a snapshot.
@@ -110,7 +112,7 @@ impl Snapshots {
         }
     }
 
-    fn run(&self, lane: &dyn Lane, job: impl FnOnce() -> Job + Send + 'static) {
+    pub(crate) fn run(&self, lane: &dyn Lane, job: impl FnOnce() -> Job + Send + 'static) {
         let done = self.done.clone();
         lane.submit(Box::new(move || {
             // The node has gone: so has the interest.
@@ -212,6 +214,7 @@ impl Core {
                     tracing::warn!(from = from.0, error, "snapshot could not be received");
                     self.answer_transfer(from, transfer, false);
                 }
+                Job::IdentitySaved(identity, saved) => self.identity_saved(*identity, saved),
                 Job::Fetched(fetch, entries) => {
                     if let Some(group) = &mut self.group {
                         group.fetched(fetch, &entries);

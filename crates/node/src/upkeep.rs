@@ -28,6 +28,7 @@ impl Core {
         self.watch_memory();
         self.housekeep_if_due()?;
         self.tend_members()?;
+        self.tend_registration();
         self.tend_snapshots()?;
         self.pulse();
         Ok(())

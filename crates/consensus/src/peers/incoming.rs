@@ -88,7 +88,7 @@ async fn shake(
         return Ok(None);
     }
     let verdict = match hello.purpose {
-        Purpose::Control | Purpose::Bulk => door.admit(&hello),
+        Purpose::Control | Purpose::Bulk => door.admit(hello.clone()).await,
         Purpose::Probe => Ok(()),
         // The verdict follows when the entry is committed.
         Purpose::Enrol => return Ok(Some(hello)),

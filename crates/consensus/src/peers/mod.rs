@@ -90,12 +90,10 @@ pub struct Card {
 pub trait Doorkeeper {
     /// This node's card, as of now.
     fn card(&self) -> Card;
-    /// Whether the peer behind `hello`, whose secret is proved, may speak to us. May make this node,
-    /// if it waits to be added, the member that the peer says it is.
-    ///
-    /// # Errors
-    /// Why not, for the peer's log.
-    fn admit(&self, hello: &Hello) -> Result<(), String>;
+    /// Whether the peer behind `hello`, whose secret is proved, may speak to us, or why not, for the
+    /// peer's log. May make this node, if it waits to be added, the member that the peer says it is:
+    /// the future resolves when that is durable.
+    fn admit(&self, hello: Hello) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>>>>;
     /// What a peer said of itself when we dialled it and it let us in.
     ///
     /// # Errors

@@ -36,20 +36,22 @@ pub(crate) struct Gym {
 impl Gym {
     /// `nodes` nodes, all with a vote, serving.
     pub(crate) fn new(seed: u64, nodes: u64) -> Self {
-        Self::with(seed, nodes, |_| (), |_, _| ())
+        Self::with(seed, nodes, |_| (), |_, _| (), |_| ())
     }
 
-    /// The same with another window or other settings.
+    /// The same with another window or other settings; `started` is called when a node has started.
     pub(crate) fn with(
         seed: u64,
         count: u64,
         look: impl Fn(&mut NodeSpec) + 'static,
         adjust: impl Fn(&NodeSpec, &mut Config) + 'static,
+        started: impl Fn(&NodeSpec) + 'static,
     ) -> Self {
         let nodes = Nodes::default();
         let seen = Rc::clone(&nodes);
         let watch = move |spec: &NodeSpec, node: &Node| {
             seen.borrow_mut().insert(spec.number, node.clone());
+            started(spec);
         };
         let boot: Rc<Boot> = boot_with(look, adjust, watch);
         let mut world = World::new(seed, Recording::Digest);

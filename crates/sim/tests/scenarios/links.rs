@@ -27,8 +27,8 @@ impl Doorkeeper for Open {
     fn card(&self) -> Card {
         Card { cluster: ClusterId(1), node: NodeId(self.0), ..Card::default() }
     }
-    fn admit(&self, _: &Hello) -> Result<(), String> {
-        Ok(())
+    fn admit(&self, _: Hello) -> Pin<Box<dyn Future<Output = Result<(), String>>>> {
+        Box::pin(std::future::ready(Ok(())))
     }
     fn met(&self, _: &Card, _: u64) -> Result<(), String> {
         Ok(())

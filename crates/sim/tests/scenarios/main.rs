@@ -9,5 +9,6 @@
 
 mod clocks;
 mod gym;
+mod lanes;
 mod leaderless;
 mod links;
