@@ -74,6 +74,7 @@ impl Core {
         }
         self.check_log(card)?;
         self.reported(card);
+        self.found(card);
         self.make_acquaintance(card);
         Ok(Verdict::In)
     }
@@ -113,6 +114,8 @@ impl Core {
         });
         if moved {
             self.membership.moved(card);
+        } else {
+            self.membership.came_back(card.node);
         }
     }
 }
@@ -181,8 +184,7 @@ pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Result<(), St
             None
         } else {
             let leader = core.leader().filter(|leader| *leader != core.identity.node);
-            let leader = leader.and_then(|leader| core.machine.members().get(leader));
-            let addr = leader.map(|member| member.peer_addr.clone());
+            let addr = leader.and_then(|leader| core.peer_addr(leader));
             Some((
                 addr.ok_or("no leader is known at the moment; retry")?,
                 core.env.clone(),

@@ -7,6 +7,7 @@
     reason = "a test that meets something else than it expects is to fail there"
 )]
 
+mod addresses;
 mod clocks;
 mod gym;
 mod lanes;
