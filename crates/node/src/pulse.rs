@@ -145,6 +145,10 @@ impl Core {
         let clocks = self.pulses.judge(self.identity.node, &voters, now, wall_ms);
         group.set_may_lead(clocks.may_lead());
         let before = std::mem::replace(&mut self.pulses.clocks, clocks);
+        if clocks != before {
+            // The others count on it when they look for a successor: they hear it now, not in a second.
+            self.pulses.next = now;
+        }
         let node = &self.identity.name;
         match clocks {
             _ if clocks == before => {}
