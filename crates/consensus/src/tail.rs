@@ -1,17 +1,19 @@
 //! The hot end of a group's log in memory, as raft-rs' `Storage`.
 //!
 //! raft-rs reads its log synchronously. Recent entries are answered from memory; older ones that a
-//! slow follower needs are fetched off the loop (`LogTemporarilyUnavailable`); only start-up, which
-//! serves nobody yet, reads the disk inline.
+//! slow follower needs are fetched off the loop (`LogTemporarilyUnavailable`). A restarted member reads
+//! what it has to apply piece by piece, each just before raft asks for it ([`Tail::prepare`]): a log of
+//! gigabytes needs no gigabytes of memory, and a read that fails is an error instead of raft-rs' panic.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use raft::eraftpb::{Entry, EntryType, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, StorageError};
 
 use crate::configuration::{Change, Configuration, MemberChange};
+use crate::group::GroupError;
 use crate::log::Log;
 use crate::message;
 use crate::{GroupId, Index, NodeId, Term};
@@ -39,8 +41,11 @@ pub(crate) struct Fetch {
     pub(crate) context: GetEntriesContext,
 }
 
-/// Bytes of applied entries kept in memory for followers that are a little behind.
+/// Bytes of entries kept in memory: applied ones for followers that are a little behind, and after a
+/// restart those that are not known to be committed yet.
 const TAIL_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of old entries read at once.
+const PIECE_BYTES: u64 = 8 * 1024 * 1024;
 
 pub(crate) struct Tail {
     group: GroupId,
@@ -48,6 +53,11 @@ pub(crate) struct Tail {
     /// Consecutive entries; the last is the log's last.
     entries: VecDeque<Entry>,
     bytes: usize,
+    /// Consecutive entries, older than those, that are to be applied next.
+    replay: Vec<Entry>,
+    /// By index: whom a change among the entries that are not applied would make a voter.
+    promotions: BTreeMap<u64, Vec<NodeId>>,
+    bytes_max: usize,
     /// What the log is cut to, with that entry's term.
     purged: (u64, u64),
     hard_state: HardState,
@@ -75,6 +85,9 @@ impl Tail {
             log,
             entries: VecDeque::new(),
             bytes: 0,
+            replay: Vec::new(),
+            promotions: BTreeMap::new(),
+            bytes_max: TAIL_BYTES,
             purged: (index.0, term.0),
             hard_state,
             configuration,
@@ -86,16 +99,39 @@ impl Tail {
         }
     }
 
-    /// Reads what is not applied yet into memory: raft-rs would panic on a read that fails later.
-    pub(crate) fn load(&mut self, applied: Index) -> Result<(), crate::group::GroupError> {
-        let last = self.log.borrow().last_index(self.group);
-        if applied >= last {
-            return Ok(());
+    /// Reads the entries behind `known`, up to which all is applied or known to be committed, and keeps
+    /// the newest of them. What they would do to the voters is noted of all of them.
+    pub(crate) fn load(&mut self, known: Index) -> Result<(), GroupError> {
+        let end = self.log.borrow().last_index(self.group).next();
+        let mut low = known.next().max(Index(self.purged.0 + 1));
+        while low < end {
+            let entries = self.read(low, end)?;
+            self.append(&entries);
+            self.forget_beyond(self.bytes_max);
+            low = entries.last().map_or(end, |last| Index(last.index + 1));
         }
-        let read = self.log.borrow().entries(self.group, applied.next(), last.next(), u64::MAX)?;
-        let entries: Vec<_> = read.iter().map(message::from_log).collect::<Result<_, _>>()?;
-        self.append(&entries);
         Ok(())
+    }
+
+    /// Has entries from `low` on in memory, which raft will ask for next.
+    pub(crate) fn prepare(&mut self, low: u64, high: u64) -> Result<(), GroupError> {
+        let low = low.max(self.purged.0 + 1);
+        let there = |entries: &[Entry]| {
+            entries.first().is_some_and(|first| first.index <= low)
+                && entries.last().is_some_and(|last| last.index >= low)
+        };
+        if !there(&self.replay) {
+            self.replay = Vec::new();
+            if low < high.min(self.front()) {
+                self.replay = self.read(Index(low), Index(high.min(self.front())))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, low: Index, high: Index) -> Result<Vec<Entry>, GroupError> {
+        let read = self.log.borrow().entries(self.group, low, high, PIECE_BYTES)?;
+        Ok(read.iter().map(message::from_log).collect::<Result<_, _>>()?)
     }
 
     fn last(&self) -> u64 {
@@ -119,28 +155,35 @@ impl Tail {
             self.entries.back().is_none_or(|entry| entry.index + 1 == first.index),
             "a log has no gaps"
         );
+        self.replay.retain(|entry| entry.index < first.index);
+        if !self.promotions.is_empty() {
+            drop(self.promotions.split_off(&first.index));
+        }
+        let changes = entries.iter().filter(|entry| !promoted_by(entry).is_empty());
+        self.promotions.extend(changes.map(|entry| (entry.index, promoted_by(entry))));
         self.bytes += entries.iter().map(|entry| entry.data.len()).sum::<usize>();
         self.entries.extend(entries.iter().cloned());
     }
 
     /// Forgets applied entries beyond the memory they may take.
     pub(crate) fn shrink(&mut self, applied: u64) {
-        while self.bytes > TAIL_BYTES && self.entries.len() > 1 && self.front() <= applied {
+        if !self.promotions.is_empty() {
+            self.promotions = self.promotions.split_off(&(applied + 1));
+        }
+        while self.bytes > self.bytes_max && self.entries.len() > 1 && self.front() <= applied {
+            self.bytes -= self.entries.pop_front().map_or(0, |entry| entry.data.len());
+        }
+    }
+
+    fn forget_beyond(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max && self.entries.len() > 1 {
             self.bytes -= self.entries.pop_front().map_or(0, |entry| entry.data.len());
         }
     }
 
     /// Nodes that a change behind `applied` would make voters.
     pub(crate) fn voters_to_come(&self, applied: u64) -> Vec<NodeId> {
-        let changes = self.entries.iter().filter(|entry| entry.index > applied);
-        let changes = changes.filter(|entry| entry.get_entry_type() != EntryType::EntryNormal);
-        let decoded = changes.filter_map(|entry| Change::decode(entry.context.clone()).ok());
-        let steps = decoded.flat_map(|change| change.steps);
-        let promoted = steps.filter_map(|step| match step {
-            MemberChange::Promote(node) => Some(node),
-            MemberChange::AddLearner(_) | MemberChange::Remove(_) => None,
-        });
-        promoted.collect()
+        self.promotions.range(applied + 1..).flat_map(|(_, nodes)| nodes.iter().copied()).collect()
     }
 
     /// The log was cut up to and including `index`.
@@ -154,6 +197,8 @@ impl Tail {
     /// The log restarts behind a snapshot.
     pub(crate) fn reset(&mut self, mark: &SnapshotMark) {
         self.entries.clear();
+        self.replay = Vec::new();
+        self.promotions.clear();
         self.bytes = 0;
         self.purged = (mark.index.0, mark.term.0);
         self.configuration = mark.configuration.clone();
@@ -196,17 +241,7 @@ impl Tail {
 
     fn read_memory(&self, low: u64, high: u64, bytes_max: u64) -> Vec<Entry> {
         let skip = usize::try_from(low.saturating_sub(self.front())).unwrap_or(usize::MAX);
-        let mut left = bytes_max;
-        let mut out = Vec::new();
-        for entry in self.entries.iter().skip(skip).take_while(|entry| entry.index < high) {
-            let size = entry.data.len() as u64;
-            if !out.is_empty() && size > left {
-                break;
-            }
-            left = left.saturating_sub(size);
-            out.push(entry.clone());
-        }
-        out
+        first_of(self.entries.iter().skip(skip), high, bytes_max)
     }
 
     fn take_fetched(&self, low: u64) -> Option<Vec<Entry>> {
@@ -225,6 +260,37 @@ impl Tail {
             .map_err(|error| failed(error.into()))?;
         entries.iter().map(|entry| message::from_log(entry).map_err(|e| failed(e.into()))).collect()
     }
+}
+
+/// Whom an entry would make a voter.
+fn promoted_by(entry: &Entry) -> Vec<NodeId> {
+    if entry.get_entry_type() == EntryType::EntryNormal {
+        return Vec::new();
+    }
+    let steps = Change::decode(entry.context.clone()).map_or_else(|_| Vec::new(), |it| it.steps);
+    let promoted = steps.into_iter().filter_map(|step| match step {
+        MemberChange::Promote(node) => Some(node),
+        MemberChange::AddLearner(_) | MemberChange::Remove(_) => None,
+    });
+    promoted.collect()
+}
+
+/// Entries below `high`: one at least, and no more than `bytes_max`.
+fn first_of(
+    entries: impl Iterator<Item = impl std::ops::Deref<Target = Entry>>,
+    high: u64,
+    bytes_max: u64,
+) -> Vec<Entry> {
+    let (mut left, mut out) = (bytes_max, Vec::new());
+    for entry in entries.take_while(|entry| entry.index < high) {
+        let size = entry.data.len() as u64;
+        if !out.is_empty() && size > left {
+            break;
+        }
+        left = left.saturating_sub(size);
+        out.push(entry.clone());
+    }
+    out
 }
 
 impl raft::Storage for Tail {
@@ -247,7 +313,12 @@ impl raft::Storage for Tail {
             return Ok(self.read_memory(low, high, bytes_max));
         }
         if !context.can_async() {
-            return self.read_disk(low, high, bytes_max);
+            let replay =
+                first_of(self.replay.iter().skip_while(|it| it.index < low), high, bytes_max);
+            return match replay.first() {
+                Some(first) if first.index == low => Ok(replay),
+                _ => self.read_disk(low, high, bytes_max),
+            };
         }
         if let Some(entries) = self.take_fetched(low) {
             return Ok(entries);
@@ -303,3 +374,6 @@ impl raft::Storage for Tail {
         Ok(snapshot)
     }
 }
+
+#[cfg(test)]
+mod tests;

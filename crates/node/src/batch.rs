@@ -10,7 +10,7 @@ use quorate_consensus::{Index, NodeId, Term};
 use quorate_env::Mono;
 
 use crate::entry;
-use crate::session::Waiter;
+use crate::session::{Scale, Waiter};
 
 /// Commands of this node's own sessions, encoded, with those who wait for the answers.
 #[derive(Debug, Default)]
@@ -65,6 +65,8 @@ pub(crate) struct Writes {
     inbound_bytes: usize,
     next_forward: u64,
     pending_bytes: usize,
+    /// Commands of sessions that wait for earlier ones; they count like what is pending.
+    pub(crate) held: Scale,
     spare: Vec<Vec<u8>>,
 }
 
@@ -84,7 +86,7 @@ const SPARE_BYTES_MAX: usize = 4 * ENTRY_BYTES_TARGET;
 impl Writes {
     /// True when no more may be taken in.
     pub(crate) fn is_full(&self) -> bool {
-        self.pending_bytes > PENDING_BYTES_MAX
+        self.pending_bytes + self.held.bytes() > PENDING_BYTES_MAX
     }
 
     pub(crate) fn has_open(&self) -> bool {

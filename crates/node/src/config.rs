@@ -6,7 +6,8 @@ use quorate_api::Consistency;
 use quorate_consensus::Pace;
 use quorate_consensus::peers::Secret;
 
-/// How a node comes into a cluster when its data directory is new. Ignored when it is not.
+/// How a node comes into a cluster when its data directory is new. When it is not, only the addresses
+/// count: members that are no longer where they were are looked for there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Entrance {
     /// Waits until a member adds it.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use quorate_api::Error;
 use quorate_consensus::log::HardState;
@@ -22,12 +23,17 @@ use crate::machine::Machine;
 use crate::membership::Membership;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
+use crate::registration::Registration;
 use crate::session::{Thread, Waiter};
 use crate::snapshots::Snapshots;
 use crate::stamp::StampClock;
 
 /// The one group of today; nothing but this constant assumes that there is only one.
 pub(crate) const GROUP: GroupId = GroupId(1);
+
+/// Election timeouts which a change of leaders may take: a vote that was split is repeated after up to
+/// two, and one more is for the votes themselves.
+const CHANGE_TIMEOUTS: u32 = 3;
 
 /// One member.
 pub(crate) struct Core {
@@ -55,12 +61,15 @@ pub(crate) struct Core {
     pub(crate) released: Vec<Thread>,
     pub(crate) snapshots: Snapshots,
     pub(crate) membership: Membership,
+    pub(crate) registration: Registration,
     pub(crate) pulses: Pulses,
     pub(crate) stopped: Option<String>,
     pub(crate) waker: Option<Waker>,
     pub(crate) started_at: Mono,
     /// When a leader was last heard of (or this node led).
     pub(crate) led_at: Mono,
+    /// Ticks since then; as raft does, a node that was stopped for a while does not count that time.
+    pub(crate) leaderless_ticks: u32,
     pub(crate) over_memory: bool,
     pub(crate) draining: bool,
     pub(crate) forwarded: u64,
@@ -108,6 +117,23 @@ impl Core {
         self.machine.members().get(leader).map(|member| member.client_addr.clone())
     }
 
+    /// True when no leader has been known for longer than a change of leaders takes.
+    pub(crate) fn is_leaderless(&self) -> bool {
+        self.leaderless_ticks >= self.config.pace.election_ticks.saturating_mul(CHANGE_TIMEOUTS)
+    }
+
+    /// How long a command that was sent nowhere yet may wait. While leaders change: for the next one.
+    /// Where none has come for long, no majority can be reached, most likely: only as long as an
+    /// election takes that was about to succeed.
+    pub(crate) fn patience(&self) -> Duration {
+        let patience = self.config.patience;
+        if self.is_leaderless() {
+            patience.min(self.config.pace.election_timeout())
+        } else {
+            patience
+        }
+    }
+
     /// Why nothing can be done at the moment.
     pub(crate) fn no_leader(&self) -> Error {
         let reason = match (&self.group, self.leader()) {
@@ -148,7 +174,7 @@ impl Core {
             self.answer_all(sent.batch.waiters, &unknown);
         }
         // A read that gets no answer has changed nothing.
-        for batch in self.reads.take_overdue(Mono(std::time::Duration::MAX)) {
+        for batch in self.reads.take_overdue(Mono(Duration::MAX)) {
             self.answer_all(batch.waiters, &stopped);
         }
         self.membership.fail_all(&unknown);

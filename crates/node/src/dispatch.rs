@@ -27,7 +27,8 @@ impl Core {
             Turn::Hold(number) => {
                 let mut part = Vec::new();
                 encode_call(&mut part, call);
-                return thread.hold(Held { number, kind, part });
+                let load = self.writes.held.put(part.len());
+                return thread.hold(Held { number, kind, part, _load: load });
             }
         };
         match kind {
@@ -56,7 +57,8 @@ impl Core {
             Turn::Hold(number) => {
                 let mut part = Vec::new();
                 encode_transaction(&mut part, transaction);
-                return thread.hold(Held { number, kind, part });
+                let load = self.writes.held.put(part.len());
+                return thread.hold(Held { number, kind, part, _load: load });
             }
         };
         match kind {
@@ -158,7 +160,14 @@ impl Core {
 
     /// A command whose session has caught up.
     pub(crate) fn execute_held(&mut self, waiter: Waiter, part: &[u8]) {
-        if self.stopped.is_some() || self.group.is_none() {
+        if let Kind::Read(consistency @ Consistency::Stale { .. }) = waiter.kind()
+            && self.may_read_now(consistency) == Ok(true)
+        {
+            self.take_read(consistency, waiter, |out| out.extend_from_slice(part));
+            return self.wake();
+        }
+        // Without a leader, what was held has waited already: a pipeline must not wait once per command.
+        if self.stopped.is_some() || self.group.is_none() || self.is_leaderless() {
             let error = self.no_leader();
             return self.answer(waiter, Err(error));
         }

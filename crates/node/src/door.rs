@@ -11,10 +11,19 @@ use quorate_consensus::{Group, NodeId};
 use tokio::sync::oneshot;
 
 use crate::core::Core;
+use crate::registration::Registered;
 
 /// What a member that was removed is told when it calls. It may not have seen the entry itself: from
 /// its removal on nobody sends to it.
 const REMOVED: &str = "this node was removed from the cluster";
+const ENDING: &str = "this node is shutting down";
+
+/// What becomes of a caller who is not refused.
+enum Verdict {
+    In,
+    /// This node is about to become a member: ask again then.
+    Wait(Registered),
+}
 
 /// Answers handshakes for a node.
 pub(crate) struct Door(pub(crate) Weak<RefCell<Core>>);
@@ -36,7 +45,7 @@ impl Core {
         }
     }
 
-    fn admit(&mut self, hello: &Hello) -> Result<(), String> {
+    fn admit(&mut self, hello: &Hello) -> Result<Verdict, String> {
         let card = &hello.card;
         if let Some(reason) = &self.stopped {
             return Err(format!("this node has stopped: {reason}"));
@@ -51,7 +60,7 @@ impl Core {
             ));
         }
         if self.identity.node.0 == 0 {
-            self.become_member(hello)?;
+            return self.become_member(hello).map(Verdict::Wait);
         }
         if hello.to != self.identity.node {
             return Err(format!("this is node {}, not {}", self.identity.node, hello.to));
@@ -65,31 +74,9 @@ impl Core {
         }
         self.check_log(card)?;
         self.reported(card);
+        self.found(card);
         self.make_acquaintance(card);
-        Ok(())
-    }
-
-    /// A member of the cluster says which member this waiting node is.
-    fn become_member(&mut self, hello: &Hello) -> Result<(), String> {
-        if hello.to_instance != self.identity.instance || hello.to.0 == 0 {
-            return Err(
-                "this node is in no cluster yet, and is not the node you look for".to_owned()
-            );
-        }
-        if hello.to <= self.identity.lost_node {
-            return Err("this node has lost its log and can't be that member any more".to_owned());
-        }
-        let mut identity = self.identity.clone();
-        identity.cluster = hello.card.cluster;
-        identity.node = hello.to;
-        identity.lost_node = NodeId(0);
-        identity.peers = vec![hello.card.peer_addr.clone()];
-        identity
-            .save(&*self.env.disk, &self.config.data_dir)
-            .map_err(|error| format!("this node can't write its identity: {error}"))?;
-        tracing::info!(cluster = %identity.cluster, node = identity.node.0, "added to the cluster");
-        self.identity = identity;
-        self.start_group().map_err(|stop| stop.0)
+        Ok(Verdict::In)
     }
 
     /// A member which our own table does not name yet (it is empty, or behind) must get answers, too.
@@ -127,6 +114,8 @@ impl Core {
         });
         if moved {
             self.membership.moved(card);
+        } else {
+            self.membership.came_back(card.node);
         }
     }
 }
@@ -136,21 +125,31 @@ impl Doorkeeper for Door {
         self.0.upgrade().map(|core| core.borrow().card()).unwrap_or_default()
     }
 
-    fn admit(&self, hello: &Hello) -> Result<(), String> {
-        let core = self.0.upgrade().ok_or("this node is shutting down")?;
-        let mut core = core.borrow_mut();
-        let admitted = core.admit(hello);
-        core.wake();
-        admitted
+    fn admit(&self, hello: Hello) -> Pin<Box<dyn Future<Output = Result<(), String>>>> {
+        let core = Weak::clone(&self.0);
+        Box::pin(async move {
+            loop {
+                let verdict = {
+                    let core = core.upgrade().ok_or(ENDING)?;
+                    let mut core = core.borrow_mut();
+                    let verdict = core.admit(&hello);
+                    core.wake();
+                    verdict?
+                };
+                match verdict {
+                    Verdict::In => return Ok(()),
+                    Verdict::Wait(registered) => registered.await.map_err(|_| ENDING)??,
+                }
+            }
+        })
     }
 
     fn met(&self, card: &Card, wall_ms: u64) -> Result<(), String> {
-        let core = self.0.upgrade().ok_or("this node is shutting down")?;
+        let core = self.0.upgrade().ok_or(ENDING)?;
         let mut core = core.borrow_mut();
         core.check_log(card)?;
         core.reported(card);
         let now = core.now();
-        core.pulses.wall_ms = core.env.clock.wall_ms();
         core.pulses.heard(card.node, wall_ms, card.max_memory_bytes, false, now);
         Ok(())
     }
@@ -166,7 +165,7 @@ impl Doorkeeper for Door {
     fn enrol(&self, card: Card) -> Pin<Box<dyn Future<Output = Result<(), String>>>> {
         let core = self.0.upgrade();
         Box::pin(async move {
-            let core = core.ok_or("this node is shutting down")?;
+            let core = core.ok_or(ENDING)?;
             enrol(&core, card).await
         })
     }
@@ -185,8 +184,7 @@ pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Result<(), St
             None
         } else {
             let leader = core.leader().filter(|leader| *leader != core.identity.node);
-            let leader = leader.and_then(|leader| core.machine.members().get(leader));
-            let addr = leader.map(|member| member.peer_addr.clone());
+            let addr = leader.and_then(|leader| core.peer_addr(leader));
             Some((
                 addr.ok_or("no leader is known at the moment; retry")?,
                 core.env.clone(),

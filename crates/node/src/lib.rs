@@ -24,6 +24,7 @@ mod node;
 mod open;
 mod pulse;
 mod reads;
+mod registration;
 mod session;
 mod snapshots;
 mod stamp;

@@ -48,6 +48,8 @@ pub(crate) struct Membership {
     pub(crate) acquaintances: BTreeMap<NodeId, (u64, String)>,
     /// Members whose addresses have changed, as they say in the handshake.
     moved: BTreeMap<NodeId, Card>,
+    /// Where members were found that are not where the table says: the table's address, and theirs.
+    found: BTreeMap<NodeId, (String, String)>,
     /// Who has just left, and when.
     departing: Vec<((NodeId, u64, String), Mono)>,
     /// Requests for this node's own removal, which its successor as leader shall carry out.
@@ -83,8 +85,15 @@ impl Membership {
         }
     }
 
+    /// `node` is where the table says.
+    pub(crate) fn came_back(&mut self, node: NodeId) {
+        self.moved.remove(&node);
+    }
+
     pub(crate) fn moved(&mut self, card: &Card) {
-        self.moved.insert(card.node, card.clone());
+        if !card.peer_addr.is_empty() {
+            self.moved.insert(card.node, card.clone());
+        }
     }
 }
 
@@ -179,8 +188,11 @@ impl Core {
             if same && card.lost_node == node {
                 return self.replace(node, card, asker);
             }
-            // Asked twice: the first answer was lost.
+            // Asked twice: the first answer was lost. Or it is looking for us, from another address.
             if same {
+                if *member != member_of(card) {
+                    self.membership.moved(card);
+                }
                 return give(asker, Ok(AdminReply::Done));
             }
             let text = format!(
@@ -415,12 +427,58 @@ impl Core {
     pub(crate) fn other_members(&self) -> Vec<(NodeId, u64, String)> {
         let own = self.identity.node;
         let others = self.machine.members().iter().filter(|(node, _)| *node != own);
-        others.map(|(node, member)| (node, member.instance, member.peer_addr.clone())).collect()
+        let place =
+            |(node, member): (NodeId, &Member)| (node, member.instance, self.place(node, member));
+        others.map(place).collect()
+    }
+
+    /// Where `node` is reached: by what it said itself, as long as the table knows no better.
+    fn place(&self, node: NodeId, member: &Member) -> String {
+        match self.membership.found.get(&node) {
+            Some((stored, found)) if *stored == member.peer_addr => found.clone(),
+            _ => member.peer_addr.clone(),
+        }
+    }
+
+    /// The address at which peers reach a member.
+    pub(crate) fn peer_addr(&self, node: NodeId) -> Option<String> {
+        self.machine.members().get(node).map(|member| self.place(node, member))
+    }
+
+    /// True while a member can't be reached.
+    pub(crate) fn misses_members(&self) -> bool {
+        let mut others = self.other_members().into_iter();
+        self.group.is_some() && others.any(|(node, ..)| !is_reachable(self, node))
+    }
+
+    /// A member, which has proved that it knows the secret, says where it is. When it can't be reached
+    /// where the table says, it is looked for there: without a majority, nobody can mend the table.
+    pub(crate) fn found(&mut self, card: &Card) {
+        if card.cluster != self.identity.cluster || card.peer_addr.is_empty() {
+            return;
+        }
+        let members = self.machine.members();
+        let Some(member) = members.get(card.node).filter(|it| it.instance == card.instance) else {
+            return;
+        };
+        if card.node == self.identity.node
+            || is_reachable(self, card.node)
+            || self.place(card.node, member) == card.peer_addr
+        {
+            return;
+        }
+        let stored = member.peer_addr.clone();
+        tracing::info!(member = member.name, addr = card.peer_addr, stored, "a member has moved");
+        self.membership.found.insert(card.node, (stored, card.peer_addr.clone()));
+        self.link_members();
     }
 
     /// Keeps links to all other members, and for a moment to those who have just left.
     pub(crate) fn link_members(&mut self) {
         let members = self.machine.members();
+        self.membership.found.retain(|node, (stored, _)| {
+            members.get(*node).is_some_and(|member| member.peer_addr == *stored)
+        });
         self.membership
             .acquaintances
             .retain(|node, _| members.get(*node).is_none() && !members.has_left(*node));
@@ -448,20 +506,6 @@ impl Core {
     pub(crate) fn told_of_removal(&mut self, from: NodeId) {
         tracing::info!(from = from.0, "told of this node's removal");
         self.was_removed();
-    }
-
-    /// Notes the others' addresses, for the day on which the log can't be read.
-    pub(crate) fn remember_peers(&mut self) {
-        let own = self.identity.node;
-        let others = self.machine.members().iter().filter(|(node, _)| *node != own);
-        let peers: Vec<_> = others.map(|(_, member)| member.peer_addr.clone()).collect();
-        if peers == self.identity.peers {
-            return;
-        }
-        self.identity.peers = peers;
-        if let Err(error) = self.identity.save(&*self.env.disk, &self.config.data_dir) {
-            tracing::warn!(%error, "the other members' addresses could not be noted");
-        }
     }
 
     /// By the clock: promotions, joint configurations to leave, addresses that changed, deadlines.
@@ -550,14 +594,25 @@ impl Core {
         Some(Change { steps, context: Note::None.encode() })
     }
 
-    /// A member says in the handshake that it listens elsewhere now.
+    /// A member says in the handshake that it listens elsewhere now; or the leader does so itself.
     fn new_address(&mut self) -> Option<Change> {
-        let (node, card) = self.membership.moved.pop_first()?;
-        let known = self.machine.members().get(node)?;
-        let member = member_of(&card);
-        if *known == member || known.instance != member.instance || known.name != member.name {
-            return None;
+        let own = self.card();
+        if self.machine.members().get(own.node).is_some_and(|known| *known != member_of(&own)) {
+            self.membership.moved(&own);
         }
+        // A change that can't be proposed now is tried again: nobody will say it a second time.
+        let (node, member) = loop {
+            let (node, card) = self.membership.moved.first_key_value()?;
+            let (node, member) = (*node, member_of(card));
+            let known = self.machine.members().get(node);
+            let same = |known: &Member| {
+                known.instance == member.instance && known.name == member.name && *known != member
+            };
+            if known.is_some_and(same) {
+                break (node, member);
+            }
+            self.membership.moved.pop_first();
+        };
         let configuration = self.machine.configuration();
         let step = if configuration.learners.contains(&node) {
             MemberChange::AddLearner(node)

@@ -37,6 +37,9 @@ impl std::fmt::Debug for Node {
 
 /// Between two attempts to join.
 const JOIN_PAUSE: Duration = Duration::from_millis(300);
+/// Between two searches for members that can't be reached.
+const SEEK_PAUSE_MIN: Duration = Duration::from_millis(500);
+const SEEK_PAUSE_MAX: Duration = Duration::from_secs(8);
 /// A handover at shutdown takes an election at most.
 const HAND_OVER_TIME: Duration = Duration::from_secs(5);
 /// How often a wait for replicas looks.
@@ -48,11 +51,11 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub fn start(env: &Env, config: Config) -> Result<Self, StartError> {
-        let secret = config.secret.clone();
+        let (secret, pace) = (config.secret.clone(), config.pace);
         let core = Rc::new(RefCell::new(open::open(env, config)?));
         let door: Rc<dyn Doorkeeper> = Rc::new(Door(Rc::downgrade(&core)));
         let inbox = core.borrow().inbox.clone();
-        let peers = Peers::new(env.clone(), secret, door, inbox);
+        let peers = Peers::new(env.clone(), secret, door, inbox, pace);
         {
             let mut core = core.borrow_mut();
             core.peers = Some(Rc::clone(&peers));
@@ -66,6 +69,7 @@ impl Node {
         if !self.entrance.replace(true) {
             let env = self.core.borrow().env.clone();
             env.tasks.spawn(Box::pin(join(self.clone())));
+            env.tasks.spawn(Box::pin(seek(self.clone())));
         }
         let mut tick = {
             let core = self.core.borrow();
@@ -217,6 +221,36 @@ async fn join(node: Node) {
             addrs.rotate_left(1);
         }
         env.clock.sleep(JOIN_PAUSE).await;
+    }
+}
+
+/// Asks at the addresses given at start for members which are no longer where they were: all may have
+/// come back under new addresses at once.
+async fn seek(node: Node) {
+    let (env, addrs) = {
+        let core = node.core.borrow();
+        let Entrance::Join(addrs) = core.config.entrance.clone() else { return };
+        (core.env.clone(), addrs)
+    };
+    let mut pause = SEEK_PAUSE_MIN;
+    loop {
+        env.clock.sleep(pause).await;
+        if node.core.borrow().stopped.is_some() {
+            return;
+        }
+        if !node.core.borrow().misses_members() {
+            pause = SEEK_PAUSE_MIN;
+            continue;
+        }
+        for addr in &addrs {
+            let Ok(welcome) = node.peers.ask(addr, Purpose::Probe).await else { continue };
+            node.core.borrow_mut().found(&welcome.card);
+            if node.core.borrow().leader().is_none() {
+                // Through that member the leader hears where we are. Without one, we ask again.
+                drop(node.peers.ask(addr, Purpose::Enrol).await);
+            }
+        }
+        pause = (pause * 2).min(SEEK_PAUSE_MAX);
     }
 }
 

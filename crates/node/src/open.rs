@@ -28,6 +28,7 @@ use crate::members::Member;
 use crate::membership::Membership;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
+use crate::registration::Registration;
 use crate::snapshots::{self, Restored, Snapshots};
 use crate::stamp::StampClock;
 
@@ -228,11 +229,13 @@ fn assemble(
         released: Vec::new(),
         snapshots: Snapshots::new(store, &*env.tasks),
         membership: Membership::default(),
+        registration: Registration::new(&*env.tasks),
         pulses: Pulses::default(),
         stopped: None,
         waker: None,
         started_at: env.clock.now(),
         led_at: env.clock.now(),
+        leaderless_ticks: 0,
         over_memory: false,
         draining: false,
         forwarded: 0,

@@ -1,7 +1,8 @@
 //! The pulse: once a second every member tells every other its wall clock and its state digest.
 //!
 //! A node whose wall clock is far from the majority's does not lead: its stamps would expire keys for
-//! good. A node whose digest differs from the others' at the same index holds another state than they
+//! good. So it asks for no votes before it knows that its clock is near those of a majority; clocks of
+//! which too few are known, or agree, prove nothing. A node whose digest differs from the others' at the same index holds another state than they
 //! do: it stops, whatever the reason.
 
 use std::collections::BTreeMap;
@@ -26,12 +27,44 @@ const CLOCK_BOUND_MS: u64 = 5_000;
 #[derive(Debug)]
 struct Heard {
     at: Mono,
-    /// Its wall clock minus ours, milliseconds.
-    offset_ms: i64,
+    /// Its wall clock then. It is compared with ours as of now, so that a jump of ours shows at once.
+    wall_ms: u64,
     max_memory_bytes: u64,
     lagging: bool,
     /// Whether its digest was ours, at the last index both knew.
     agrees: Option<bool>,
+}
+
+/// What the voters' wall clocks say about ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Clocks {
+    /// Too few are known.
+    #[default]
+    Unknown,
+    /// Some are known, and it takes another one to tell who is right.
+    Doubtful,
+    /// Those of a majority are near ours; or all are known, and there is no majority.
+    Near,
+    /// Those of a majority are far from ours.
+    Far,
+}
+
+impl Clocks {
+    /// Of `voters` clocks, ours included, so many are near ours or far from it.
+    fn judge(voters: usize, near: usize, far: usize) -> Self {
+        let half = voters / 2;
+        match (near > half, far > half) {
+            (_, true) => Self::Far,
+            (true, false) => Self::Near,
+            (false, false) if near + far >= voters => Self::Near,
+            (false, false) if far > 0 => Self::Doubtful,
+            (false, false) => Self::Unknown,
+        }
+    }
+
+    fn may_lead(self) -> bool {
+        self == Self::Near
+    }
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +72,7 @@ pub(crate) struct Pulses {
     heard: BTreeMap<NodeId, Heard>,
     next: Mono,
     differs_since: Option<Mono>,
-    pub(crate) clock_is_far: bool,
-    pub(crate) wall_ms: u64,
+    clocks: Clocks,
 }
 
 impl Pulses {
@@ -52,10 +84,8 @@ impl Pulses {
         lagging: bool,
         at: Mono,
     ) {
-        let offset_ms =
-            i64::try_from(i128::from(wall_ms) - i128::from(self.wall_ms)).unwrap_or(i64::MAX);
         let agrees = self.heard.get(&from).and_then(|heard| heard.agrees);
-        self.heard.insert(from, Heard { at, offset_ms, max_memory_bytes, lagging, agrees });
+        self.heard.insert(from, Heard { at, wall_ms, max_memory_bytes, lagging, agrees });
     }
 
     /// The smallest limit of all members: a follower must be able to apply what is admitted.
@@ -68,11 +98,18 @@ impl Pulses {
         self.heard.get(&node).is_some_and(|heard| heard.lagging)
     }
 
-    fn far_clocks(&self, now: Mono, voters: &[NodeId]) -> usize {
-        let far = |heard: &Heard| {
-            now.since(heard.at) < FRESH && heard.offset_ms.unsigned_abs() > CLOCK_BOUND_MS
-        };
-        self.heard.iter().filter(|(node, heard)| voters.contains(node) && far(heard)).count()
+    /// Judges `own`'s wall clock, which shows `wall_ms`, by those of the voters.
+    fn judge(&self, own: NodeId, voters: &[NodeId], now: Mono, wall_ms: u64) -> Clocks {
+        let others = self.heard.iter().filter(|(node, heard)| {
+            **node != own && voters.contains(node) && now.since(heard.at) < FRESH
+        });
+        let (mut near, mut far) = (1, 0);
+        for (_, heard) in others {
+            let passed_ms = u64::try_from(now.since(heard.at).as_millis()).unwrap_or(u64::MAX);
+            let theirs_ms = heard.wall_ms.saturating_add(passed_ms);
+            if theirs_ms.abs_diff(wall_ms) > CLOCK_BOUND_MS { far += 1 } else { near += 1 }
+        }
+        Clocks::judge(voters.len(), near, far)
     }
 }
 
@@ -80,43 +117,54 @@ impl Core {
     /// Sends and judges pulses, once a second.
     pub(crate) fn pulse(&mut self) {
         let now = self.now();
-        self.pulses.wall_ms = self.env.clock.wall_ms();
         let Some(group) = self.group.as_ref().filter(|_| now >= self.pulses.next) else { return };
         self.pulses.next = now + PERIOD;
         let configuration = group.configuration();
         let pulse = Frame::Pulse {
-            wall_ms: self.pulses.wall_ms,
+            wall_ms: self.env.clock.wall_ms(),
             checkpoint: self.machine.checkpoint(),
             max_memory_bytes: self.config.max_memory_bytes,
-            lagging: self.pulses.clock_is_far,
+            lagging: !self.pulses.clocks.may_lead(),
         };
         let members = configuration.members();
         self.pulses.heard.retain(|node, _| members.contains(node));
         for node in members.into_iter().filter(|node| *node != self.identity.node) {
             self.send_frame(node, Lane::Control, &pulse);
         }
-        self.judge_clock(&configuration.voters);
+        if self.pulses.clocks == Clocks::Far && group.role() == GroupRole::Leader {
+            self.hand_over();
+        }
         self.judge_digest(&configuration.voters);
     }
 
-    fn judge_clock(&mut self, voters: &[NodeId]) {
-        let far = self.pulses.far_clocks(self.now(), voters) > voters.len() / 2;
-        if far != self.pulses.clock_is_far {
-            self.pulses.clock_is_far = far;
-            let node = &self.identity.name;
-            if far {
-                tracing::warn!(
-                    node,
-                    "the wall clock is far from the majority's: this node will not lead"
-                );
-            } else {
+    /// Decides whether this node may ask for votes: before it might.
+    pub(crate) fn judge_clock(&mut self) {
+        let (now, wall_ms) = (self.now(), self.env.clock.wall_ms());
+        let Some(group) = &mut self.group else { return };
+        let voters = group.configuration().voters;
+        let clocks = self.pulses.judge(self.identity.node, &voters, now, wall_ms);
+        group.set_may_lead(clocks.may_lead());
+        let before = std::mem::replace(&mut self.pulses.clocks, clocks);
+        if clocks != before {
+            // The others count on it when they look for a successor: they hear it now, not in a second.
+            self.pulses.next = now;
+        }
+        let node = &self.identity.name;
+        match clocks {
+            _ if clocks == before => {}
+            Clocks::Far => tracing::warn!(
+                node,
+                "the wall clock is far from the majority's: this node will not lead"
+            ),
+            Clocks::Doubtful => tracing::warn!(
+                node,
+                "wall clocks differ, and too few are known to tell which is right: \
+                 this node asks for no votes"
+            ),
+            Clocks::Near if before != Clocks::Unknown => {
                 tracing::info!(node, "the wall clock is near the majority's again");
             }
-        }
-        let Some(group) = &mut self.group else { return };
-        group.set_may_lead(!far);
-        if far && group.role() == GroupRole::Leader {
-            self.hand_over();
+            Clocks::Near | Clocks::Unknown => {}
         }
     }
 
@@ -161,5 +209,53 @@ impl Core {
                  let it join again under a new --id"
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: NodeId = NodeId(1);
+    const NOW: Mono = Mono(Duration::from_secs(100));
+    const WALL_MS: u64 = 1_790_000_000_000;
+
+    /// Judges our clock; each of `others` has told that its clock is ahead by so much, `ago` ago.
+    fn judge(voters: u64, others: &[(u64, i64)], ago: Duration) -> Clocks {
+        let mut pulses = Pulses::default();
+        for (node, ahead_ms) in others {
+            let then_ms = WALL_MS - u64::try_from(ago.as_millis()).unwrap();
+            let wall_ms = then_ms.checked_add_signed(*ahead_ms).unwrap();
+            pulses.heard(NodeId(*node), wall_ms, 0, false, Mono(NOW.0 - ago));
+        }
+        let voters: Vec<_> = (1..=voters).map(NodeId).collect();
+        pulses.judge(OWN, &voters, NOW, WALL_MS)
+    }
+
+    const LATELY: Duration = Duration::from_secs(2);
+    const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn a_node_that_knows_too_few_clocks_may_not_lead() {
+        assert!(judge(1, &[], LATELY).may_lead(), "it is the majority");
+        assert!(!judge(2, &[], LATELY).may_lead());
+        assert!(!judge(3, &[], LATELY).may_lead());
+        assert!(judge(3, &[(2, 10)], LATELY).may_lead());
+        assert!(!judge(5, &[(2, 10)], LATELY).may_lead());
+        assert!(!judge(3, &[(7, 10)], LATELY).may_lead(), "node 7 has no vote");
+        assert!(!judge(3, &[(2, 10)], FRESH).may_lead(), "too long ago");
+    }
+
+    #[test]
+    fn a_node_far_from_the_majority_may_not_lead_and_one_far_node_does_not_matter() {
+        assert_eq!(judge(3, &[(2, HOUR), (3, HOUR)], LATELY), Clocks::Far);
+        assert_eq!(judge(3, &[(2, 10), (3, HOUR)], LATELY), Clocks::Near);
+        assert_eq!(judge(3, &[(2, -HOUR), (3, HOUR)], LATELY), Clocks::Far);
+    }
+
+    #[test]
+    fn clocks_that_disagree_need_one_more_to_tell_who_is_right() {
+        assert_eq!(judge(3, &[(2, HOUR)], LATELY), Clocks::Doubtful);
+        assert_eq!(judge(2, &[(2, HOUR)], LATELY), Clocks::Near, "of two, nobody ever can");
     }
 }

@@ -4,7 +4,7 @@
 //! other: while writes are unfinished a read is *held* (and everything behind it), and the other way
 //! round, so that a pipeline sees exactly what it would see if each command waited for the one before.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -17,6 +17,37 @@ pub(crate) struct Held {
     pub(crate) number: u64,
     pub(crate) kind: Kind,
     pub(crate) part: Vec<u8>,
+    /// Counts it among what waits on the node, for as long as it is held.
+    pub(crate) _load: Load,
+}
+
+/// Bytes that the sessions of a node hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scale(Rc<Cell<usize>>);
+
+impl Scale {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.get()
+    }
+
+    /// Adds `bytes` until the load is dropped, however that comes about: a connection may end at any time.
+    pub(crate) fn put(&self, bytes: usize) -> Load {
+        self.0.set(self.0.get() + bytes);
+        Load { scale: self.clone(), bytes }
+    }
+}
+
+/// A part of what lies on a [`Scale`].
+#[derive(Debug)]
+pub(crate) struct Load {
+    scale: Scale,
+    bytes: usize,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.scale.0.set(self.scale.0.get() - self.bytes);
+    }
 }
 
 /// Which street a command takes.
@@ -92,7 +123,7 @@ impl Thread {
         if !state.begin(kind) {
             return None;
         }
-        let Held { number, kind, part } = state.held.pop_front()?;
+        let Held { number, kind, part, _load } = state.held.pop_front()?;
         drop(state);
         Some((Waiter::new(self, number, kind), part))
     }
@@ -247,7 +278,8 @@ mod tests {
 
     fn hold(thread: &Thread, kind: Kind) {
         let Turn::Hold(number) = thread.enter(kind) else { panic!("not held") };
-        thread.hold(Held { number, kind, part: Vec::new() });
+        let load = Scale::default().put(0);
+        thread.hold(Held { number, kind, part: Vec::new(), _load: load });
     }
 
     #[test]
@@ -280,6 +312,22 @@ mod tests {
             assert!(matches!(thread.poll_answer(&mut cx), Poll::Ready(Err(_))));
         }
         assert_eq!(thread.outstanding(), 0);
+    }
+
+    #[test]
+    fn what_is_held_weighs_until_it_is_released_or_its_session_ends() {
+        let (thread, scale) = (Thread::default(), Scale::default());
+        let write = go(&thread, Kind::Write);
+        for bytes in [10, 20] {
+            let Turn::Hold(number) = thread.enter(READ) else { panic!("not held") };
+            thread.hold(Held { number, kind: READ, part: vec![0; bytes], _load: scale.put(bytes) });
+        }
+        assert_eq!(scale.bytes(), 30);
+        let thread = write.answer(Ok(Reply::Ok), 1).unwrap();
+        let released = thread.release().unwrap();
+        assert_eq!(scale.bytes(), 20);
+        drop((thread, released));
+        assert_eq!(scale.bytes(), 0);
     }
 
     #[test]

@@ -21,15 +21,26 @@ use quorate_keyspace::snapshot::{Restore, RestoreError, export};
 use tokio::sync::mpsc;
 
 use crate::core::{Core, GROUP, Stop};
+use crate::identity::Identity;
 use crate::machine::Machine;
 
 /// What a lane has finished.
 pub(crate) enum Job {
     Made(SnapshotMark, Result<u64, SnapshotError>),
-    Piece { transfer: u64, piece: Result<Option<(u64, Bytes)>, SnapshotError> },
+    Piece {
+        transfer: u64,
+        piece: Result<Option<(u64, Bytes)>, SnapshotError>,
+    },
+    /// A piece is on the disk, or was dropped: its payload had so many bytes.
+    PieceTaken(usize),
     Restored(Arrival, Result<Box<Restored>, String>),
-    ReceiveFailed { from: NodeId, transfer: u64, error: String },
+    ReceiveFailed {
+        from: NodeId,
+        transfer: u64,
+        error: String,
+    },
     Fetched(Fetch, Vec<LogEntry>),
+    IdentitySaved(Box<Identity>, std::io::Result<()>),
 }
 
 /// A state read from a snapshot.
@@ -101,7 +112,7 @@ impl Snapshots {
         }
     }
 
-    fn run(&self, lane: &dyn Lane, job: impl FnOnce() -> Job + Send + 'static) {
+    pub(crate) fn run(&self, lane: &dyn Lane, job: impl FnOnce() -> Job + Send + 'static) {
         let done = self.done.clone();
         lane.submit(Box::new(move || {
             // The node has gone: so has the interest.
@@ -169,33 +180,23 @@ pub(crate) fn read(
     Ok(Restored { mark: reader.mark().clone(), keyspace })
 }
 
-fn receive(
+fn take_piece(
     receiver: &Mutex<Receiver>,
-    store: &SnapshotStore,
     from: NodeId,
     piece: &Piece,
-) -> Option<Job> {
+) -> Result<Option<Arrival>, SnapshotError> {
     // A lane runs one job at a time; a panic in one stops the process.
-    let taken = receiver.lock().unwrap_or_else(PoisonError::into_inner).take(from, piece);
-    match taken {
-        Ok(None) => None,
-        Ok(Some(arrival)) => {
-            let restored = read(store, &arrival.path).map_err(|error| error.to_string());
-            let restored = restored.and_then(|restored| {
-                if restored.mark.index != arrival.index {
-                    return Err("another snapshot than was announced".to_owned());
-                }
-                let published =
-                    store.publish(&arrival.path, arrival.index).and_then(|()| store.prune());
-                published.map(|()| Box::new(restored)).map_err(|error| error.to_string())
-            });
-            Some(Job::Restored(arrival, restored))
-        }
-        Err(error) => {
-            let transfer = piece.transfer;
-            Some(Job::ReceiveFailed { from, transfer, error: error.to_string() })
-        }
+    receiver.lock().unwrap_or_else(PoisonError::into_inner).take(from, piece)
+}
+
+/// Reads a snapshot that has arrived, and publishes it when it is whole and right.
+fn restore(store: &SnapshotStore, arrival: &Arrival) -> Result<Box<Restored>, String> {
+    let restored = read(store, &arrival.path).map_err(|error| error.to_string())?;
+    if restored.mark.index != arrival.index {
+        return Err("another snapshot than was announced".to_owned());
     }
+    let published = store.publish(&arrival.path, arrival.index).and_then(|()| store.prune());
+    published.map(|()| Box::new(restored)).map_err(|error| error.to_string())
 }
 
 impl Core {
@@ -207,11 +208,13 @@ impl Core {
             match job {
                 Job::Made(mark, result) => self.snapshot_made(&mark, result)?,
                 Job::Piece { transfer, piece } => self.piece_read(transfer, piece),
+                Job::PieceTaken(payload_bytes) => self.inbox.settle(payload_bytes),
                 Job::Restored(arrival, restored) => self.restored(&arrival, restored),
                 Job::ReceiveFailed { from, transfer, error } => {
                     tracing::warn!(from = from.0, error, "snapshot could not be received");
                     self.answer_transfer(from, transfer, false);
                 }
+                Job::IdentitySaved(identity, saved) => self.identity_saved(*identity, saved),
                 Job::Fetched(fetch, entries) => {
                     if let Some(group) = &mut self.group {
                         group.fetched(fetch, &entries);
@@ -410,24 +413,38 @@ impl Core {
         }
     }
 
-    /// A piece from the leader.
-    pub(crate) fn snapshot_piece(&mut self, from: NodeId, payload: Bytes) {
+    /// A piece from the leader. True when it is on its way to the disk: [`Job::PieceTaken`] follows.
+    pub(crate) fn snapshot_piece(&mut self, from: NodeId, payload: Bytes) -> bool {
+        let payload_bytes = payload.len();
         let piece = match Piece::decode(payload) {
             Ok(piece) if piece.group == GROUP => piece,
-            _ => return tracing::warn!(from = from.0, "malformed piece of a snapshot"),
+            _ => {
+                tracing::warn!(from = from.0, "malformed piece of a snapshot");
+                return false;
+            }
         };
-        let Some(group) = &mut self.group else { return };
-        if piece.term < group.term() {
-            return;
+        if self.group.as_ref().is_none_or(|group| piece.term < group.term()) {
+            return false;
         }
         let receiver = Arc::clone(&self.snapshots.receiver);
         let (store, done) = (self.snapshots.store.clone(), self.snapshots.done.clone());
         self.snapshots.receiving_lane.submit(Box::new(move || {
-            if let Some(job) = receive(&receiver, &store, from, &piece) {
-                // The node has gone: so has the interest.
-                drop(done.send(job));
-            }
+            let (arrival, transfer) = (take_piece(&receiver, from, &piece), piece.transfer);
+            drop(piece);
+            // Order matters: there is room for the next snapshot's pieces while this one is restored.
+            // Where the node has gone, so has the interest.
+            drop(done.send(Job::PieceTaken(payload_bytes)));
+            let job = match arrival {
+                Ok(None) => return,
+                Ok(Some(arrival)) => {
+                    let restored = restore(&store, &arrival);
+                    Job::Restored(arrival, restored)
+                }
+                Err(error) => Job::ReceiveFailed { from, transfer, error: error.to_string() },
+            };
+            drop(done.send(job));
         }));
+        true
     }
 
     fn answer_transfer(&self, to: NodeId, transfer: u64, arrived: bool) {

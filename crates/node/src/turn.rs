@@ -70,7 +70,10 @@ impl Core {
                     self.node_frame(from, payload);
                 }
                 Event::Frame { from, kind: FrameKind::Snapshot, payload } => {
-                    self.snapshot_piece(from, payload);
+                    let payload_bytes = payload.len();
+                    if !self.snapshot_piece(from, payload) {
+                        self.inbox.settle(payload_bytes);
+                    }
                 }
                 Event::Frame { from, kind: FrameKind::SnapshotDone, payload } => {
                     self.snapshot_done(from, payload);

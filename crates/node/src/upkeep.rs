@@ -11,10 +11,14 @@ use crate::frames::Frame;
 impl Core {
     /// One tick has passed.
     pub(crate) fn tick(&mut self) -> Result<(), Stop> {
+        self.judge_clock();
         if let Some(group) = &mut self.group {
             group.tick();
             if group.role() == GroupRole::Leader || group.leader().is_some() {
                 self.led_at = self.env.clock.now();
+                self.leaderless_ticks = 0;
+            } else {
+                self.leaderless_ticks = self.leaderless_ticks.saturating_add(1);
             }
         }
         self.expire_writes();
@@ -24,14 +28,14 @@ impl Core {
         self.watch_memory();
         self.housekeep_if_due()?;
         self.tend_members()?;
+        self.tend_registration();
         self.tend_snapshots()?;
         self.pulse();
         Ok(())
     }
 
     fn expire_reads(&mut self) {
-        let now = self.now();
-        let Some(limit) = now.0.checked_sub(self.config.patience) else { return };
+        let Some(limit) = self.now().0.checked_sub(self.patience()) else { return };
         let error = self.no_leader();
         for batch in self.reads.take_overdue(quorate_env::Mono(limit)) {
             self.answer_all(batch.waiters, &error);

@@ -206,14 +206,16 @@ impl Core {
     /// Answers what has waited for too long.
     pub(crate) fn expire_writes(&mut self) {
         let now = self.now();
-        let patience = self.config.patience;
-        let overdue = |since: quorate_env::Mono| now.since(since) > patience;
-        while self.writes.oldest().is_some_and(overdue) {
+        let brief = self.patience();
+        while self.writes.oldest().is_some_and(|since| now.since(since) > brief) {
             let error = self.no_leader();
             if let Some(batch) = self.writes.pop() {
                 self.answer_all(batch.waiters, &error);
             }
         }
+        // What may have been proposed is worth the whole wait: a leader may yet confirm it.
+        let patience = self.config.patience;
+        let overdue = |since: quorate_env::Mono| now.since(since) > patience;
         let unknown = Error::unknown(
             "no majority confirmed this write in time; it may have been applied, or may yet be",
         );

@@ -19,9 +19,28 @@ const SEGMENT_BYTES: u64 = 256 * 1024;
 /// A snapshot is made when the log is larger than this.
 const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024;
 
+/// Is given each node that starts.
+type Watch = dyn Fn(&NodeSpec, &Node);
+
 /// The program of a real node.
 pub fn boot() -> Rc<Boot> {
-    Rc::new(|spec| -> Task { Box::pin(live(spec)) })
+    boot_with(|_| (), |_, _| (), |_, _| ())
+}
+
+/// The same with another window (`look`) or other settings (`adjust`), whose node `watch` is given.
+pub fn boot_with(
+    look: impl Fn(&mut NodeSpec) + 'static,
+    adjust: impl Fn(&NodeSpec, &mut Config) + 'static,
+    watch: impl Fn(&NodeSpec, &Node) + 'static,
+) -> Rc<Boot> {
+    let watch: Rc<Watch> = Rc::new(watch);
+    Rc::new(move |mut spec| -> Task {
+        look(&mut spec);
+        let mut config = config(&spec);
+        adjust(&spec, &mut config);
+        let watch = Rc::clone(&watch);
+        Box::pin(live(spec, config, watch))
+    })
 }
 
 fn config(spec: &NodeSpec) -> Config {
@@ -39,16 +58,18 @@ fn config(spec: &NodeSpec) -> Config {
 }
 
 /// Lives until the node stops for good; then the process exits.
-async fn live(spec: NodeSpec) {
+async fn live(spec: NodeSpec, config: Config, watch: Rc<Watch>) {
     let env = spec.env.clone();
-    let node = match Node::start(&env, config(&spec)) {
+    let addr = config.peer_addr.clone();
+    let node = match Node::start(&env, config) {
         Ok(node) => node,
         Err(error) => {
             tracing::error!(%error, "not started");
             return;
         }
     };
-    let listener = match env.net.listen(&spec.addr) {
+    watch(&spec, &node);
+    let listener = match env.net.listen(&addr) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "no port");

@@ -37,8 +37,9 @@ const NODE: Family = Family {
         Flag::list(
             "join",
             "HOST:PORT",
-            "Ask these members, in turn, to add this node, if the data directory is new. With neither this \
-             nor --bootstrap the node waits until a member adds it.",
+            "Ask these members, in turn, to add this node, if the data directory is new; otherwise look \
+             there for members that have moved. With neither this nor --bootstrap a new node waits until \
+             a member adds it.",
         ),
         Flag::value("config", "FILE", "A TOML file with settings; keys are the flags' names."),
         Flag::switch(

@@ -12,9 +12,9 @@ use crate::log::{Done, HardState, LogBatch, LogEntry, Ticket};
 use crate::tail::SnapshotMark;
 use crate::{Index, NodeId, Term, message};
 
-/// This node can't go on: its log can't be written.
+/// This node can't go on: its log can't be written, or not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log can't be written: {0}")]
+#[error("the log can't be used: {0}")]
 pub struct LogFailed(pub String);
 
 /// Whether a write carries entries.
@@ -29,6 +29,8 @@ impl Group {
     /// The log refuses what raft has already counted on: the node must stop.
     pub fn advance(&mut self, out: &mut Output) -> Result<bool, LogFailed> {
         self.settle_doubt()?;
+        self.lead_alone()?;
+        self.prepare_committed()?;
         if !self.raw.has_ready() {
             return Ok(false);
         }
@@ -50,6 +52,14 @@ impl Group {
         }
         self.hand_out(committed, out)?;
         Ok(true)
+    }
+
+    /// Reads what raft is about to hand out for applying, where it is not in memory: after a restart.
+    fn prepare_committed(&mut self) -> Result<(), LogFailed> {
+        let log = &self.raw.raft.raft_log;
+        let (low, high) = (log.applied + 1, log.committed.min(log.persisted) + 1);
+        let prepared = if low < high { self.raw.mut_store().prepare(low, high) } else { Ok(()) };
+        prepared.map_err(|error| LogFailed(format!("committed entries can't be read: {error}")))
     }
 
     /// Hands raft's news to the log; the ticket when something must be durable before it counts.

@@ -34,14 +34,14 @@ pub(super) struct Guard {
     /// Last entries which the other voters reported since our start.
     reports: BTreeMap<NodeId, (Term, Index)>,
     silent_until: Mono,
-    /// False while this node's wall clock is far from the majority's: one jump of the stamp would
-    /// expire everything for good.
+    /// False until this node's wall clock is known to be near the majority's: one jump of the stamp
+    /// would expire everything for good.
     pub(super) may_lead: bool,
 }
 
 impl Guard {
     pub(super) fn new(doubt: Option<Doubted>, silent_until: Mono) -> Self {
-        Self { doubt, reports: BTreeMap::new(), silent_until, may_lead: true }
+        Self { doubt, reports: BTreeMap::new(), silent_until, may_lead: false }
     }
 
     pub(super) fn doubt(&self) -> Option<Doubted> {

@@ -84,7 +84,8 @@ impl Group {
         self.guard.report(from, (last.1, last.0));
     }
 
-    /// Whether this node may lead (false while its wall clock is far from the majority's).
+    /// Whether this node may ask for votes; at first it may not. Its owner says so when its wall clock is
+    /// known to be near the majority's.
     pub fn set_may_lead(&mut self, may_lead: bool) {
         self.guard.may_lead = may_lead;
     }

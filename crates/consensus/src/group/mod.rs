@@ -220,6 +220,8 @@ pub struct Group {
     timeout_for: (u64, u64),
     was: (StateRole, u64, u64),
     elections_won: u64,
+    /// What was committed at the start is not applied yet.
+    starting: bool,
 }
 
 impl std::fmt::Debug for Group {
@@ -247,7 +249,7 @@ impl Group {
         let mut tail =
             Tail::new(start.group, SharedLog::clone(&log), hard_state, start.configuration.clone());
         tail.snapshot.clone_from(&start.snapshot);
-        tail.load(start.applied)?;
+        tail.load(start.applied.max(start.hard_state.commit))?;
         let config = raft::Config {
             id: start.node.0,
             election_tick: start.pace.election_ticks as usize,
@@ -283,17 +285,33 @@ impl Group {
             timeout_for: (u64::MAX, 0),
             was: (StateRole::Follower, 0, 0),
             elections_won: 0,
+            starting: true,
         };
         group.redraw_timeout();
-        if group.is_alone() && !group.is_in_doubt() {
-            // Nobody else could win: waiting for a timeout would only delay the first command.
-            group.raw.campaign().map_err(GroupError::from)?;
-        }
         Ok(group)
+    }
+
+    /// A member that is alone leads at once: nobody else could win, and waiting for a timeout would only
+    /// delay the first command. Not before it has applied what is committed: raft-rs reads all of that
+    /// at once before it asks for votes.
+    fn lead_alone(&mut self) -> Result<(), LogFailed> {
+        let log = &self.raw.raft.raft_log;
+        if !self.starting || log.applied < log.committed {
+            return Ok(());
+        }
+        self.starting = false;
+        if self.is_alone() && !self.is_in_doubt() {
+            self.raw.campaign().map_err(|error| LogFailed(error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Lets one tick pass.
     pub fn tick(&mut self) {
+        // See `lead_alone`: nobody asks for votes before that.
+        if self.starting {
+            return;
+        }
         // raft-rs lets a sole voter win at once, and then asserts that its log is persisted.
         if self.is_alone() && !self.waiting.is_empty() && self.role() != GroupRole::Leader {
             return;

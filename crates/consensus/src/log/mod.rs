@@ -41,7 +41,7 @@ mod replay;
 mod segment;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod walk;
 mod writer;
 

@@ -11,6 +11,9 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes in front of the payload.
 pub(super) const HEADER_BYTES: usize = 9;
 
+/// The tag of an empty frame that says only that its sender is there.
+const BEAT: u8 = 5;
+
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -57,11 +60,29 @@ pub(super) fn put(out: &mut Vec<u8>, kind: Kind, write: impl FnOnce(&mut Vec<u8>
     true
 }
 
-/// Takes the first frame off `buffer`; `None` when it has not arrived whole.
+/// Appends a beat.
+pub(super) fn put_beat(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&crc32c::crc32c(&[BEAT]).to_le_bytes());
+    out.push(BEAT);
+}
+
+/// Takes the first frame off `buffer`, and beats before it; `None` when it has not arrived whole.
 ///
 /// # Errors
 /// The stream can't be trusted any more: close it.
 pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<(Kind, Bytes)>, DecodeError> {
+    while let Some((tag, payload)) = take_any(buffer)? {
+        if tag == BEAT && payload.is_empty() {
+            continue;
+        }
+        let kind = Kind::from_tag(tag).ok_or(DecodeError::Tag(tag.into()))?;
+        return Ok(Some((kind, payload)));
+    }
+    Ok(None)
+}
+
+fn take_any(buffer: &mut BytesMut) -> Result<Option<(u8, Bytes)>, DecodeError> {
     let Some(header) = buffer.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
     let [l0, l1, l2, l3, s0, s1, s2, s3, tag] = *header;
     let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
@@ -79,8 +100,7 @@ pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<(Kind, Bytes)>, Decod
     if crc32c::crc32c(&body) != sum {
         return Err(DecodeError::Range);
     }
-    let kind = Kind::from_tag(tag).ok_or(DecodeError::Tag(tag.into()))?;
-    Ok(Some((kind, body.slice(1..))))
+    Ok(Some((tag, body.slice(1..))))
 }
 
 #[cfg(test)]
@@ -94,6 +114,20 @@ mod tests {
         assert!(put(&mut out, Kind::Node, |out| out.extend_from_slice(b"hi")));
         let sum = crc32c::crc32c(b"\x04hi").to_le_bytes();
         assert_eq!(out, [&[2, 0, 0, 0][..], &sum, b"\x04hi"].concat());
+    }
+
+    #[test]
+    fn beats_between_frames_are_left_out() {
+        let mut out = Vec::new();
+        put_beat(&mut out);
+        put_beat(&mut out);
+        assert!(put(&mut out, Kind::Node, |out| out.extend_from_slice(b"hi")));
+        put_beat(&mut out);
+        let mut buffer = BytesMut::from(&out[..]);
+        let hi = (Kind::Node, Bytes::from_static(b"hi"));
+        assert_eq!(take(&mut buffer), Ok(Some(hi)));
+        assert_eq!(take(&mut buffer), Ok(None));
+        assert!(buffer.is_empty());
     }
 
     #[test]

@@ -2,25 +2,31 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use quorate_env::mux::PEER_MAGIC;
 use quorate_env::{Env, Stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::beat::Beat;
 use super::handshake::{ACCEPTOR, DIALLER, Secret};
+use super::inbox::Freight;
 use super::link::{HANDSHAKE_TIME, nonce, put_message, take_message, within};
-use super::{Doorkeeper, Event, Hello, Inbox, Purpose, Welcome, frame};
+use super::{Doorkeeper, Event, Hello, Inbox, Kind, Purpose, Welcome, frame};
 
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Serves one connection until it ends.
+/// Serves one connection until it ends; `beat_every` is how often either end says something.
 pub async fn accept(
     env: &Env,
     secret: &Secret,
     door: &dyn Doorkeeper,
     inbox: &Inbox,
+    beat_every: Duration,
     mut stream: Box<dyn Stream>,
 ) {
     let addr = stream.peer_addr();
@@ -33,7 +39,8 @@ pub async fn accept(
     };
     match hello.purpose {
         Purpose::Control | Purpose::Bulk => {
-            if let Err(error) = read_frames(inbox, &hello, stream).await {
+            let beat = Beat::new(env, beat_every);
+            if let Err(error) = read_frames(inbox, &hello, beat, stream).await {
                 tracing::debug!(from = hello.card.node.0, %error, "peer connection ended");
             }
         }
@@ -81,7 +88,7 @@ async fn shake(
         return Ok(None);
     }
     let verdict = match hello.purpose {
-        Purpose::Control | Purpose::Bulk => door.admit(&hello),
+        Purpose::Control | Purpose::Bulk => door.admit(hello.clone()).await,
         Purpose::Probe => Ok(()),
         // The verdict follows when the entry is committed.
         Purpose::Enrol => return Ok(Some(hello)),
@@ -97,23 +104,81 @@ async fn shake(
     Ok(Some(hello))
 }
 
-async fn read_frames(inbox: &Inbox, hello: &Hello, mut stream: Box<dyn Stream>) -> io::Result<()> {
+async fn read_frames(
+    inbox: &Inbox,
+    hello: &Hello,
+    beat: Beat,
+    stream: Box<dyn Stream>,
+) -> io::Result<()> {
     let from = hello.card.node;
-    let mut buffer = BytesMut::with_capacity(READ_BYTES);
+    let buffer = BytesMut::with_capacity(READ_BYTES);
+    let unsent = Vec::new();
+    let mut incoming = Incoming { stream, buffer, freight: Freight::Messages, beat, unsent };
     loop {
         loop {
-            match frame::take(&mut buffer) {
-                Ok(Some((kind, payload))) => inbox.push(Event::Frame { from, kind, payload }),
+            match frame::take(&mut incoming.buffer) {
+                Ok(Some((kind, payload))) => {
+                    if kind == Kind::Snapshot {
+                        incoming.freight = Freight::Snapshots;
+                    }
+                    inbox.push(Event::Frame { from, kind, payload });
+                }
                 Ok(None) => break,
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
         }
-        poll_fn(|cx| inbox.poll_room(cx)).await;
-        if buffer.capacity() - buffer.len() < READ_BYTES / 4 {
-            buffer.reserve(READ_BYTES);
-        }
-        if stream.read_buf(&mut buffer).await? == 0 {
+        if poll_fn(|cx| incoming.poll(inbox, cx)).await? == 0 {
             return Ok(());
         }
+    }
+}
+
+/// A connection that brings frames, and on which we say nothing but that we are here.
+struct Incoming {
+    stream: Box<dyn Stream>,
+    buffer: BytesMut,
+    freight: Freight,
+    beat: Beat,
+    unsent: Vec<u8>,
+}
+
+impl Incoming {
+    /// Reads into the buffer; 0 is the end.
+    fn poll(&mut self, inbox: &Inbox, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if inbox.poll_room(self.freight, cx).is_pending() {
+            // It is we who do not listen.
+            self.beat.heard();
+        } else if let Poll::Ready(read) = self.poll_read(cx) {
+            self.beat.heard();
+            return Poll::Ready(read);
+        }
+        while let Poll::Ready(due) = self.beat.poll(cx) {
+            due?;
+            // One that the other side has not taken yet says as much.
+            if self.unsent.is_empty() {
+                frame::put_beat(&mut self.unsent);
+            }
+        }
+        self.send(cx)?;
+        Poll::Pending
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buffer.capacity() - self.buffer.len() < READ_BYTES / 4 {
+            self.buffer.reserve(READ_BYTES);
+        }
+        pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.unsent) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) => drop(self.unsent.drain(..n)),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
     }
 }

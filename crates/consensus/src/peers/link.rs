@@ -5,14 +5,15 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_env::mux::PEER_MAGIC;
 use quorate_env::{Env, Stream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::beat::{Beat, Beats};
 use super::handshake::{ACCEPTOR, DIALLER, Secret};
 use super::{Doorkeeper, Event, Hello, Inbox, Kind, Lane, Purpose, Welcome, frame};
 use crate::NodeId;
@@ -160,6 +161,7 @@ pub(super) struct Parts {
     pub(super) secret: Secret,
     pub(super) door: Rc<dyn Doorkeeper>,
     pub(super) inbox: Inbox,
+    pub(super) beat_every: Duration,
 }
 
 /// A connection to one member on one lane, dialled again whenever it breaks.
@@ -226,11 +228,12 @@ pub(super) async fn run(link: Rc<Link>, parts: Parts) {
             Ok(stream) => {
                 backoff = BACKOFF_MIN;
                 last_error.clear();
-                link.queue.borrow_mut().clear();
                 link.up.set(true);
                 parts.inbox.push(Event::Up(link.to.node, link.to.lane));
-                let ended = pump(&link, stream).await;
+                let ended = pump(&link, stream, Beat::new(&parts.env, parts.beat_every)).await;
                 link.up.set(false);
+                // What the peer will never see must not take memory for as long as it is away.
+                link.queue.take();
                 parts.inbox.push(Event::Down(link.to.node, link.to.lane));
                 tracing::debug!(node = link.to.node.0, lane = ?link.to.lane, ?ended, "link down");
             }
@@ -272,46 +275,78 @@ async fn dial_once(link: &Link, parts: &Parts) -> Result<Box<dyn Stream>, DialEr
 }
 
 /// Writes what is queued, one write for all that has gathered, until the connection breaks.
-async fn pump(link: &Link, mut stream: Box<dyn Stream>) -> io::Result<()> {
-    let mut sending: Vec<u8> = Vec::new();
-    let mut sent = 0;
-    let mut probe = [0_u8; 1];
+async fn pump(link: &Link, stream: Box<dyn Stream>, beat: Beat) -> io::Result<()> {
+    let mut pump = Pump { stream, beat, beats: Beats::new(), sending: Vec::new(), sent: 0 };
     poll_fn(|cx| {
-        loop {
-            if link.closed.get() {
-                return Poll::Ready(Ok(()));
-            }
-            // The acceptor never speaks: anything readable is the end of the connection.
-            let mut buffer = tokio::io::ReadBuf::new(&mut probe);
-            match Pin::new(&mut stream).poll_read(cx, &mut buffer) {
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) => {
-                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-                }
-                Poll::Pending => {}
-            }
-            let rest = sending.get(sent..).unwrap_or_default();
-            if rest.is_empty() {
-                sending.clear();
-                sending.shrink_to(QUEUE_BYTES_KEPT);
-                sent = 0;
-                std::mem::swap(&mut sending, &mut link.queue.borrow_mut());
-                if sending.is_empty() {
-                    *link.waker.borrow_mut() = Some(cx.waker().clone());
-                    return Poll::Pending;
-                }
-                continue;
-            }
-            match Pin::new(&mut stream).poll_write(cx, rest) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(n)) => sent += n,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    *link.waker.borrow_mut() = Some(cx.waker().clone());
-                    return Poll::Pending;
-                }
+        if link.closed.get() {
+            return Poll::Ready(Ok(()));
+        }
+        pump.listen(cx)?;
+        while let Poll::Ready(due) = pump.beat.poll(cx) {
+            due?;
+            let mut queue = link.queue.borrow_mut();
+            if pump.is_idle() && queue.is_empty() {
+                frame::put_beat(&mut queue);
             }
         }
+        while pump.send(cx)? {
+            std::mem::swap(&mut pump.sending, &mut link.queue.borrow_mut());
+            if pump.sending.is_empty() {
+                break;
+            }
+        }
+        *link.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
     })
     .await
+}
+
+/// A connection that is up.
+struct Pump {
+    stream: Box<dyn Stream>,
+    beat: Beat,
+    beats: Beats,
+    sending: Vec<u8>,
+    sent: usize,
+}
+
+impl Pump {
+    fn is_idle(&self) -> bool {
+        self.sent >= self.sending.len()
+    }
+
+    /// Hears that the acceptor is there: it says nothing else.
+    fn listen(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut heard = [0_u8; 64];
+        loop {
+            let mut buffer = ReadBuf::new(&mut heard);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                }
+                Poll::Ready(Ok(())) => self.beats.take(buffer.filled())?,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(()),
+            }
+            self.beat.heard();
+        }
+    }
+
+    /// Writes on; true when all is written.
+    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        while !self.is_idle() {
+            let rest = self.sending.get(self.sent..).unwrap_or_default();
+            match Pin::new(&mut self.stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) => self.sent += n,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(false),
+            }
+            self.beat.spoke();
+        }
+        self.sending.clear();
+        self.sending.shrink_to(QUEUE_BYTES_KEPT);
+        self.sent = 0;
+        Ok(true)
+    }
 }

@@ -2,9 +2,11 @@
 //!
 //! Each member dials every other one twice and only speaks on what it dialled: a *control* link for
 //! what must be quick (heartbeats, votes, read requests) and a *bulk* link for what may be large
-//! (appends, snapshots), so that a large entry never delays a heartbeat. Messages may be lost when a
-//! link breaks, and overtake each other between links; Raft copes with both.
+//! (appends, snapshots), so that a large entry never delays a heartbeat. The other end answers with
+//! beats and nothing else, so that either one notices when the other has gone. Messages may be lost
+//! when a link breaks, and overtake each other between links; Raft copes with both.
 
+mod beat;
 mod frame;
 mod handshake;
 mod inbox;
@@ -14,10 +16,11 @@ mod link;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use quorate_env::{Env, Stream};
 
-use crate::{Index, NodeId, Term};
+use crate::{Index, NodeId, Pace, Term};
 
 pub use frame::{FRAME_BYTES_MAX, Kind};
 pub use handshake::{Hello, Purpose, Secret, Welcome};
@@ -87,12 +90,10 @@ pub struct Card {
 pub trait Doorkeeper {
     /// This node's card, as of now.
     fn card(&self) -> Card;
-    /// Whether the peer behind `hello`, whose secret is proved, may speak to us. May make this node,
-    /// if it waits to be added, the member that the peer says it is.
-    ///
-    /// # Errors
-    /// Why not, for the peer's log.
-    fn admit(&self, hello: &Hello) -> Result<(), String>;
+    /// Whether the peer behind `hello`, whose secret is proved, may speak to us, or why not, for the
+    /// peer's log. May make this node, if it waits to be added, the member that the peer says it is:
+    /// the future resolves when that is durable.
+    fn admit(&self, hello: Hello) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>>>>;
     /// What a peer said of itself when we dialled it and it let us in.
     ///
     /// # Errors
@@ -110,6 +111,7 @@ pub struct Peers {
     secret: Secret,
     door: Rc<dyn Doorkeeper>,
     inbox: Inbox,
+    beat_every: Duration,
     links: RefCell<BTreeMap<(NodeId, Lane), Rc<link::Link>>>,
 }
 
@@ -120,9 +122,16 @@ impl std::fmt::Debug for Peers {
 }
 
 impl Peers {
-    /// No links yet.
-    pub fn new(env: Env, secret: Secret, door: Rc<dyn Doorkeeper>, inbox: Inbox) -> Rc<Self> {
-        Rc::new(Self { env, secret, door, inbox, links: RefCell::default() })
+    /// No links yet. A member that is not heard for some election timeouts is taken for gone.
+    pub fn new(
+        env: Env,
+        secret: Secret,
+        door: Rc<dyn Doorkeeper>,
+        inbox: Inbox,
+        pace: Pace,
+    ) -> Rc<Self> {
+        let beat_every = pace.election_timeout();
+        Rc::new(Self { env, secret, door, inbox, beat_every, links: RefCell::default() })
     }
 
     /// Keeps links to exactly these members (number, instance, address); this node is not among them.
@@ -147,6 +156,7 @@ impl Peers {
                         secret: self.secret.clone(),
                         door: Rc::clone(&self.door),
                         inbox: self.inbox.clone(),
+                        beat_every: self.beat_every,
                     };
                     self.env.tasks.spawn(Box::pin(link::run(Rc::clone(&link), parts)));
                     link
@@ -180,7 +190,8 @@ impl Peers {
 
     /// Serves a connection that a peer has opened; resolves when it ends.
     pub async fn serve(&self, stream: Box<dyn Stream>) {
-        accept(&self.env, &self.secret, &*self.door, &self.inbox, stream).await;
+        let Self { env, secret, door, inbox, beat_every, .. } = self;
+        accept(env, secret, &**door, inbox, *beat_every, stream).await;
     }
 
     /// Asks the node at `addr` for its card, or to let us in (`Purpose::Enrol`).

@@ -9,4 +9,4 @@ mod full;
 mod model;
 mod random;
 mod real;
-mod world;
+pub(crate) mod world;

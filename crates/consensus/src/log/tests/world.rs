@@ -19,7 +19,7 @@ use crate::log::{Done, HardState, Log, LogBatch, LogConfig, LogEntry, LogError, 
 /// The directory of every log here.
 pub(super) const DIR: &str = "/log";
 /// The group of tests that need only one.
-pub(super) const GROUP: GroupId = GroupId(1);
+pub(crate) const GROUP: GroupId = GroupId(1);
 
 #[derive(Default)]
 struct StillClock(AtomicU64);
@@ -81,16 +81,16 @@ impl Tasks for Jobs {
 
 /// See the module.
 #[derive(Clone)]
-pub(super) struct World {
+pub(crate) struct World {
     pub(super) disk: FaultyDisk,
-    pub(super) config: LogConfig,
+    pub(crate) config: LogConfig,
     clock: Arc<StillClock>,
     jobs: Jobs,
     rng: Arc<Counter>,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::on(FaultyDisk::new())
     }
 
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    pub(super) fn open(&self) -> Result<(Log, Recovered), LogError> {
+    pub(crate) fn open(&self) -> Result<(Log, Recovered), LogError> {
         Log::open(&self.env(), Path::new(DIR), self.config)
     }
 
@@ -177,7 +177,7 @@ pub(super) fn hard(term: u64, vote: u64, commit: u64) -> LogBatch {
 }
 
 /// Writes a batch and expects it to become durable.
-pub(super) fn write(log: &mut Log, batch: LogBatch) {
+pub(crate) fn write(log: &mut Log, batch: LogBatch) {
     let ticket = log.submit(batch).unwrap();
     let done = drain(log);
     assert!(done.iter().any(|done| done.ticket == ticket && done.result.is_ok()), "{done:?}");

@@ -1,0 +1,15 @@
+//! Scenarios: real nodes in the gym, with faults placed by hand and answers looked at one by one.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that meets something else than it expects is to fail there"
+)]
+
+mod addresses;
+mod clocks;
+mod gym;
+mod lanes;
+mod leaderless;
+mod links;
