@@ -46,7 +46,7 @@ impl Group {
         let (number, waits) = (ready.number(), ticket.is_some() || !self.waiting.is_empty());
         self.raw.advance_append_async(ready);
         if !waits {
-            self.raw.on_persist_ready(number);
+            self.persisted(number);
         }
         self.hand_out(committed, out)?;
         Ok(true)
@@ -69,6 +69,7 @@ impl Group {
             };
             batch.reset_to = Some((mark.index, mark.term));
             self.raw.mut_store().reset(&mark);
+            self.installed = Some(mark.index);
             out.install = Some(mark);
         }
         let entries = ready.take_entries();
@@ -165,12 +166,25 @@ impl Group {
         while self.waiting.front().is_some_and(|waiting| waiting.ticket <= done.ticket) {
             let Some(waiting) = self.waiting.pop_front() else { break };
             self.durable_term = self.durable_term.max(waiting.term);
-            self.raw.on_persist_ready(waiting.number);
+            self.persisted(waiting.number);
             for message in &waiting.messages {
                 self.send(message, out);
             }
         }
         Ok(())
+    }
+
+    /// What raft handed out as `number` is durable.
+    fn persisted(&mut self, number: u64) {
+        self.raw.on_persist_ready(number);
+        // The owner has switched to the snapshot in the turn in which it came. Until raft-rs is told, it looks
+        // for the entries below when it campaigns, and panics because they are gone.
+        let log = &self.raw.raft.raft_log;
+        if let Some(index) = self.installed.take_if(|index| index.0 <= log.persisted)
+            && log.applied < index.0
+        {
+            self.raw.advance_apply_to(index.0);
+        }
     }
 
     fn send(&self, message: &Message, out: &mut Output) {

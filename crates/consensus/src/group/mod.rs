@@ -207,6 +207,8 @@ pub struct Group {
     pace: Pace,
     log: SharedLog,
     waiting: VecDeque<Waiting>,
+    /// A snapshot whose state the owner has, and of which raft has not heard that it is applied.
+    installed: Option<Index>,
     /// The term that is on the disk.
     durable_term: Term,
     lease: Lease,
@@ -270,6 +272,7 @@ impl Group {
             pace: start.pace,
             log,
             waiting: VecDeque::new(),
+            installed: None,
             durable_term: start.hard_state.term,
             lease: Lease::new(start.pace.tick, start.pace.election_ticks),
             rounds: VecDeque::new(),
