@@ -350,7 +350,10 @@ impl Group {
     fn has_room_for(&self, message: &Message) -> bool {
         let bytes: usize =
             message.entries.iter().map(|entry| entry.data.len() + ENTRY_OVERHEAD).sum();
-        bytes == 0 || self.log.borrow_mut().has_room(bytes as u64)
+        let mut log = self.log.borrow_mut();
+        // What one segment can't hold is written in pieces: it must not be refused for ever.
+        let piece = (bytes as u64).min(log.batch_bytes_max() / 2);
+        bytes == 0 || log.has_room(piece)
     }
 
     /// Proposes an entry of the node room's bytes; it is appended at the index and term returned, or,
