@@ -76,8 +76,6 @@ const QUEUED_BYTES_MAX: usize = 2 * 1024 * 1024;
 const TRANSFER_TIME: Duration = Duration::from_secs(60);
 /// After a failure (a full disk) the next attempt waits.
 const RETRY: Duration = Duration::from_secs(5);
-/// Entries kept behind a snapshot, so that a member which is a little behind needs none.
-const ENTRIES_KEPT: u64 = 1024;
 
 impl Snapshots {
     pub(crate) fn new(store: SnapshotStore, tasks: &dyn Tasks) -> Self {
@@ -290,7 +288,7 @@ impl Core {
         // One that was installed meanwhile may be newer.
         if group.snapshot().is_none_or(|known| known.index < mark.index) {
             group.snapshot_made(mark.clone());
-            let keep_from = Index(mark.index.0.saturating_sub(ENTRIES_KEPT));
+            let keep_from = Index(mark.index.0.saturating_sub(self.config.entries_kept));
             group.compact(keep_from).map_err(|error| Stop(error.to_string()))?;
         }
         tracing::info!(index = mark.index.0, bytes, "snapshot made");
