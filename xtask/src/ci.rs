@@ -69,7 +69,7 @@ fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
     let packages = metadata::workspace()?;
     let has_sim = packages.iter().any(|it| it.name == SIM && !it.binaries.is_empty());
     let sim = if has_sim {
-        command("cargo run --release -p quorate-sim -- --seeds 0..100")
+        command("cargo run --release -p quorate-sim -- --seeds 0..500")
     } else {
         Work::Skip("quorate-sim has no binary")
     };

@@ -122,11 +122,22 @@ pub struct Moment {
 /// An operation's number.
 pub type OperationId = usize;
 
+/// Who asks, on which connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// The session.
+    pub session: u32,
+    /// Its connection, by a number that no other one has.
+    pub connection: u64,
+    /// Its reads may be old.
+    pub stale: bool,
+}
+
 /// One command, or the commands of one MULTI/EXEC block.
 #[derive(Clone, Debug)]
 pub struct Operation {
     /// Who asked.
-    pub session: u32,
+    pub asker: Asker,
     /// What for.
     pub commands: Vec<Command>,
     /// When.
@@ -153,6 +164,11 @@ impl Operation {
         self.commands.iter().zip(self.replies().unwrap_or_default())
     }
 
+    /// True when it promises nothing about time: a read of a session that asked for no more.
+    pub fn is_stale(&self) -> bool {
+        self.asker.stale && self.commands.iter().all(Command::is_read)
+    }
+
     /// True when it was over before `other` began.
     pub fn precedes(&self, other: &Self) -> bool {
         let known = !matches!(self.outcome, Outcome::Unknown(_));
@@ -163,7 +179,7 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let returned = self.returned.map_or_else(|| "never".to_owned(), |it| it.at.to_string());
-        write!(f, "[{} .. {returned}] s{}", self.called.at, self.session)?;
+        write!(f, "[{} .. {returned}] s{}", self.called.at, self.asker.session)?;
         for (number, command) in self.commands.iter().enumerate() {
             write!(f, "{} {command}", if number == 0 { "" } else { ";" })?;
         }
@@ -190,18 +206,11 @@ impl History {
     }
 
     /// A client asks.
-    pub fn call(&mut self, at: SimTime, session: u32, commands: Vec<Command>) -> OperationId {
+    pub fn call(&mut self, at: SimTime, asker: Asker, commands: Vec<Command>) -> OperationId {
         let called = self.moment(at);
         let outcome = Outcome::Unknown("under way".into());
         let last = false;
-        self.operations.push(Operation {
-            session,
-            commands,
-            called,
-            returned: None,
-            outcome,
-            last,
-        });
+        self.operations.push(Operation { asker, commands, called, returned: None, outcome, last });
         self.operations.len() - 1
     }
 

@@ -1,23 +1,20 @@
 //! The real node in the simulated world: the one place where the product's rooms are plugged in.
 //!
 //! As the binary does it, without HTTP: one port, on which the first bytes of a connection decide
-//! whether a client or a peer speaks. Segments and snapshots are small, so that a run of half a
-//! minute rolls, cuts and streams them.
+//! whether a client or a peer speaks; and another one in HTTP's place for an operator's orders.
 
 use std::rc::Rc;
 
+use quorate_api::{AdminReply, AdminRequest, Api, Error};
 use quorate_env::mux::{Protocol, sniff};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Listener, Stream};
 use quorate_node::{Config, Entrance, Node};
 use quorate_resp::{Options, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::cluster::{Boot, NodeSpec};
-
-/// A log segment's size here.
-const SEGMENT_BYTES: u64 = 256 * 1024;
-/// A snapshot is made when the log is larger than this.
-const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024;
+use crate::resp::{Frame, Reader, encode};
 
 /// The program of a real node.
 pub fn boot() -> Rc<Boot> {
@@ -28,12 +25,14 @@ fn config(spec: &NodeSpec) -> Config {
     let mut config = Config::new(spec.name.clone(), spec.data_dir.clone());
     config.peer_addr.clone_from(&spec.addr);
     config.client_addr.clone_from(&spec.addr);
-    config.segment_bytes = SEGMENT_BYTES;
-    config.snapshot_log_bytes = SNAPSHOT_LOG_BYTES;
+    config.segment_bytes = spec.sizes.segment_bytes;
+    config.snapshot_log_bytes = spec.sizes.snapshot_log_bytes;
+    config.entries_kept = spec.sizes.entries_kept;
     let others = spec.members.iter().filter(|member| member.number != spec.number);
-    config.entrance = match spec.number {
-        1 => Entrance::Bootstrap,
-        _ => Entrance::Join(others.map(|member| member.addr.clone()).collect()),
+    config.entrance = if spec.founds {
+        Entrance::Bootstrap
+    } else {
+        Entrance::Join(others.map(|member| member.addr.clone()).collect())
     };
     config
 }
@@ -48,8 +47,12 @@ async fn live(spec: NodeSpec) {
             return;
         }
     };
-    let listener = match env.net.listen(&spec.addr) {
-        Ok(listener) => listener,
+    let listeners = env.net.listen(&spec.addr).and_then(|it| {
+        let operators = env.net.listen(&spec.operator_addr)?;
+        Ok((it, operators))
+    });
+    let (listener, operators) = match listeners {
+        Ok(listeners) => listeners,
         Err(error) => {
             tracing::error!(%error, "no port");
             return;
@@ -57,6 +60,7 @@ async fn live(spec: NodeSpec) {
     };
     let server = Server::new(Rc::new(node.clone()), env.clone(), Options::default());
     env.tasks.spawn(Box::pin(accept(env.clone(), listener, node.clone(), server)));
+    env.tasks.spawn(Box::pin(take_orders(env.clone(), operators, node.clone())));
     let stop = node.run().await;
     tracing::error!(?stop, "stopped");
 }
@@ -74,4 +78,48 @@ async fn speak(stream: Box<dyn Stream>, node: Node, server: Rc<Server>) {
         // Nobody speaks HTTP here; who said nothing gets no answer.
         Ok((Protocol::Http, _)) | Err(_) => {}
     }
+}
+
+async fn take_orders(env: Env, mut listener: Box<dyn Listener>, node: Node) {
+    while let Ok(stream) = std::future::poll_fn(|cx| listener.poll_accept(cx)).await {
+        let node = node.clone();
+        env.tasks.spawn(Box::pin(async move {
+            // Who hung up is in doubt, rightly.
+            take_order(stream, node).await.unwrap_or_default();
+        }));
+    }
+}
+
+/// One order per connection.
+async fn take_order(mut stream: Box<dyn Stream>, node: Node) -> Option<()> {
+    let mut reader = Reader::default();
+    let mut buffer = [0; 1024];
+    let frame = loop {
+        if let Some(frame) = reader.next_frame().ok()? {
+            break frame;
+        }
+        let len = stream.read(&mut buffer).await.ok().filter(|len| *len > 0)?;
+        reader.feed(buffer.get(..len)?);
+    };
+    let Frame::Array(words) = frame else { return None };
+    let words: Vec<String> = words
+        .into_iter()
+        .filter_map(|word| if let Frame::Bulk(word) = word { Some(word) } else { None })
+        .collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let request = match *words {
+        ["LEAVE", member] => AdminRequest::Leave { member: member.to_owned() },
+        ["TRANSFER"] => AdminRequest::Transfer { to: None },
+        ["TRANSFER", to] => AdminRequest::Transfer { to: Some(to.to_owned()) },
+        _ => return None,
+    };
+    let answer = match node.administer(request).await {
+        Ok(AdminReply::Refused(why)) => Frame::Error(format!("REFUSED {why}")),
+        Ok(_) => Frame::Simple("OK".to_owned()),
+        Err(error @ Error::Unknown { .. }) => Frame::Error(format!("UNKNOWN {error}")),
+        Err(error) => Frame::Error(format!("TRYAGAIN {error}")),
+    };
+    let mut bytes = Vec::new();
+    encode(&answer, &mut bytes);
+    stream.write_all(&bytes).await.ok()
 }

@@ -56,6 +56,12 @@ impl Now {
     pub fn get(&self) -> SimTime {
         self.0.now()
     }
+
+    /// Adds a line to the story of whoever runs now.
+    pub fn tell(&self, what: &str) {
+        let host = *lock(&self.0.current);
+        lock(&self.0.trace).log(self.get(), host, what);
+    }
 }
 
 impl fmt::Debug for Now {
@@ -373,7 +379,7 @@ impl World {
             return;
         }
         let Some(job) = lane.next() else { return };
-        self.shared.event(Some(host), format_args!("job {}", lane.name));
+        self.shared.detail(Some(host), format_args!("job {}", lane.name));
         *lock(&self.shared.current) = Some(host);
         let done = catch_unwind(AssertUnwindSafe(job));
         *lock(&self.shared.current) = None;
@@ -430,7 +436,7 @@ impl World {
         DiskControl::new(&self.shared, host)
     }
 
-    /// Makes `host`'s clocks run at another rate, in millionths.
+    /// Makes `host`'s clocks run at another rate, in millionths; at minus a million they stand still.
     pub fn set_clock_rate(&self, host: HostId, ppm: i64) {
         self.shared.event(Some(host), format_args!("clock rate {ppm} ppm"));
         self.shared.set_rate(host, ppm);

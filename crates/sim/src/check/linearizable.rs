@@ -60,7 +60,7 @@ fn groups(history: &History) -> Vec<Group<'_>> {
     for operation in &history.operations {
         let changes = operation.commands.iter().any(|command| !command.is_read());
         let judged = match operation.outcome {
-            Outcome::Done(_) => true,
+            Outcome::Done(_) => !operation.is_stale(),
             Outcome::Unknown(_) => changes,
             Outcome::NotApplied(_) => false,
         };

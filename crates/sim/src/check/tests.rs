@@ -2,8 +2,12 @@
 
 use super::linearizable;
 use super::*;
-use crate::history::{Command, Outcome, Reply};
+use crate::history::{Asker, Command, Outcome, Reply};
 use crate::world::{Chance, SimTime};
+
+fn asker(session: u32) -> Asker {
+    Asker { session, ..Asker::default() }
+}
 
 /// `(session, called, returned, what)`, told in a line each: `0 1 4 SET x a -> OK`; `?` for unknown, `!`
 /// for not applied, `last` in front for a last read.
@@ -23,7 +27,7 @@ fn history(lines: &[&str]) -> History {
         let split = words.iter().position(|word| ["->", "?", "!"].contains(word)).unwrap();
         if is_call {
             let session = u32::try_from(session).unwrap();
-            ids[number] = history.call(SimTime(at), session, vec![command(&words[..split])]);
+            ids[number] = history.call(SimTime(at), asker(session), vec![command(&words[..split])]);
         } else {
             history.finish(SimTime(at), ids[number], outcome(words[split], words.get(split + 1)));
         }
@@ -161,10 +165,11 @@ fn unexpected_reply_is_found() {
 fn transactions_are_judged_as_one() {
     let block = |value: &str| ["x", "y"].map(|key| Command::Set(key.into(), value.into())).to_vec();
     let mut history = History::default();
-    let write = history.call(SimTime(1), 0, block("a"));
+    let write = history.call(SimTime(1), asker(0), block("a"));
     history.finish(SimTime(2), write, Outcome::Done(vec![Reply::Ok, Reply::Ok]));
-    let write = history.call(SimTime(3), 0, block("b"));
-    let read = history.call(SimTime(4), 1, ["x", "y"].map(|key| Command::Get(key.into())).to_vec());
+    let write = history.call(SimTime(3), asker(0), block("b"));
+    let read =
+        history.call(SimTime(4), asker(1), ["x", "y"].map(|key| Command::Get(key.into())).to_vec());
     let (a, b) = (Reply::Value("a".into()), Reply::Value("b".into()));
     history.finish(SimTime(5), read, Outcome::Done(vec![b.clone(), a]));
     history.finish(SimTime(6), write, Outcome::Done(vec![Reply::Ok, Reply::Ok]));
@@ -189,7 +194,8 @@ fn correct(seed: u64, length: u64) -> History {
             None => {
                 let number = u32::try_from(session).unwrap();
                 let command = draw(&mut chance, now);
-                open[session] = Some((history.call(SimTime(now), number, vec![command]), None));
+                open[session] =
+                    Some((history.call(SimTime(now), asker(number), vec![command]), None));
             }
             Some((id, None)) if chance.one_in(12) => {
                 history.finish(SimTime(now), id, Outcome::Unknown("lost".into()));

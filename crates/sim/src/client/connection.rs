@@ -7,8 +7,8 @@ use std::time::Duration;
 use quorate_env::{Env, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Clients, within};
-use crate::history::{Command, OperationId, Outcome, Reply};
+use super::{Clients, Trust, within};
+use crate::history::{Asker, Command, OperationId, Outcome, Reply};
 use crate::resp::{Frame, Reader, encode_request};
 
 /// How long a client waits for a connection.
@@ -20,6 +20,7 @@ const REPLY_LIMIT: Duration = Duration::from_secs(3);
 pub struct Connection {
     stream: Box<dyn Stream>,
     reader: Reader,
+    asker: Asker,
     /// Operations under way, oldest first.
     under_way: std::collections::VecDeque<(OperationId, Vec<Command>)>,
 }
@@ -31,10 +32,26 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to `addr`.
-    pub async fn open(env: &Env, addr: &str) -> Option<Self> {
+    /// Connects to `addr`, and says how much the reads of `session` may miss.
+    pub async fn open(env: &Env, addr: &str, session: u32, trust: Trust) -> Option<Self> {
         let stream = within(env, CONNECT_LIMIT, env.net.connect(addr)).await?.ok()?;
-        Some(Self { stream, reader: Reader::default(), under_way: Default::default() })
+        let asker =
+            Asker { session, connection: env.rng.next_u64(), stale: trust == Trust::Nobody };
+        let (reader, under_way) = (Reader::default(), Default::default());
+        let mut connection = Self { stream, reader, asker, under_way };
+        let words: &[&str] = match trust {
+            Trust::Quorum => return Some(connection),
+            Trust::Lease => &["CLIENT", "CONSISTENCY", "LEASE"],
+            Trust::Nobody => &["CLIENT", "CONSISTENCY", "STALE"],
+        };
+        let agreed = async {
+            let mut bytes = Vec::new();
+            encode_request(words, &mut bytes);
+            connection.stream.write_all(&bytes).await?;
+            connection.frame().await
+        };
+        let agreed = within(env, CONNECT_LIMIT, agreed).await?.ok()?;
+        (agreed == Frame::Simple("OK".to_owned())).then_some(connection)
     }
 
     /// Asks for all of `operations` at once, one reply after the other, and notes what comes. Returns their
@@ -43,13 +60,12 @@ impl Connection {
         &mut self,
         env: &Env,
         clients: &Clients,
-        session: u32,
         operations: Vec<Vec<Command>>,
     ) -> (Vec<(OperationId, Outcome)>, Option<()>) {
         let mut bytes = Vec::new();
         for commands in operations {
             encode_operation(&commands, &mut bytes);
-            self.under_way.push_back((clients.call(session, commands.clone()), commands));
+            self.under_way.push_back((clients.call(self.asker, commands.clone()), commands));
         }
         let mut outcomes = Vec::new();
         let talked = within(env, REPLY_LIMIT, self.talk(&bytes, clients, &mut outcomes)).await;

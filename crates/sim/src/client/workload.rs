@@ -10,8 +10,8 @@ use std::time::Duration;
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Mono};
 
-use super::Clients;
 use super::connection::Connection;
+use super::{Clients, Trust};
 use crate::history::{Command, Key, OperationId, Outcome, Reply, Value};
 
 /// How long the keys of a round are used.
@@ -23,6 +23,7 @@ const PIPELINE_MAX: u64 = 4;
 #[derive(Debug)]
 struct Session {
     number: u32,
+    trust: Trust,
     clients: Clients,
     env: Env,
     since: Mono,
@@ -32,9 +33,9 @@ struct Session {
 }
 
 /// The main task of session `number`.
-pub fn session(clients: Clients, number: u32, env: Env) -> Task {
+pub fn session(clients: Clients, number: u32, trust: Trust, env: Env) -> Task {
     let since = env.clock.now();
-    let session = Session { number, clients, env, since, values: 0, seen: BTreeMap::new() };
+    let session = Session { number, trust, clients, env, since, values: 0, seen: BTreeMap::new() };
     Box::pin(session.run())
 }
 
@@ -45,7 +46,9 @@ impl Session {
             node = (node + 1) % self.clients.nodes.len().max(1) as u64;
             let index = usize::try_from(node).unwrap_or(0);
             let Some(addr) = self.clients.nodes.get(index).cloned() else { return };
-            if let Some(connection) = Connection::open(&self.env, &addr).await {
+            if let Some(connection) =
+                Connection::open(&self.env, &addr, self.number, self.trust).await
+            {
                 self.talk(connection).await;
             }
             self.pause(20..200).await;
@@ -64,7 +67,7 @@ impl Session {
             let count =
                 if self.env.rng.below(4) == 0 { self.env.rng.below(PIPELINE_MAX) } else { 0 };
             let operations: Vec<_> = (0..=count).map(|_| self.draw()).collect();
-            let asked = connection.ask(&self.env, &self.clients, self.number, operations).await;
+            let asked = connection.ask(&self.env, &self.clients, operations).await;
             let (outcomes, goes_on) = asked;
             let mut refused = false;
             for (id, outcome) in outcomes {

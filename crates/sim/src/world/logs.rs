@@ -47,12 +47,17 @@ impl Subscriber for Logs {
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(match self.recording {
             Recording::Text => LevelFilter::DEBUG,
+            Recording::Story => LevelFilter::INFO,
             Recording::Digest => LevelFilter::OFF,
         })
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.recording == Recording::Text && *metadata.level() <= Level::DEBUG
+        match self.recording {
+            Recording::Text => *metadata.level() <= Level::DEBUG,
+            Recording::Story => *metadata.level() <= Level::INFO,
+            Recording::Digest => false,
+        }
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

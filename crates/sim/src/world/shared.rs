@@ -67,6 +67,11 @@ impl Shared {
         lock(&self.timeline).insert(self.now() + after, event)
     }
 
+    /// As [`Shared::event`], of what is too small for a story.
+    pub(crate) fn detail(&self, host: Option<HostId>, what: fmt::Arguments<'_>) {
+        lock(&self.trace).detail(self.now(), host, what);
+    }
+
     pub(crate) fn event(&self, host: Option<HostId>, what: fmt::Arguments<'_>) {
         lock(&self.trace).event(self.now(), host, what);
     }

@@ -1,0 +1,4 @@
+//! Observation: what members show of themselves to judges.
+
+/// Rare branches that a campaign must reach.
+pub const BRANCHES: &[&str] = &[];
