@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::identity::Identity;
 use crate::machine::Machine;
 use crate::membership::Membership;
+use crate::observer::Observer;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
 use crate::session::{Thread, Waiter};
@@ -31,6 +32,7 @@ pub(crate) const GROUP: GroupId = GroupId(1);
 /// One member.
 pub(crate) struct Core {
     pub(crate) env: Env,
+    pub(crate) observer: Option<Rc<dyn Observer>>,
     pub(crate) config: Config,
     pub(crate) identity: Identity,
     /// Held for as long as the node lives.

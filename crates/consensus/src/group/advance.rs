@@ -9,6 +9,7 @@ use raft::{Ready, StateRole};
 use super::{Body, Committed, ENTRY_OVERHEAD, Group, Outgoing, Output, Waiting};
 use crate::configuration::{Change, Configuration};
 use crate::log::{Done, HardState, LogBatch, LogEntry, Ticket};
+use crate::observer::{Appended, GroupObserver};
 use crate::tail::SnapshotMark;
 use crate::{Index, NodeId, Term, message};
 
@@ -41,6 +42,9 @@ impl Group {
             self.send(&message, out);
         }
         let (ticket, entries) = self.write(&mut ready, out)?;
+        #[cfg(feature = "planted-bugs")]
+        let ticket =
+            ticket.filter(|_| !crate::planted::is(crate::planted::Planted::ReplyBeforeFsync));
         self.hold_back(&mut ready, ticket, entries, out);
         let committed = ready.take_committed_entries();
         let (number, waits) = (ready.number(), ticket.is_some() || !self.waiting.is_empty());
@@ -74,6 +78,9 @@ impl Group {
         }
         let entries = ready.take_entries();
         batch.entries = entries.iter().map(message::to_log).collect();
+        if let Some(observer) = &self.observer {
+            self.show_appended(&**observer, &entries);
+        }
         self.raw.mut_store().append(&entries);
         if let Some(state) = ready.hs() {
             batch.hard_state = Some(HardState {
@@ -81,6 +88,12 @@ impl Group {
                 vote: NodeId(state.vote),
                 commit: Index(state.commit),
             });
+            #[cfg(feature = "planted-bugs")]
+            if crate::planted::is(crate::planted::Planted::VoteNotPersisted)
+                && let Some(state) = &mut batch.hard_state
+            {
+                state.vote = NodeId(0);
+            }
             self.raw.mut_store().set_hard_state(state.clone());
         }
         if batch.reset_to.is_none() && batch.entries.is_empty() && batch.hard_state.is_none() {
@@ -204,6 +217,7 @@ impl Group {
             kind => {
                 let mut bytes = Vec::with_capacity(64);
                 if message::encode(message, &mut bytes) {
+                    self.show_vote(message);
                     let bulk = kind == MessageType::MsgAppend;
                     out.messages.push(Outgoing { to, bulk, bytes });
                 }
@@ -255,12 +269,37 @@ impl Group {
         }
         if now.0 == StateRole::Leader && (self.was.0 != StateRole::Leader || self.was.1 != now.1) {
             self.elections_won += 1;
+            if let Some(observer) = &self.observer {
+                observer.elected(self.node, self.term(), &|index| self.term_at(index));
+            }
         }
         if (now.0, now.1) != (self.was.0, self.was.1) {
             self.drop_rounds();
         }
         self.was = now;
         out.role_changed = true;
+    }
+
+    fn show_appended(&self, observer: &dyn GroupObserver, entries: &[Entry]) {
+        let first = entries.first().map_or(0, |entry| entry.index);
+        let mut before = self.term_at(Index(first.saturating_sub(1)));
+        for entry in entries {
+            let term = Term(entry.term);
+            let print = crc32c::crc32c_append(crc32c::crc32c(&entry.data), &entry.context);
+            observer
+                .appended(self.node, Appended { index: Index(entry.index), term, before, print });
+            before = Some(term);
+        }
+    }
+
+    fn show_vote(&self, message: &Message) {
+        let Some(observer) = &self.observer else { return };
+        let candidate = match message.get_msg_type() {
+            MessageType::MsgRequestVote => self.node,
+            MessageType::MsgRequestVoteResponse if !message.reject => NodeId(message.to),
+            _ => return,
+        };
+        observer.voted(self.node, Term(message.term), candidate);
     }
 
     fn settle_doubt(&mut self) -> Result<(), LogFailed> {

@@ -16,6 +16,7 @@ mod members;
 mod reads;
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use raft::{RawNode, StateRole};
 use crate::configuration::{Change, Configuration};
 use crate::lease::Lease;
 use crate::log::{HardState, Log, Ticket};
+use crate::observer::GroupObserver;
 use crate::tail::{SharedLog, SnapshotMark, Tail};
 use crate::{GroupId, Index, NodeId, Term, message};
 
@@ -221,6 +223,7 @@ pub struct Group {
     timeout_for: (u64, u64),
     was: (StateRole, u64, u64),
     elections_won: u64,
+    observer: Option<Rc<dyn GroupObserver>>,
 }
 
 impl std::fmt::Debug for Group {
@@ -284,6 +287,7 @@ impl Group {
             timeout_for: (u64::MAX, 0),
             was: (StateRole::Follower, 0, 0),
             elections_won: 0,
+            observer: None,
         };
         group.redraw_timeout();
         if group.is_alone() && !group.is_in_doubt() {
@@ -291,6 +295,11 @@ impl Group {
             group.raw.campaign().map_err(GroupError::from)?;
         }
         Ok(group)
+    }
+
+    /// Shows what happens from here on to `observer`.
+    pub fn observe(&mut self, observer: Rc<dyn GroupObserver>) {
+        self.observer = Some(observer);
     }
 
     /// Lets one tick pass.
@@ -333,6 +342,15 @@ impl Group {
             // Only a hint, and fatal to raft-rs beyond our log: a leader may remember more of us than a
             // tail which was cut in doubt still holds.
             message.commit = message.commit.min(self.raw.raft.raft_log.last_index());
+        }
+        #[cfg(feature = "planted-bugs")]
+        {
+            crate::planted::note_time(now);
+            if message.get_msg_type() == MessageType::MsgHeartbeat
+                && crate::planted::is(crate::planted::Planted::ApplyBeforeCommit)
+            {
+                message.commit = self.raw.raft.raft_log.last_index();
+            }
         }
         if message.from != from.0 || message.to != self.node.0 {
             return Err(crate::codec::DecodeError::Range);
