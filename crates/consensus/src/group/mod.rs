@@ -304,6 +304,10 @@ impl Group {
 
     /// Lets one tick pass.
     pub fn tick(&mut self) {
+        // Until the log has restarted behind a snapshot, raft-rs would look for the entries below it, and panic.
+        if self.installed.is_some() {
+            return;
+        }
         // raft-rs lets a sole voter win at once, and then asserts that its log is persisted.
         if self.is_alone() && !self.waiting.is_empty() && self.role() != GroupRole::Leader {
             return;
@@ -355,7 +359,10 @@ impl Group {
         if message.from != from.0 || message.to != self.node.0 {
             return Err(crate::codec::DecodeError::Range);
         }
-        if self.guard.lets_in(&message, self.raw.raft.state, now) && self.has_room_for(&message) {
+        let early =
+            message.get_msg_type() == MessageType::MsgTimeoutNow && self.installed.is_some();
+        let let_in = !early && self.guard.lets_in(&message, self.raw.raft.state, now);
+        if let_in && self.has_room_for(&message) {
             if let Err(error) = self.raw.step(message) {
                 tracing::debug!(%error, from = from.0, "message not taken");
             }
