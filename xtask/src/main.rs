@@ -49,7 +49,7 @@ cargo xtask <command>
   sim [--seed N | --seeds A..B | ...]  the gym: a whole cluster from one seed; `sim --help` tells more
   deny                                 licences, advisories, sources and bans of the dependencies
 
-steps of ci: fmt, clippy, arrows, tidy, deny, doc, test, sim";
+steps of ci: fmt, clippy, arrows, tidy, deny, doc, test, sim, planted";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

@@ -28,6 +28,9 @@ pub struct Campaign {
     pub disks: Disks,
     /// A part of the plan and of the cluster, where less is to be run than the seed says.
     pub cut: Option<Cut>,
+    /// A bug to be found.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<quorate_consensus::planted::Planted>,
     /// Each seed is run twice, and both runs must be the same.
     pub twice: bool,
     /// A failing seed is made smaller before it is shown.
@@ -63,7 +66,7 @@ pub struct Outcome {
     /// How long it took, in simulated time.
     pub took: Duration,
     /// Rare branches, and how often they were reached.
-    pub branches: BTreeMap<&'static str, u64>,
+    pub branches: BTreeMap<String, u64>,
 }
 
 impl Campaign {
@@ -71,7 +74,12 @@ impl Campaign {
     pub fn setup(&self, seed: u64) -> Option<Setup> {
         let boot: Rc<Boot> = self.toy.map_or_else(member::boot, toy::boot);
         let drawn = match &self.profile {
-            Some(name) => Setup { profile: Profile::named(name)?, ..Setup::new(boot) },
+            Some(name) => Setup {
+                profile: Profile::named(name)?,
+                lease: name == "lease",
+                sessions: if name == "lease" { 9 } else { 5 },
+                ..Setup::new(boot)
+            },
             None if self.toy.is_some() => Setup::new(boot),
             None => Setup::drawn(seed, boot),
         };
@@ -80,6 +88,8 @@ impl Campaign {
 
     /// Runs `seed`; `None` when no profile has the campaign's name.
     pub fn run(&self, seed: u64, recording: Recording) -> Option<(Outcome, Report)> {
+        #[cfg(feature = "planted-bugs")]
+        quorate_consensus::planted::plant(self.planted);
         let whole = self.setup(seed)?;
         let (mut setup, mut faults) = (whole.clone(), plan(seed, &whole));
         if let Some(cut) = &self.cut {
@@ -165,7 +175,7 @@ pub struct Summary {
     /// Faults.
     pub tally: Tally,
     /// Rare branches, and how often they were reached.
-    pub branches: BTreeMap<&'static str, u64>,
+    pub branches: BTreeMap<String, u64>,
     took: Duration,
     operations: (u64, u64, u64),
     undecided: u64,
@@ -183,7 +193,7 @@ impl Summary {
         self.undecided += outcome.undecided;
         self.tally.add_all(&outcome.tally);
         for (branch, count) in &outcome.branches {
-            *self.branches.entry(branch).or_default() += count;
+            *self.branches.entry(branch.clone()).or_default() += count;
         }
     }
 
@@ -207,10 +217,7 @@ impl fmt::Display for Summary {
             self.undecided
         )?;
         writeln!(f, "faults: {}", self.tally)?;
-        write!(f, "branches:")?;
-        for (branch, count) in &self.branches {
-            write!(f, " {branch}={count}")?;
-        }
-        writeln!(f)
+        writeln!(f, "branches:")?;
+        self.branches.iter().try_for_each(|(branch, count)| writeln!(f, "{count:>8} {branch}"))
     }
 }

@@ -20,6 +20,9 @@ use quorate_env::Env;
 use crate::history::{Asker, Command, History, OperationId, Outcome};
 use crate::world::Now;
 
+/// Words of a failure by which it is counted.
+const REASON_WORDS: usize = 8;
+
 /// Whom a session trusts for its reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -58,6 +61,10 @@ impl Clients {
         let mut history = self.history.borrow_mut();
         history.finish(self.now.get(), id, outcome);
         if let Some(operation) = history.operations.get(id) {
+            if let Outcome::NotApplied(why) | Outcome::Unknown(why) = &operation.outcome {
+                let words: Vec<&str> = why.split_whitespace().take(REASON_WORDS).collect();
+                self.now.count(&words.join(" "));
+            }
             self.now.tell(&operation.to_string());
         }
     }

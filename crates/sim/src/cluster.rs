@@ -9,6 +9,7 @@ use quorate_env::tasks::Task;
 
 use crate::client::operator::{Leaving, Office, Request};
 use crate::fault::act::Order;
+use crate::observe::Watch;
 use crate::world::{HostId, World};
 
 /// Where every node listens, on its own host.
@@ -68,6 +69,8 @@ pub struct NodeSpec {
     pub restarts: u64,
     /// Its sizes.
     pub sizes: Sizes,
+    /// Who looks at it.
+    pub watch: Rc<Watch>,
 }
 
 /// A node's program: makes the main task of one process. When the task returns, the process has exited.
@@ -103,6 +106,7 @@ pub struct Cluster {
     sizes: Sizes,
     members: Rc<[Member]>,
     slots: Vec<Slot>,
+    watch: Rc<Watch>,
 }
 
 impl fmt::Debug for Cluster {
@@ -128,12 +132,17 @@ impl Cluster {
             starts: 0,
         };
         let slots = members.iter().map(slot).collect();
-        Self { boot, sizes, members, slots }
+        Self { boot, sizes, members, slots, watch: Rc::default() }
     }
 
     /// The hosts of all nodes there are or may be.
     pub fn hosts(&self) -> Vec<HostId> {
         self.slots.iter().map(|slot| slot.host).collect()
+    }
+
+    /// Who looks at the nodes.
+    pub fn watch(&self) -> Rc<Watch> {
+        Rc::clone(&self.watch)
     }
 
     /// Where clients connect to: every node there is or may be.
@@ -225,7 +234,7 @@ impl Cluster {
         let known = known.filter(|(_, slot)| matches!(slot.part, Part::Node | Part::Leaving));
         let members = known.map(|(member, _)| member.clone()).collect();
         let boot = Rc::clone(&self.boot);
-        let sizes = self.sizes;
+        let (sizes, watch) = (self.sizes, Rc::clone(&self.watch));
         world.start(host, move |env| {
             boot(NodeSpec {
                 number: member.number,
@@ -238,6 +247,7 @@ impl Cluster {
                 members,
                 restarts,
                 sizes,
+                watch,
             })
         });
     }

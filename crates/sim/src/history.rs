@@ -30,6 +30,10 @@ pub enum Command {
     Del(Key),
     /// INCR.
     Incr(Key),
+    /// APPEND of a token that nobody else appends.
+    Append(Key, Value),
+    /// SET PX: the value goes by itself, once.
+    SetPx(Key, Value, u64),
 }
 
 impl Command {
@@ -40,15 +44,19 @@ impl Command {
             | Self::Set(key, _)
             | Self::SetIfEq { key, .. }
             | Self::Del(key)
-            | Self::Incr(key) => key,
+            | Self::Incr(key)
+            | Self::Append(key, _)
+            | Self::SetPx(key, ..) => key,
         }
     }
 
     /// The unique value that it may leave behind.
     pub fn written(&self) -> Option<&Value> {
         match self {
-            Self::Set(_, value) | Self::SetIfEq { value, .. } => Some(value),
-            Self::Get(_) | Self::Del(_) | Self::Incr(_) => None,
+            Self::Set(_, value) | Self::SetIfEq { value, .. } | Self::SetPx(_, value, _) => {
+                Some(value)
+            }
+            Self::Get(_) | Self::Del(_) | Self::Incr(_) | Self::Append(..) => None,
         }
     }
 
@@ -68,6 +76,8 @@ impl fmt::Display for Command {
             }
             Self::Del(key) => write!(f, "DEL {key}"),
             Self::Incr(key) => write!(f, "INCR {key}"),
+            Self::Append(key, token) => write!(f, "APPEND {key} {token}"),
+            Self::SetPx(key, value, ms) => write!(f, "SET {key} {value} PX {ms}"),
         }
     }
 }

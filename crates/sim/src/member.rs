@@ -9,11 +9,13 @@ use quorate_api::{AdminReply, AdminRequest, Api, Error};
 use quorate_env::mux::{Protocol, sniff};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Listener, Stream};
+use quorate_node::observer::Observer;
 use quorate_node::{Config, Entrance, Node};
 use quorate_resp::{Options, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::cluster::{Boot, NodeSpec};
+use crate::observe::Watch;
 use crate::resp::{Frame, Reader, encode};
 
 /// The program of a real node.
@@ -40,7 +42,8 @@ fn config(spec: &NodeSpec) -> Config {
 /// Lives until the node stops for good; then the process exits.
 async fn live(spec: NodeSpec) {
     let env = spec.env.clone();
-    let node = match Node::start(&env, config(&spec)) {
+    let watch: Rc<dyn Observer> = Rc::<Watch>::clone(&spec.watch);
+    let node = match Node::start_observed(&env, config(&spec), Some(watch)) {
         Ok(node) => node,
         Err(error) => {
             tracing::error!(%error, "not started");

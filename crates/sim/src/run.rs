@@ -141,7 +141,7 @@ pub struct Report {
     /// What the clients did.
     pub history: History,
     /// Rare branches, and how often they were reached.
-    pub branches: BTreeMap<&'static str, u64>,
+    pub branches: BTreeMap<String, u64>,
     /// How long it took, in simulated time.
     pub took: Duration,
 }
@@ -173,15 +173,16 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
         let evidence = "the cluster does not come to rest: the run was cut short".to_owned();
         run.violations.push(Violation::new("quiet", evidence));
     }
+    run.violations.extend(run.cluster.watch().violations());
     let (violations, tally, clients) = (run.violations, run.tally, run.clients);
     drop(logs);
     // Order matters: the sessions hold the book too.
     let took = world.now() - SimTime::ZERO;
     let steps = world.steps();
+    let branches = world.take_branches();
     let (digest, lines, text) = (world.digest(), world.trace_lines(), world.trace_text());
     drop(world);
     let history = clients.history.take();
-    let branches = BTreeMap::new();
     let mut judgement = judge(&history);
     judgement.violations.extend(violations);
     Report { seed, digest, steps, lines, text, judgement, tally, history, branches, took }
@@ -239,8 +240,8 @@ impl<'a> Run<'a> {
             let clients = self.clients.clone();
             let trust = match number {
                 // The first ones ask for no less than everybody gets.
-                _ if number % 3 == 2 && setup.lease => Trust::Lease,
-                _ if number % 3 == 0 && setup.stale => Trust::Nobody,
+                _ if number % 3 != 1 && setup.lease => Trust::Lease,
+                _ if number % 4 == 3 && setup.stale => Trust::Nobody,
                 _ => Trust::Quorum,
             };
             self.world.start(*host, move |env| session(clients, number, trust, env));
@@ -280,6 +281,10 @@ impl<'a> Run<'a> {
         while let Some(verdict) = self.office.verdict() {
             self.world.note(None, &format!("operator: {verdict:?}"));
             match verdict {
+                Verdict::NoMember(host, leaving) => {
+                    self.world.power_off(host);
+                    self.cluster.removed(self.world, host, leaving);
+                }
                 Verdict::Gone(host, leaving) => self.cluster.removed(self.world, host, leaving),
                 Verdict::Stays(host) => self.cluster.stays(host),
             }

@@ -1,5 +1,7 @@
 //! Good histories pass, bad ones don't, by hand and by chance.
 
+mod judges;
+
 use super::linearizable;
 use super::*;
 use crate::history::{Asker, Command, Outcome, Reply};
@@ -48,6 +50,10 @@ fn command(words: &[&str]) -> Command {
             value: (*value).into(),
         },
         ["DEL", key] => Command::Del((*key).into()),
+        ["SET", key, value, "PX", ms] => {
+            Command::SetPx((*key).into(), (*value).into(), ms.parse().unwrap())
+        }
+        ["APPEND", key, token] => Command::Append((*key).into(), (*token).into()),
         ["INCR", key] => Command::Incr((*key).into()),
         _ => panic!("{words:?}"),
     }
@@ -154,6 +160,25 @@ fn session_that_goes_back_in_time_is_found() {
     let lines =
         ["0 1 2 SET x a -> OK", "0 3 9 SET x b -> OK", "1 4 5 GET x -> b", "1 6 7 GET x -> a"];
     broken(&lines, &["linearizable", "monotonic"]);
+}
+
+#[test]
+fn token_that_is_there_twice_or_was_refused_is_found() {
+    let twice = ["0 1 2 APPEND l a; -> :2", "1 3 4 GET l -> a;a;"];
+    broken(&twice, &["linearizable", "once"]);
+    broken(&["0 1 2 APPEND l a; !", "1 3 4 GET l -> a;"], &["linearizable", "once"]);
+    let order = ["0 1 4 APPEND l a; -> :4", "1 2 5 APPEND l b; -> :2", "1 6 7 GET l -> b;a;"];
+    broken(&order, &[]);
+}
+
+#[test]
+fn value_with_a_time_to_live_may_go_and_not_come_back() {
+    let gone = ["0 1 2 SET t a~ PX 5 -> OK", "1 3 4 GET t -> a~", "1 5 6 GET t -> nil"];
+    broken(&gone, &[]);
+    let back = [gone[0], gone[1], gone[2], "1 7 8 GET t -> a~"];
+    broken(&back, &["linearizable", "expiry"]);
+    broken(&["0 1 2 SET t a -> OK", "1 5 6 GET t -> nil"], &["linearizable"]);
+    broken(&[gone[0], "last 1 9 10 GET t -> nil"], &[]);
 }
 
 #[test]

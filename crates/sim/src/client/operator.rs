@@ -53,6 +53,8 @@ pub enum Request {
 pub enum Verdict {
     /// It is no member any more.
     Gone(HostId, Leaving),
+    /// It is none now, and may become one yet, if it was about to join.
+    NoMember(HostId, Leaving),
     /// It still is one.
     Stays(HostId),
 }
@@ -119,7 +121,7 @@ async fn carry_out(request: &Request, env: &Env, nodes: &[String]) -> Option<Ver
         match ask_anyone(env, nodes, &["LEAVE", name]).await {
             Answer::Done => return Some(Verdict::Gone(host, leaving)),
             Answer::Refused(text) if in_doubt && text.starts_with("no member") => {
-                return Some(Verdict::Gone(host, leaving));
+                return Some(Verdict::NoMember(host, leaving));
             }
             Answer::Refused(_) if !in_doubt => {
                 refused += 1;

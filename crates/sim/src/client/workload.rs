@@ -12,6 +12,7 @@ use quorate_env::{Env, Mono};
 
 use super::connection::Connection;
 use super::{Clients, Trust};
+use crate::check::model::EXPIRES;
 use crate::history::{Command, Key, OperationId, Outcome, Reply, Value};
 
 /// How long the keys of a round are used.
@@ -64,6 +65,13 @@ impl Session {
     /// Until the connection breaks, the node refuses, or boredom.
     async fn talk(&mut self, mut connection: Connection) {
         while !self.clients.stopping.get() && self.env.rng.below(60) > 0 {
+            if self.env.rng.below(12) == 0 {
+                let (key, value) = (self.key("w", 2), self.value());
+                let set = connection.watch_and_set(&self.env, &self.clients, &key, value).await;
+                if set.is_none() {
+                    return;
+                }
+            }
             let count =
                 if self.env.rng.below(4) == 0 { self.env.rng.below(PIPELINE_MAX) } else { 0 };
             let operations: Vec<_> = (0..=count).map(|_| self.draw()).collect();
@@ -97,9 +105,14 @@ impl Session {
         }
     }
 
-    fn value(&mut self) -> Value {
+    fn next(&mut self) -> u64 {
         self.values += 1;
-        format!("s{}.{}", self.number, self.values).into()
+        self.values
+    }
+
+    fn value(&mut self) -> Value {
+        let next = self.next();
+        format!("s{}.{next}", self.number).into()
     }
 
     fn key(&self, kind: &str, count: u64) -> Key {
@@ -110,7 +123,7 @@ impl Session {
 
     fn draw(&mut self) -> Vec<Command> {
         let register = self.key("r", 3);
-        vec![match self.env.rng.below(16) {
+        vec![match self.env.rng.below(22) {
             0..=4 => Command::Get(register),
             5..=7 => Command::Set(register, self.value()),
             8 | 9 => match self.seen.get(&register).cloned() {
@@ -120,7 +133,17 @@ impl Session {
             10 => Command::Del(register),
             11 | 12 => Command::Incr(self.key("c", 2)),
             13 => Command::Get(self.key("c", 2)),
-            14 => return self.pair(|session, key| Command::Set(key, session.value())),
+            14 => Command::Append(self.key("a", 1), format!("{};", self.value()).into()),
+            15 => Command::Get(self.key("a", 1)),
+            16 => {
+                let ms = 100 + self.env.rng.below(1_500);
+                // The mark tells the judges that it may go by itself.
+                let value = format!("{}{EXPIRES}", self.value());
+                Command::SetPx(self.key("t", 2), value.into(), ms)
+            }
+            17 | 18 => Command::Get(self.key("t", 2)),
+            19 => Command::Set(self.key("w", 2), self.value()),
+            20 => return self.pair(|session, key| Command::Set(key, session.value())),
             _ => return self.pair(|_, key| Command::Get(key)),
         }]
     }

@@ -77,6 +77,28 @@ impl Profile {
         Self { kinds, left_out_in_ten: 3..9, ..Self::first() }
     }
 
+    /// What lives on a leader's lease: leaders that stand still, are cut off or hand over, quickly.
+    pub fn lease() -> Self {
+        let kinds = vec![
+            Kind::Isolate,
+            Kind::Deafen,
+            Kind::SlowLinks,
+            Kind::SlowLinks,
+            Kind::LateBytes,
+            Kind::PauseProcess,
+            Kind::PauseProcess,
+            Kind::Transfer,
+            Kind::Transfer,
+        ];
+        Self {
+            kinds,
+            left_out_in_ten: 1..6,
+            every: Duration::from_millis(50)..Duration::from_millis(1500),
+            lasting: Duration::from_millis(100)..Duration::from_millis(2500),
+            ..Self::first()
+        }
+    }
+
     /// Nothing at all, for as long.
     pub fn calm() -> Self {
         Self { kinds: Vec::new(), ..Self::first() }
@@ -88,6 +110,7 @@ impl Profile {
             "calm" => Self::calm(),
             "first" => Self::first(),
             "harsh" => Self::harsh(),
+            "lease" => Self::lease(),
             "all" => Self::all(),
             _ => return None,
         })
