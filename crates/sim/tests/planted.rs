@@ -11,7 +11,7 @@ const fn place(bug: Planted) -> Option<(Option<&'static str>, u64)> {
     Some(match bug {
         // It takes a leader that is cut off within milliseconds of handing over.
         Planted::LeaseKeptDuringTransfer => return None,
-        Planted::LeaseByTicks => (Some("lease"), 100),
+        Planted::LeaseByTicks => (Some("lease"), 300),
         Planted::LeaseFromReceiveTimes => (Some("lease"), 1000),
         Planted::TimeoutIsNotApplied => (None, 600),
         Planted::VoteNotPersisted | Planted::ReadBeforeOwnTermCommit => (None, 400),
