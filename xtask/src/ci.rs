@@ -61,6 +61,8 @@ impl Options {
 }
 
 const SIM: &str = "quorate-sim";
+/// The gym finds bugs that were planted; a build of its own, so that no other one can reach them.
+const PLANTED: &str = "cargo test --release -p quorate-sim --features planted-bugs --test planted";
 
 fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
     let command = |line: &str| Work::Command(CommandLine::new(line));
@@ -69,7 +71,7 @@ fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
     let packages = metadata::workspace()?;
     let has_sim = packages.iter().any(|it| it.name == SIM && !it.binaries.is_empty());
     let sim = if has_sim {
-        command("cargo run --release -p quorate-sim -- --seeds 0..100")
+        command("cargo run --release -p quorate-sim -- --seeds 0..500")
     } else {
         Work::Skip("quorate-sim has no binary")
     };
@@ -83,6 +85,7 @@ fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
         ("doc", Work::Command(doc)),
         ("test", Work::Tests(CommandLine::new("cargo test --workspace --no-fail-fast"))),
         ("sim", sim),
+        ("planted", Work::Tests(CommandLine::new(PLANTED))),
     ]
     .into_iter()
     .map(|(name, work)| Step { name, work })

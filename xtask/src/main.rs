@@ -22,6 +22,8 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::command::CommandLine;
+
 /// A check either ran, and found the tree in order or not, or could not run at all.
 pub(crate) type Outcome = Result<Verdict, Box<dyn Error>>;
 
@@ -44,9 +46,10 @@ cargo xtask <command>
   fix                                  what can be mended by machine: clippy --fix, fmt, generated docs
   arrows                               prints who may import whom, and checks it
   tidy                                 rules about files, words and links
+  sim [--seed N | --seeds A..B | ...]  the gym: a whole cluster from one seed; `sim --help` tells more
   deny                                 licences, advisories, sources and bans of the dependencies
 
-steps of ci: fmt, clippy, arrows, tidy, deny, doc, test, sim";
+steps of ci: fmt, clippy, arrows, tidy, deny, doc, test, sim, planted";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -69,12 +72,18 @@ fn run(arguments: &[&str]) -> Outcome {
         ["arrows"] => arrows::run(),
         ["tidy"] => tidy::run(),
         ["deny"] => deny::run(),
+        ["sim", options @ ..] => sim(options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(Verdict::Passed)
         }
         _ => Err(format!("unknown command `{}`\n\n{USAGE}", arguments.join(" ")).into()),
     }
+}
+
+fn sim(options: &[&str]) -> Outcome {
+    let line = ["cargo run --release --quiet -p quorate-sim --", &options.join(" ")].join(" ");
+    CommandLine::new(&line).run()
 }
 
 /// `cargo run` keeps the caller's directory, but all paths here are relative to the workspace root.

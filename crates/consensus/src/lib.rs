@@ -10,7 +10,10 @@ pub mod id;
 mod lease;
 pub mod log;
 mod message;
+pub mod observer;
 pub mod peers;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod snapshot;
 mod tail;
 pub mod untrusted;

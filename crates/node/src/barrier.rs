@@ -2,6 +2,8 @@
 
 use quorate_api::{Answer, Consistency, Error, Reply};
 use quorate_consensus::peers::Lane;
+#[cfg(feature = "planted-bugs")]
+use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{GroupRole, Index, NodeId};
 use quorate_engine::Purpose;
 use quorate_keyspace::Read;
@@ -76,6 +78,12 @@ impl Core {
     }
 
     fn start_round(&mut self) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Planted::ReadWithoutQuorum)
+            || planted::is(Planted::ReadBeforeOwnTermCommit) && !self.is_leading()
+        {
+            return self.read_at_once();
+        }
         if !self.is_leading() {
             return false;
         }
@@ -96,6 +104,19 @@ impl Core {
         let batch = self.reads.take();
         self.reads.rounds += 1;
         self.reads.round = Some(Round { number, batch, askers });
+        true
+    }
+
+    /// Takes what is applied here for what is committed.
+    #[cfg(feature = "planted-bugs")]
+    fn read_at_once(&mut self) -> bool {
+        let (index, now_ms) = (self.machine.applied(), self.now_ms());
+        for asker in std::mem::take(&mut self.reads.askers) {
+            let answer = Frame::ReadAnswer { number: asker.number, index, now_ms };
+            self.send_frame(asker.node, Lane::Control, &answer);
+        }
+        let batch = self.reads.take();
+        self.reads.index(Indexed { index, stamp_ms: 0, now_ms, batch });
         true
     }
 
@@ -176,6 +197,9 @@ impl Core {
         let mut any = self.serve_immediate()?;
         loop {
             let (applied, stamp_ms) = (self.machine.applied(), self.machine.keyspace().stamp_ms());
+            #[cfg(feature = "planted-bugs")]
+            let applied =
+                if planted::is(Planted::ReadBeforeApplied) { Index(u64::MAX) } else { applied };
             let Some(ready) = self.reads.pop_ready(applied, stamp_ms) else { return Ok(any) };
             any = true;
             self.execute_reads(ready)?;

@@ -43,6 +43,8 @@ pub struct Config {
     /// A snapshot is made when the log behind the last one is larger than this, and larger than the
     /// data.
     pub snapshot_log_bytes: u64,
+    /// Entries kept in the log behind a snapshot, so that a member which is a little behind needs none.
+    pub entries_kept: u64,
     /// A log segment's size.
     pub segment_bytes: u64,
     /// How long a command waits for a leader before it is refused.
@@ -63,6 +65,7 @@ impl Config {
             pace: Pace::default(),
             max_memory_bytes: u64::MAX,
             snapshot_log_bytes: 256 * 1024 * 1024,
+            entries_kept: 1024,
             segment_bytes: 64 * 1024 * 1024,
             patience: std::time::Duration::from_secs(3),
         }

@@ -21,6 +21,7 @@ use crate::gather::Gather;
 use crate::identity::Identity;
 use crate::machine::Machine;
 use crate::membership::Membership;
+use crate::observer::Observer;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
 use crate::registration::Registration;
@@ -38,6 +39,7 @@ const CHANGE_TIMEOUTS: u32 = 3;
 /// One member.
 pub(crate) struct Core {
     pub(crate) env: Env,
+    pub(crate) observer: Option<Rc<dyn Observer>>,
     pub(crate) config: Config,
     pub(crate) identity: Identity,
     /// Held for as long as the node lives.

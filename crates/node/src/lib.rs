@@ -21,6 +21,7 @@ mod machine;
 mod members;
 mod membership;
 mod node;
+pub mod observer;
 mod open;
 mod pulse;
 mod reads;

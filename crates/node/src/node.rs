@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::config::{Config, Entrance};
 use crate::core::{Core, Stop};
 use crate::door::{self, Door};
+use crate::observer::Observer;
 use crate::open::{self, StartError};
 use crate::session::Thread;
 
@@ -51,8 +52,20 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub fn start(env: &Env, config: Config) -> Result<Self, StartError> {
+        Self::start_observed(env, config, None)
+    }
+
+    /// As [`Node::start`], with somebody who listens.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_observed(
+        env: &Env,
+        config: Config,
+        observer: Option<Rc<dyn Observer>>,
+    ) -> Result<Self, StartError> {
         let (secret, pace) = (config.secret.clone(), config.pace);
-        let core = Rc::new(RefCell::new(open::open(env, config)?));
+        let core = Rc::new(RefCell::new(open::open(env, config, observer)?));
         let door: Rc<dyn Doorkeeper> = Rc::new(Door(Rc::downgrade(&core)));
         let inbox = core.borrow().inbox.clone();
         let peers = Peers::new(env.clone(), secret, door, inbox, pace);

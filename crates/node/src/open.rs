@@ -26,6 +26,7 @@ use crate::identity::{self, Identity, IdentityError};
 use crate::machine::Machine;
 use crate::members::Member;
 use crate::membership::Membership;
+use crate::observer::Observer;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
 use crate::registration::Registration;
@@ -66,7 +67,11 @@ struct Found {
 }
 
 /// Opens the data directory and builds the member it describes, not yet linked to any other.
-pub(crate) fn open(env: &Env, config: Config) -> Result<Core, StartError> {
+pub(crate) fn open(
+    env: &Env,
+    config: Config,
+    observer: Option<Rc<dyn Observer>>,
+) -> Result<Core, StartError> {
     let dir = config.data_dir.clone();
     let (mut identity, lock) = identity::open(&*env.disk, &*env.rng, &dir, &config.id)?;
     if identity.node.0 == 0 {
@@ -86,6 +91,7 @@ pub(crate) fn open(env: &Env, config: Config) -> Result<Core, StartError> {
     let store = SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP)
         .map_err(|error| StartError::Snapshot(error.to_string()))?;
     let mut core = assemble(env, config, identity, lock, found, store)?;
+    core.observer = observer;
     core.enter()?;
     Ok(core)
 }
@@ -212,6 +218,7 @@ fn assemble(
     let doubt = recovered.groups.get(&GROUP).and_then(|group| group.doubt);
     let mut core = Core {
         env: env.clone(),
+        observer: None,
         _lock: lock,
         log: Rc::new(RefCell::new(log)),
         group: None,
@@ -324,7 +331,11 @@ impl Core {
             now: self.now(),
         };
         let group = Group::start(&start, Rc::clone(&self.log));
-        self.group = Some(group.map_err(|error| Stop(error.to_string()))?);
+        let group = self.group.insert(group.map_err(|error| Stop(error.to_string()))?);
+        if let Some(observer) = &self.observer {
+            group.observe(Rc::<dyn Observer>::clone(observer));
+            observer.stood(self.identity.node, self.machine.keyspace());
+        }
         self.link_members();
         self.wake();
         Ok(())

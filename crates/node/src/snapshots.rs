@@ -10,6 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_consensus::log::LogEntry;
 use quorate_consensus::peers::{Kind as FrameKind, Lane as Link};
+#[cfg(feature = "planted-bugs")]
+use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::snapshot::{
     Arrival, Piece, PieceSource, Receiver, SnapshotError, SnapshotStore, decode_done, encode_done,
 };
@@ -87,8 +89,6 @@ const QUEUED_BYTES_MAX: usize = 2 * 1024 * 1024;
 const TRANSFER_TIME: Duration = Duration::from_secs(60);
 /// After a failure (a full disk) the next attempt waits.
 const RETRY: Duration = Duration::from_secs(5);
-/// Entries kept behind a snapshot, so that a member which is a little behind needs none.
-const ENTRIES_KEPT: u64 = 1024;
 
 impl Snapshots {
     pub(crate) fn new(store: SnapshotStore, tasks: &dyn Tasks) -> Self {
@@ -199,6 +199,25 @@ fn restore(store: &SnapshotStore, arrival: &Arrival) -> Result<Box<Restored>, St
     published.map(|()| Box::new(restored)).map_err(|error| error.to_string())
 }
 
+/// The old state shines through wherever the new one has nothing.
+#[cfg(feature = "planted-bugs")]
+fn overlay(new: &Keyspace, old: &Keyspace) -> Result<Keyspace, quorate_engine::EngineError> {
+    use quorate_engine::Engine as _;
+    let mut records = std::collections::BTreeMap::new();
+    for state in [old, new] {
+        state.view().visit(&[], &[], &mut |key, value| {
+            records.insert(key.to_vec(), value.clone());
+            std::ops::ControlFlow::Continue(())
+        })?;
+    }
+    let mut engine = MemoryEngine::new();
+    for (key, value) in records {
+        engine.put(&key, value)?;
+    }
+    engine.write(new.applied())?;
+    Keyspace::open(Box::new(engine))
+}
+
 impl Core {
     /// What the lanes have finished.
     pub(crate) fn take_jobs(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
@@ -264,6 +283,12 @@ impl Core {
         self.snapshots.making = true;
         let mark =
             SnapshotMark { index, term, configuration: self.machine.configuration().clone() };
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Planted::LogCutTooEarly)
+            && let Some(group) = &mut self.group
+        {
+            group.compact(index).map_err(|error| tracing::error!(%error)).unwrap_or_default();
+        }
         let view = self.machine.keyspace().view();
         let store = self.snapshots.store.clone();
         self.snapshots.run(&*self.snapshots.making_lane, move || {
@@ -293,7 +318,7 @@ impl Core {
         // One that was installed meanwhile may be newer.
         if group.snapshot().is_none_or(|known| known.index < mark.index) {
             group.snapshot_made(mark.clone());
-            let keep_from = Index(mark.index.0.saturating_sub(ENTRIES_KEPT));
+            let keep_from = Index(mark.index.0.saturating_sub(self.config.entries_kept));
             group.compact(keep_from).map_err(|error| Stop(error.to_string()))?;
         }
         tracing::info!(index = mark.index.0, bytes, "snapshot made");
@@ -493,10 +518,20 @@ impl Core {
                 mark.index
             )));
         };
+        #[cfg(feature = "planted-bugs")]
+        let restored = match overlay(&restored.keyspace, self.machine.keyspace()) {
+            Ok(keyspace) if planted::is(Planted::SnapshotOverlays) => {
+                Box::new(Restored { mark: restored.mark, keyspace })
+            }
+            _ => restored,
+        };
         let mut machine = Machine::of(restored.keyspace)
             .map_err(|error| Stop(format!("the snapshot's state can't be used: {error}")))?;
         (machine.writes, machine.entries) = (self.machine.writes, self.machine.entries);
         let old = std::mem::replace(&mut self.machine, machine);
+        if let Some(observer) = &self.observer {
+            observer.stood(self.identity.node, self.machine.keyspace());
+        }
         // Freeing a large state takes long: not on this thread.
         self.snapshots.making_lane.submit(Box::new(move || drop(old)));
         self.snapshots.installed += 1;

@@ -187,6 +187,9 @@ impl Core {
             }
         });
         applied.map_err(|error| Stop(format!("entry {index} can't be applied: {error}")))?;
+        if let Some(observer) = &self.observer {
+            observer.applied(own, entry.index, entry.term, self.machine.keyspace());
+        }
         self.settle_changes(Some(entry));
         if matches!(entry.body, Body::Change { .. }) {
             self.members_changed(before);

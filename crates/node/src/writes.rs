@@ -2,6 +2,8 @@
 
 use quorate_api::Error;
 use quorate_consensus::peers::{Kind as FrameKind, Lane};
+#[cfg(feature = "planted-bugs")]
+use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{GroupRole, NodeId, ProposeError, Term};
 
 use crate::batch::{Forwarded, Proposed, Sealed, Sent};
@@ -200,6 +202,14 @@ impl Core {
 
     /// Leadership is lost: what members gave us and was not proposed goes back to them.
     pub(crate) fn give_back_inbound(&mut self) {
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Planted::LostLeadIsNotApplied) {
+            let mut lost = Vec::new();
+            for proposed in &mut self.writes.proposed {
+                lost.append(&mut proposed.waiters);
+            }
+            self.answer_all(lost, &Error::not_applied("another node took the lead"));
+        }
         self.refuse_inbound(Refusal::NotLeader);
     }
 
@@ -216,9 +226,22 @@ impl Core {
         // What may have been proposed is worth the whole wait: a leader may yet confirm it.
         let patience = self.config.patience;
         let overdue = |since: quorate_env::Mono| now.since(since) > patience;
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Planted::ForwardRetried) {
+            let hasty = |since: quorate_env::Mono| now.since(since) > patience / 4;
+            for sent in self.writes.take_sent(|sent| hasty(sent.since)) {
+                self.writes.put_back(sent.batch, 0);
+            }
+        }
         let unknown = Error::unknown(
             "no majority confirmed this write in time; it may have been applied, or may yet be",
         );
+        #[cfg(feature = "planted-bugs")]
+        let unknown = if planted::is(Planted::TimeoutIsNotApplied) {
+            Error::not_applied("no majority confirmed this write in time")
+        } else {
+            unknown
+        };
         let mut late = Vec::new();
         for proposed in self.writes.proposed.iter_mut().filter(|proposed| overdue(proposed.since)) {
             // The entry keeps its place in the queue: it may still be applied.

@@ -1,13 +1,21 @@
-//! The judges: one file per property, each of which looks at nothing but the clients' history.
+//! The judges: one file per property. Those of what was promised look at nothing but the clients' history;
+//! those of how it is kept ([`election`], [`log_matching`], [`completeness`], [`machine`]) are told by
+//! members what they do.
 //!
 //! [`linearizable`] is the strongest; the others are implied by it, cheaper to read when they fail, and
 //! catch what it must leave undecided.
 
+pub mod completeness;
 pub mod durable;
+pub mod election;
+pub mod expiry;
 pub mod honest;
 pub mod linearizable;
+pub mod log_matching;
+pub mod machine;
 pub mod model;
 pub mod monotonic;
+pub mod once;
 pub mod replies;
 #[cfg(test)]
 mod tests;
@@ -56,5 +64,7 @@ pub fn judge(history: &History) -> Judgement {
     violations.extend(honest::check(history));
     violations.extend(monotonic::check(history));
     violations.extend(replies::check(history));
+    violations.extend(once::check(history));
+    violations.extend(expiry::check(history));
     judgement
 }

@@ -4,6 +4,7 @@
 //! patience. Only `-TRYAGAIN`, `-CLUSTERDOWN` and their like say that nothing was changed.
 
 pub mod connection;
+pub mod operator;
 pub mod probe;
 pub mod workload;
 
@@ -16,8 +17,22 @@ use std::time::Duration;
 
 use quorate_env::Env;
 
-use crate::history::{Command, History, OperationId, Outcome};
+use crate::history::{Asker, Command, History, OperationId, Outcome};
 use crate::world::Now;
+
+/// Words of a failure by which it is counted.
+const REASON_WORDS: usize = 8;
+
+/// Whom a session trusts for its reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// A majority: the default.
+    Quorum,
+    /// The leader's lease.
+    Lease,
+    /// Its node, whatever that has.
+    Nobody,
+}
 
 /// What all clients of a run share: the book, and the word to stop.
 #[derive(Clone, Debug)]
@@ -38,12 +53,20 @@ impl Clients {
         Self { now, history: Rc::default(), stopping: Rc::default(), nodes: nodes.into() }
     }
 
-    fn call(&self, session: u32, commands: Vec<Command>) -> OperationId {
-        self.history.borrow_mut().call(self.now.get(), session, commands)
+    fn call(&self, asker: Asker, commands: Vec<Command>) -> OperationId {
+        self.history.borrow_mut().call(self.now.get(), asker, commands)
     }
 
     fn finish(&self, id: OperationId, outcome: Outcome) {
-        self.history.borrow_mut().finish(self.now.get(), id, outcome);
+        let mut history = self.history.borrow_mut();
+        history.finish(self.now.get(), id, outcome);
+        if let Some(operation) = history.operations.get(id) {
+            if let Outcome::NotApplied(why) | Outcome::Unknown(why) = &operation.outcome {
+                let words: Vec<&str> = why.split_whitespace().take(REASON_WORDS).collect();
+                self.now.count(&words.join(" "));
+            }
+            self.now.tell(&operation.to_string());
+        }
     }
 }
 

@@ -7,10 +7,15 @@ use std::rc::Rc;
 use quorate_env::Env;
 use quorate_env::tasks::Task;
 
+use crate::client::operator::{Leaving, Office, Request};
+use crate::fault::act::Order;
+use crate::observe::Watch;
 use crate::world::{HostId, World};
 
 /// Where every node listens, on its own host.
 pub const PORT: u16 = 7000;
+/// Where every node takes an operator's orders.
+pub const OPERATOR_PORT: u16 = 7001;
 
 /// A node that the cluster is founded with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,93 +28,233 @@ pub struct Member {
     pub addr: String,
 }
 
+/// The sizes at which a node rolls, cuts and streams: small, so that a run of half a minute does it often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// A log segment's.
+    pub segment_bytes: u64,
+    /// A snapshot is made when the log is larger than this.
+    pub snapshot_log_bytes: u64,
+    /// Entries kept in the log behind a snapshot.
+    pub entries_kept: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { segment_bytes: 256 * 1024, snapshot_log_bytes: 64 * 1024, entries_kept: 1024 }
+    }
+}
+
 /// What a node is started with, the first time and after each crash alike: whether it is new is for the
 /// node to find out from its disk.
 #[derive(Clone, Debug)]
 pub struct NodeSpec {
-    /// From 1. Number 1 founds the cluster, the others join it.
+    /// From 1.
     pub number: u64,
-    /// Its name, and its host's.
+    /// True for the one that founds the cluster; the others join it.
+    pub founds: bool,
+    /// Its name.
     pub name: String,
     /// Its window.
     pub env: Env,
     /// Where to listen; also how the others reach it.
     pub addr: String,
+    /// Where to take an operator's orders.
+    pub operator_addr: String,
     /// Where its files go; made by the node.
     pub data_dir: PathBuf,
-    /// All that the cluster is founded with, this node included, by number.
+    /// All that should be members by now, this node included, by number.
     pub members: Rc<[Member]>,
     /// How often it was started before.
     pub restarts: u64,
+    /// Its sizes.
+    pub sizes: Sizes,
+    /// Who looks at it.
+    pub watch: Rc<Watch>,
 }
 
 /// A node's program: makes the main task of one process. When the task returns, the process has exited.
 pub type Boot = dyn Fn(NodeSpec) -> Task;
 
+/// What a host is to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Nothing yet.
+    Spare,
+    /// A node.
+    Node,
+    /// A node that an operator is about to remove.
+    Leaving,
+    /// It was a node.
+    Gone,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    host: HostId,
+    part: Part,
+    name: String,
+    /// How often another node took this host over.
+    generation: u64,
+    starts: u64,
+}
+
 /// The nodes of a world.
 #[derive(Clone)]
 pub struct Cluster {
     boot: Rc<Boot>,
+    sizes: Sizes,
     members: Rc<[Member]>,
-    hosts: Vec<HostId>,
-    starts: Vec<u64>,
+    slots: Vec<Slot>,
+    watch: Rc<Watch>,
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster").field("hosts", &self.hosts).field("starts", &self.starts).finish()
+        f.debug_struct("Cluster").field("slots", &self.slots).finish_non_exhaustive()
     }
 }
 
 impl Cluster {
-    /// Adds a host to the world for each of `count` nodes; none of them runs yet.
-    pub fn new(world: &mut World, count: u64, boot: Rc<Boot>) -> Self {
+    /// Adds a host to the world for each of `count` nodes and `spares`; none of them runs yet.
+    pub fn new(world: &mut World, count: u64, spares: u64, boot: Rc<Boot>, sizes: Sizes) -> Self {
         let member = |number| {
             let name = format!("n{number}");
             let addr = format!("{name}:{PORT}");
             Member { number, name, addr }
         };
-        let members: Rc<[Member]> = (1..=count).map(member).collect();
-        let hosts: Vec<HostId> = members.iter().map(|it| world.add_host(&it.name)).collect();
-        let starts = vec![0; hosts.len()];
-        Self { boot, members, hosts, starts }
+        let members: Rc<[Member]> = (1..=count + spares).map(member).collect();
+        let slot = |member: &Member| Slot {
+            host: world.add_host(&member.name),
+            part: if member.number <= count { Part::Node } else { Part::Spare },
+            name: member.name.clone(),
+            generation: 0,
+            starts: 0,
+        };
+        let slots = members.iter().map(slot).collect();
+        Self { boot, sizes, members, slots, watch: Rc::default() }
     }
 
-    /// The nodes' hosts.
-    pub fn hosts(&self) -> &[HostId] {
-        &self.hosts
+    /// The hosts of all nodes there are or may be.
+    pub fn hosts(&self) -> Vec<HostId> {
+        self.slots.iter().map(|slot| slot.host).collect()
     }
 
-    /// Where clients connect to.
+    /// Who looks at the nodes.
+    pub fn watch(&self) -> Rc<Watch> {
+        Rc::clone(&self.watch)
+    }
+
+    /// Where clients connect to: every node there is or may be.
     pub fn addresses(&self) -> Vec<String> {
         self.members.iter().map(|member| member.addr.clone()).collect()
     }
 
-    /// Starts the node on `host`, unless it runs.
+    /// Where an operator connects to.
+    pub fn operator_addresses(&self) -> Vec<String> {
+        self.members.iter().map(|member| format!("{}:{OPERATOR_PORT}", member.name)).collect()
+    }
+
+    /// The addresses of those that are nodes.
+    pub fn live_addresses(&self) -> Vec<String> {
+        let live = |(slot, _): &(&Slot, _)| matches!(slot.part, Part::Node | Part::Leaving);
+        let members = self.slots.iter().zip(self.members.iter()).filter(live);
+        members.map(|(_, member)| member.addr.clone()).collect()
+    }
+
+    /// The hosts of nodes that were removed for good.
+    pub fn gone(&self) -> Vec<HostId> {
+        self.slots.iter().filter(|slot| slot.part == Part::Gone).map(|slot| slot.host).collect()
+    }
+
+    fn slot(&mut self, host: HostId) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.host == host)
+    }
+
+    /// A spare host becomes a node.
+    pub fn enlist(&mut self, host: HostId) {
+        if let Some(slot) = self.slot(host).filter(|slot| slot.part == Part::Spare) {
+            slot.part = Part::Node;
+        }
+    }
+
+    /// Passes an order on, in an operator's words.
+    pub fn order(&mut self, order: Order, office: &Office) {
+        let (host, leaving) = match order {
+            Order::Transfer(to) => {
+                let to = to.and_then(|host| self.slot(host)).map(|slot| slot.name.clone());
+                return office.order(Request::Transfer(to));
+            }
+            Order::Remove(host) => (host, Leaving::ForGood),
+            Order::Replace(host) => (host, Leaving::Replaced),
+        };
+        if let Some(slot) = self.slot(host).filter(|slot| slot.part == Part::Node) {
+            slot.part = Part::Leaving;
+            office.order(Request::Leave { host, name: slot.name.clone(), leaving });
+        }
+    }
+
+    /// The operator could not remove the node on `host`.
+    pub fn stays(&mut self, host: HostId) {
+        if let Some(slot) = self.slot(host) {
+            slot.part = Part::Node;
+        }
+    }
+
+    /// The operator has removed the node on `host`.
+    pub fn removed(&mut self, world: &mut World, host: HostId, leaving: Leaving) {
+        let Some(slot) = self.slot(host) else { return };
+        match leaving {
+            Leaving::ForGood => slot.part = Part::Gone,
+            Leaving::Replaced => {
+                slot.part = Part::Node;
+                slot.generation += 1;
+                slot.name = format!("n{}.{}", host.0, slot.generation);
+                world.power_off(host);
+                world.disk(host).wipe();
+                self.start(world, host);
+            }
+        }
+    }
+
+    /// Starts the node on `host`, unless it runs, or is none.
     pub fn start(&mut self, world: &mut World, host: HostId) {
-        let place = self.hosts.iter().position(|it| *it == host);
+        let place = self.slots.iter().position(|slot| slot.host == host);
         let Some(place) = place.filter(|_| !world.is_up(host)) else { return };
         let Some(member) = self.members.get(place).cloned() else { return };
-        let Some(starts) = self.starts.get_mut(place) else { return };
-        let restarts = *starts;
-        *starts += 1;
-        let (boot, members) = (Rc::clone(&self.boot), Rc::clone(&self.members));
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        if matches!(slot.part, Part::Spare | Part::Gone) {
+            return;
+        }
+        let (restarts, name) = (slot.starts, slot.name.clone());
+        slot.starts += 1;
+        let founds = member.number == 1 && slot.generation == 0;
+        // An address at which nobody answers costs a joining node a quarter of a minute.
+        let known = self.members.iter().zip(&self.slots);
+        let known = known.filter(|(_, slot)| matches!(slot.part, Part::Node | Part::Leaving));
+        let members = known.map(|(member, _)| member.clone()).collect();
+        let boot = Rc::clone(&self.boot);
+        let (sizes, watch) = (self.sizes, Rc::clone(&self.watch));
         world.start(host, move |env| {
             boot(NodeSpec {
                 number: member.number,
-                name: member.name,
+                founds,
+                name,
                 env,
+                operator_addr: format!("{}:{OPERATOR_PORT}", member.name),
                 addr: member.addr,
                 data_dir: PathBuf::from("/data"),
                 members,
                 restarts,
+                sizes,
+                watch,
             })
         });
     }
 
     /// Starts every node that does not run.
     pub fn start_all(&mut self, world: &mut World) {
-        for host in self.hosts.clone() {
+        for host in self.hosts() {
             self.start(world, host);
         }
     }

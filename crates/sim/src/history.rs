@@ -30,6 +30,10 @@ pub enum Command {
     Del(Key),
     /// INCR.
     Incr(Key),
+    /// APPEND of a token that nobody else appends.
+    Append(Key, Value),
+    /// SET PX: the value goes by itself, once.
+    SetPx(Key, Value, u64),
 }
 
 impl Command {
@@ -40,15 +44,19 @@ impl Command {
             | Self::Set(key, _)
             | Self::SetIfEq { key, .. }
             | Self::Del(key)
-            | Self::Incr(key) => key,
+            | Self::Incr(key)
+            | Self::Append(key, _)
+            | Self::SetPx(key, ..) => key,
         }
     }
 
     /// The unique value that it may leave behind.
     pub fn written(&self) -> Option<&Value> {
         match self {
-            Self::Set(_, value) | Self::SetIfEq { value, .. } => Some(value),
-            Self::Get(_) | Self::Del(_) | Self::Incr(_) => None,
+            Self::Set(_, value) | Self::SetIfEq { value, .. } | Self::SetPx(_, value, _) => {
+                Some(value)
+            }
+            Self::Get(_) | Self::Del(_) | Self::Incr(_) | Self::Append(..) => None,
         }
     }
 
@@ -68,6 +76,8 @@ impl fmt::Display for Command {
             }
             Self::Del(key) => write!(f, "DEL {key}"),
             Self::Incr(key) => write!(f, "INCR {key}"),
+            Self::Append(key, token) => write!(f, "APPEND {key} {token}"),
+            Self::SetPx(key, value, ms) => write!(f, "SET {key} {value} PX {ms}"),
         }
     }
 }
@@ -122,11 +132,22 @@ pub struct Moment {
 /// An operation's number.
 pub type OperationId = usize;
 
+/// Who asks, on which connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// The session.
+    pub session: u32,
+    /// Its connection, by a number that no other one has.
+    pub connection: u64,
+    /// Its reads may be old.
+    pub stale: bool,
+}
+
 /// One command, or the commands of one MULTI/EXEC block.
 #[derive(Clone, Debug)]
 pub struct Operation {
     /// Who asked.
-    pub session: u32,
+    pub asker: Asker,
     /// What for.
     pub commands: Vec<Command>,
     /// When.
@@ -153,6 +174,11 @@ impl Operation {
         self.commands.iter().zip(self.replies().unwrap_or_default())
     }
 
+    /// True when it promises nothing about time: a read of a session that asked for no more.
+    pub fn is_stale(&self) -> bool {
+        self.asker.stale && self.commands.iter().all(Command::is_read)
+    }
+
     /// True when it was over before `other` began.
     pub fn precedes(&self, other: &Self) -> bool {
         let known = !matches!(self.outcome, Outcome::Unknown(_));
@@ -163,7 +189,7 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let returned = self.returned.map_or_else(|| "never".to_owned(), |it| it.at.to_string());
-        write!(f, "[{} .. {returned}] s{}", self.called.at, self.session)?;
+        write!(f, "[{} .. {returned}] s{}", self.called.at, self.asker.session)?;
         for (number, command) in self.commands.iter().enumerate() {
             write!(f, "{} {command}", if number == 0 { "" } else { ";" })?;
         }
@@ -190,18 +216,11 @@ impl History {
     }
 
     /// A client asks.
-    pub fn call(&mut self, at: SimTime, session: u32, commands: Vec<Command>) -> OperationId {
+    pub fn call(&mut self, at: SimTime, asker: Asker, commands: Vec<Command>) -> OperationId {
         let called = self.moment(at);
         let outcome = Outcome::Unknown("under way".into());
         let last = false;
-        self.operations.push(Operation {
-            session,
-            commands,
-            called,
-            returned: None,
-            outcome,
-            last,
-        });
+        self.operations.push(Operation { asker, commands, called, returned: None, outcome, last });
         self.operations.len() - 1
     }
 

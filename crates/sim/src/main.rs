@@ -2,179 +2,168 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::time::Duration;
 
-use quorate_sim::cluster::Boot;
-use quorate_sim::fault::Profile;
-use quorate_sim::fault::kind::Tally;
-use quorate_sim::member;
-use quorate_sim::run::{Disks, Report, Setup, run};
-use quorate_sim::toy;
+use quorate_sim::campaign::{Campaign, Outcome, Summary};
+use quorate_sim::coverage;
+use quorate_sim::run::Disks;
+use quorate_sim::shrink::Cut;
+use quorate_sim::toy::Defect;
 use quorate_sim::world::Recording;
 
 const USAGE: &str = "\
-usage: quorate-sim [--seed N [--trace] | --seeds A..B] [--twice] [--nodes N] [--profile NAME] [--toy DEFECT]
-  --seed N      one seed; --trace writes all that happened to standard output
-  --seeds A..B  the seeds from A up to, but not including, B (0..100 unless told)
-  --twice       each seed twice: both runs must be the same, byte by byte
-  --nodes N     how many nodes (3 unless told)
-  --profile NAME  what happens to the cluster: calm (nothing), first (unless told), harsh
+usage: quorate-sim [--seed N | --seeds A..B | --hours H [--from A]] [option ...]
+  --seed N        one seed, told as a story: faults, elections, what clients asked and heard
+  --seeds A..B    the seeds from A up to, but not including, B (0..100 unless told), in parallel
+  --hours H       as many seeds as there is time for, from --from (0 unless told)
+  --jobs N        how many seeds at once (as many as there are processors)
+  --trace         with --seed: every message, disk operation and log line instead of the story
+  --twice         each seed twice: both runs must be the same, byte by byte
+  --cut F,../N/S  with --seed: only these faults, nodes and sessions, as a failing seed prints it
+  --no-shrink     show failing seeds as they are
+  --covered       fail when a fault or a rare branch was never reached, however few the seeds
+  --profile NAME  three nodes and this profile (calm, first, harsh, all) instead of what the seed draws
   --lying-disks   syncs do nothing: the control, which must fail
-  --toy DEFECT  a toy in the node's place: none, stale-reads, lazy-sync, lying-refusal, torn-blocks, stays-down
+  --toy DEFECT    a toy in the node's place: none, stale-reads, lazy-sync, lying-refusal, torn-blocks, stays-down
 ";
+
+enum Reading {
+    Story,
+    Trace,
+}
 
 struct Arguments {
     seeds: std::ops::Range<u64>,
-    trace: bool,
-    twice: bool,
-    disks: Disks,
-    nodes: Option<String>,
-    profile: Option<String>,
-    toy: Option<String>,
+    hours: Option<f64>,
+    jobs: usize,
+    one: Option<Reading>,
+    covered: bool,
+    campaign: Campaign,
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
-    let mut arguments = Arguments {
-        seeds: 0..100,
-        trace: false,
-        twice: false,
-        disks: Disks::Honest,
-        nodes: None,
-        profile: None,
-        toy: None,
-    };
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    let campaign = Campaign { shrinks: true, ..Campaign::default() };
+    let mut arguments =
+        Arguments { seeds: 0..100, hours: None, jobs, one: None, covered: false, campaign };
+    let mut traced = false;
     while let Some(word) = words.next() {
+        let campaign = &mut arguments.campaign;
         match word.as_str() {
             "--seed" => {
                 let seed = words.next()?.parse().ok()?;
                 arguments.seeds = seed..seed + 1;
+                arguments.one = Some(Reading::Story);
             }
             "--seeds" => {
                 let range = words.next()?;
                 let (from, to) = range.split_once("..")?;
                 arguments.seeds = from.parse().ok()?..to.parse().ok()?;
             }
-            "--trace" => arguments.trace = true,
-            "--lying-disks" => arguments.disks = Disks::Lying,
-            "--twice" => arguments.twice = true,
-            "--nodes" => arguments.nodes = Some(words.next()?),
-            "--profile" => arguments.profile = Some(words.next()?),
-            "--toy" => arguments.toy = Some(words.next()?),
+            "--hours" => arguments.hours = Some(words.next()?.parse().ok()?),
+            "--from" => arguments.seeds = words.next()?.parse().ok()?..u64::MAX,
+            "--jobs" => arguments.jobs = words.next()?.parse().ok()?,
+            "--trace" => traced = true,
+            "--twice" => campaign.twice = true,
+            "--cut" => campaign.cut = Some(Cut::parse(&words.next()?)?),
+            "--no-shrink" => campaign.shrinks = false,
+            "--covered" => arguments.covered = true,
+            "--profile" => campaign.profile = Some(words.next()?),
+            "--lying-disks" => campaign.disks = Disks::Lying,
+            "--toy" => campaign.toy = Some(defect(&words.next()?)?),
             _ => return None,
         }
     }
-    Some(arguments)
+    if traced {
+        arguments.one = arguments.one.map(|_| Reading::Trace);
+    }
+    if arguments.hours.is_some() {
+        arguments.seeds.end = u64::MAX;
+    }
+    arguments.campaign.setup(0).map(|_| arguments)
 }
 
-fn program(toy: Option<&str>) -> Option<Rc<Boot>> {
-    let Some(name) = toy else { return Some(member::boot()) };
-    Some(toy::boot(match name {
-        "none" => toy::Defect::None,
-        "stale-reads" => toy::Defect::StaleReads,
-        "lazy-sync" => toy::Defect::LazySync,
-        "lying-refusal" => toy::Defect::LyingRefusal,
-        "torn-blocks" => toy::Defect::TornBlocks,
-        "stays-down" => toy::Defect::StaysDown,
+fn defect(name: &str) -> Option<Defect> {
+    Some(match name {
+        "none" => Defect::None,
+        "stale-reads" => Defect::StaleReads,
+        "lazy-sync" => Defect::LazySync,
+        "lying-refusal" => Defect::LyingRefusal,
+        "torn-blocks" => Defect::TornBlocks,
+        "stays-down" => Defect::StaysDown,
         _ => return None,
-    }))
-}
-
-fn setup(arguments: &Arguments) -> Option<Setup> {
-    let profile = match arguments.profile.as_deref() {
-        Some("calm") => Profile::calm(),
-        None | Some("first") => Profile::first(),
-        Some("harsh") => Profile::harsh(),
-        Some(_) => return None,
-    };
-    let nodes = arguments.nodes.as_ref().map_or(Ok(3), |nodes| nodes.parse()).ok()?;
-    let disks = arguments.disks;
-    Some(Setup { nodes, profile, disks, ..Setup::new(program(arguments.toy.as_deref())?) })
+    })
 }
 
 fn main() -> io::Result<ExitCode> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let arguments = parse(std::env::args().skip(1));
-    let Some((arguments, setup)) = arguments.and_then(|it| setup(&it).map(|setup| (it, setup)))
-    else {
+    let Some(arguments) = parse(std::env::args().skip(1)) else {
         io::stderr().write_all(USAGE.as_bytes())?;
         return Ok(ExitCode::from(2));
     };
-    let mut summary = Summary::default();
-    for seed in arguments.seeds.clone() {
-        let recording =
-            if arguments.trace || arguments.twice { Recording::Text } else { Recording::Digest };
-        let report = run(seed, &setup, recording);
-        let again = arguments.twice.then(|| run(seed, &setup, recording));
-        if arguments.trace {
-            out.write_all(report.text.as_bytes())?;
-        }
-        let repeats = again.is_none_or(|it| it.digest == report.digest && it.text == report.text);
-        if !repeats {
-            writeln!(out, "seed {seed}: the second run differs from the first")?;
-        }
-        summary.add(&report, repeats);
-        describe(&mut out, &report, &arguments)?;
-    }
-    summary.print(&mut out)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let good = match &arguments.one {
+        Some(reading) => run_one(&mut out, &arguments, reading)?,
+        None => run_many(&mut out, &arguments)?,
+    };
     out.flush()?;
-    Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn describe(out: &mut impl Write, report: &Report, arguments: &Arguments) -> io::Result<()> {
-    let seed = report.seed;
-    if arguments.seeds.end - arguments.seeds.start == 1 {
-        let (digest, steps) = (report.digest, report.steps);
-        writeln!(out, "seed {seed}: digest {digest:016x}, {steps} steps, {}", report.tally)?;
+fn run_one(out: &mut impl Write, arguments: &Arguments, reading: &Reading) -> io::Result<bool> {
+    let recording = match reading {
+        Reading::Story => Recording::Story,
+        Reading::Trace => Recording::Text,
+    };
+    let seed = arguments.seeds.start;
+    let Some((outcome, report)) = arguments.campaign.run(seed, recording) else { return Ok(false) };
+    out.write_all(report.text.as_bytes())?;
+    let (digest, steps, tally) = (outcome.digest, outcome.steps, &outcome.tally);
+    writeln!(out, "seed {seed}: digest {digest:016x}, {steps} steps, {}", outcome.setup)?;
+    writeln!(out, "faults: {tally}")?;
+    describe(out, &outcome)?;
+    Ok(outcome.violations.is_empty())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a campaign runs is real time, not a world's"
+)]
+fn run_many(out: &mut impl Write, arguments: &Arguments) -> io::Result<bool> {
+    // A panic of a node's is a finding with a message of its own; replayed alone, its stack is shown.
+    std::panic::set_hook(Box::new(|_| {}));
+    let start = std::time::Instant::now();
+    let limit = arguments.hours.map(|hours| Duration::from_secs_f64(hours * 3600.0));
+    let end = arguments.seeds.end;
+    let goes_on = |seed| seed < end && limit.is_none_or(|limit| start.elapsed() < limit);
+    let mut summary = Summary::default();
+    let mut failed = Ok(());
+    arguments.campaign.run_many(arguments.seeds.start, arguments.jobs, goes_on, |outcome| {
+        summary.add(&outcome);
+        if !outcome.violations.is_empty() && failed.is_ok() {
+            failed = describe(out, &outcome).and_then(|()| out.flush());
+        }
+    });
+    failed?;
+    write!(out, "{summary}")?;
+    writeln!(out, "in {:.0} seconds", start.elapsed().as_secs_f64())?;
+    let must_cover = arguments.covered || summary.seeds >= coverage::SEEDS_MIN;
+    let whole = arguments.campaign.profile.is_none() && arguments.campaign.toy.is_none();
+    let missed = if must_cover && whole { coverage::missed(&summary) } else { Vec::new() };
+    if !missed.is_empty() {
+        writeln!(out, "never reached: {}", missed.join(" "))?;
     }
-    for violation in &report.judgement.violations {
-        writeln!(out, "seed {seed}: {violation}")?;
-    }
-    if report.is_good() {
+    Ok(summary.failed == 0 && missed.is_empty())
+}
+
+fn describe(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
+    let seed = outcome.seed;
+    if outcome.violations.is_empty() {
         return Ok(());
     }
-    let option = |name: &str, value: &Option<String>| {
-        value.as_ref().map_or_else(String::new, |value| format!(" --{name} {value}"))
-    };
-    let disks = if arguments.disks == Disks::Lying { " --lying-disks" } else { "" };
-    let nodes = option("nodes", &arguments.nodes);
-    let (profile, toy) = (option("profile", &arguments.profile), option("toy", &arguments.toy));
-    writeln!(
-        out,
-        "seed {seed} again: cargo run --release -p quorate-sim -- --seed {seed} --trace{nodes}{disks}{profile}{toy}"
-    )
-}
-
-#[derive(Default)]
-struct Summary {
-    seeds: u64,
-    failed: u64,
-    seconds: u64,
-    outcomes: (u64, u64, u64),
-    undecided: u64,
-    tally: Tally,
-}
-
-impl Summary {
-    fn add(&mut self, report: &Report, repeats: bool) {
-        self.seeds += 1;
-        self.failed += u64::from(!report.is_good() || !repeats);
-        self.seconds += report.took.as_secs();
-        let (done, refused, unknown) = report.history.outcomes();
-        self.outcomes.0 += done;
-        self.outcomes.1 += refused;
-        self.outcomes.2 += unknown;
-        self.undecided += report.judgement.undecided;
-        self.tally.add_all(&report.tally);
+    writeln!(out, "seed {seed}: {}", outcome.setup)?;
+    for violation in &outcome.violations {
+        writeln!(out, "seed {seed}: {violation}")?;
     }
-
-    fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let (done, refused, unknown) = self.outcomes;
-        writeln!(
-            out,
-            "{} seeds, {} failed, {} simulated seconds; operations: {done} done, {refused} not applied, \
-             {unknown} unknown; {} groups of keys undecided",
-            self.seeds, self.failed, self.seconds, self.undecided
-        )?;
-        writeln!(out, "faults: {}", self.tally)
-    }
+    out.write_all(outcome.shrunk.as_bytes())?;
+    writeln!(out, "seed {seed} again: cargo xtask sim --seed {seed}")
 }

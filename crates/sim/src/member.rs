@@ -1,45 +1,44 @@
 //! The real node in the simulated world: the one place where the product's rooms are plugged in.
 //!
 //! As the binary does it, without HTTP: one port, on which the first bytes of a connection decide
-//! whether a client or a peer speaks. Segments and snapshots are small, so that a run of half a
-//! minute rolls, cuts and streams them.
+//! whether a client or a peer speaks; and another one in HTTP's place for an operator's orders.
 
 use std::rc::Rc;
 
+use quorate_api::{AdminReply, AdminRequest, Api, Error};
 use quorate_env::mux::{Protocol, sniff};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Listener, Stream};
+use quorate_node::observer::Observer;
 use quorate_node::{Config, Entrance, Node};
 use quorate_resp::{Options, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::cluster::{Boot, NodeSpec};
-
-/// A log segment's size here.
-const SEGMENT_BYTES: u64 = 256 * 1024;
-/// A snapshot is made when the log is larger than this.
-const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024;
+use crate::observe::Watch;
+use crate::resp::{Frame, Reader, encode};
 
 /// Is given each node that starts.
-type Watch = dyn Fn(&NodeSpec, &Node);
+type Started = dyn Fn(&NodeSpec, &Node);
 
 /// The program of a real node.
 pub fn boot() -> Rc<Boot> {
     boot_with(|_| (), |_, _| (), |_, _| ())
 }
 
-/// The same with another window (`look`) or other settings (`adjust`), whose node `watch` is given.
+/// The same with another window (`look`) or other settings (`adjust`), whose node `started` is given.
 pub fn boot_with(
     look: impl Fn(&mut NodeSpec) + 'static,
     adjust: impl Fn(&NodeSpec, &mut Config) + 'static,
-    watch: impl Fn(&NodeSpec, &Node) + 'static,
+    started: impl Fn(&NodeSpec, &Node) + 'static,
 ) -> Rc<Boot> {
-    let watch: Rc<Watch> = Rc::new(watch);
+    let started: Rc<Started> = Rc::new(started);
     Rc::new(move |mut spec| -> Task {
         look(&mut spec);
         let mut config = config(&spec);
         adjust(&spec, &mut config);
-        let watch = Rc::clone(&watch);
-        Box::pin(live(spec, config, watch))
+        let started = Rc::clone(&started);
+        Box::pin(live(spec, config, started))
     })
 }
 
@@ -47,30 +46,37 @@ fn config(spec: &NodeSpec) -> Config {
     let mut config = Config::new(spec.name.clone(), spec.data_dir.clone());
     config.peer_addr.clone_from(&spec.addr);
     config.client_addr.clone_from(&spec.addr);
-    config.segment_bytes = SEGMENT_BYTES;
-    config.snapshot_log_bytes = SNAPSHOT_LOG_BYTES;
+    config.segment_bytes = spec.sizes.segment_bytes;
+    config.snapshot_log_bytes = spec.sizes.snapshot_log_bytes;
+    config.entries_kept = spec.sizes.entries_kept;
     let others = spec.members.iter().filter(|member| member.number != spec.number);
-    config.entrance = match spec.number {
-        1 => Entrance::Bootstrap,
-        _ => Entrance::Join(others.map(|member| member.addr.clone()).collect()),
+    config.entrance = if spec.founds {
+        Entrance::Bootstrap
+    } else {
+        Entrance::Join(others.map(|member| member.addr.clone()).collect())
     };
     config
 }
 
 /// Lives until the node stops for good; then the process exits.
-async fn live(spec: NodeSpec, config: Config, watch: Rc<Watch>) {
+async fn live(spec: NodeSpec, config: Config, started: Rc<Started>) {
     let env = spec.env.clone();
+    let observer: Rc<dyn Observer> = Rc::<Watch>::clone(&spec.watch);
     let addr = config.peer_addr.clone();
-    let node = match Node::start(&env, config) {
+    let node = match Node::start_observed(&env, config, Some(observer)) {
         Ok(node) => node,
         Err(error) => {
             tracing::error!(%error, "not started");
             return;
         }
     };
-    watch(&spec, &node);
-    let listener = match env.net.listen(&addr) {
-        Ok(listener) => listener,
+    started(&spec, &node);
+    let listeners = env.net.listen(&addr).and_then(|it| {
+        let operators = env.net.listen(&spec.operator_addr)?;
+        Ok((it, operators))
+    });
+    let (listener, operators) = match listeners {
+        Ok(listeners) => listeners,
         Err(error) => {
             tracing::error!(%error, "no port");
             return;
@@ -78,6 +84,7 @@ async fn live(spec: NodeSpec, config: Config, watch: Rc<Watch>) {
     };
     let server = Server::new(Rc::new(node.clone()), env.clone(), Options::default());
     env.tasks.spawn(Box::pin(accept(env.clone(), listener, node.clone(), server)));
+    env.tasks.spawn(Box::pin(take_orders(env.clone(), operators, node.clone())));
     let stop = node.run().await;
     tracing::error!(?stop, "stopped");
 }
@@ -95,4 +102,48 @@ async fn speak(stream: Box<dyn Stream>, node: Node, server: Rc<Server>) {
         // Nobody speaks HTTP here; who said nothing gets no answer.
         Ok((Protocol::Http, _)) | Err(_) => {}
     }
+}
+
+async fn take_orders(env: Env, mut listener: Box<dyn Listener>, node: Node) {
+    while let Ok(stream) = std::future::poll_fn(|cx| listener.poll_accept(cx)).await {
+        let node = node.clone();
+        env.tasks.spawn(Box::pin(async move {
+            // Who hung up is in doubt, rightly.
+            take_order(stream, node).await.unwrap_or_default();
+        }));
+    }
+}
+
+/// One order per connection.
+async fn take_order(mut stream: Box<dyn Stream>, node: Node) -> Option<()> {
+    let mut reader = Reader::default();
+    let mut buffer = [0; 1024];
+    let frame = loop {
+        if let Some(frame) = reader.next_frame().ok()? {
+            break frame;
+        }
+        let len = stream.read(&mut buffer).await.ok().filter(|len| *len > 0)?;
+        reader.feed(buffer.get(..len)?);
+    };
+    let Frame::Array(words) = frame else { return None };
+    let words: Vec<String> = words
+        .into_iter()
+        .filter_map(|word| if let Frame::Bulk(word) = word { Some(word) } else { None })
+        .collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let request = match *words {
+        ["LEAVE", member] => AdminRequest::Leave { member: member.to_owned() },
+        ["TRANSFER"] => AdminRequest::Transfer { to: None },
+        ["TRANSFER", to] => AdminRequest::Transfer { to: Some(to.to_owned()) },
+        _ => return None,
+    };
+    let answer = match node.administer(request).await {
+        Ok(AdminReply::Refused(why)) => Frame::Error(format!("REFUSED {why}")),
+        Ok(_) => Frame::Simple("OK".to_owned()),
+        Err(error @ Error::Unknown { .. }) => Frame::Error(format!("UNKNOWN {error}")),
+        Err(error) => Frame::Error(format!("TRYAGAIN {error}")),
+    };
+    let mut bytes = Vec::new();
+    encode(&answer, &mut bytes);
+    stream.write_all(&bytes).await.ok()
 }

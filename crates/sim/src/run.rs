@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::check::{Judgement, Violation, judge};
-use crate::client::Clients;
+use crate::client::operator::{Office, Verdict, operator};
 use crate::client::probe::{Progress, probe};
 use crate::client::workload::session;
-use crate::cluster::{Boot, Cluster};
+use crate::client::{Clients, Trust};
+use crate::cluster::{Boot, Cluster, Sizes};
 use crate::fault::kind::Tally;
-use crate::fault::{Act, Kind, Plan, Profile};
+use crate::fault::{Act, Kind, Plan, Profile, Scene};
 use crate::history::History;
 use crate::world::{Chance, Ending, HostId, Kill, Recording, SimTime, World};
 
@@ -20,7 +21,9 @@ use crate::world::{Chance, Ending, HostId, Kill, Recording, SimTime, World};
 const LIVENESS_LIMIT: Duration = Duration::from_secs(60);
 /// Sessions may finish what they began before they are stopped for good.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
-/// Between two looks at the probe.
+/// A removed node lingers for a moment, and may have to be told first.
+const LINGER: Duration = Duration::from_secs(3);
+/// Between two looks at the probe and the operator.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What to run.
@@ -28,8 +31,16 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Setup {
     /// How many nodes.
     pub nodes: u64,
+    /// How many hosts that may become nodes.
+    pub spares: u64,
     /// How many client sessions.
     pub sessions: u32,
+    /// Some sessions trust leases, and no clock leaves the bound that they need.
+    pub lease: bool,
+    /// Some sessions read what their node has, however old.
+    pub stale: bool,
+    /// The sizes at which nodes roll, cut and stream.
+    pub sizes: Sizes,
     /// What may happen to them.
     pub profile: Profile,
     /// What the nodes' disks are worth.
@@ -51,13 +62,62 @@ pub enum Disks {
 impl Setup {
     /// Three nodes, five sessions, and the faults of the first profile.
     pub fn new(boot: Rc<Boot>) -> Self {
-        Self { nodes: 3, sessions: 5, profile: Profile::first(), disks: Disks::Honest, boot }
+        Self {
+            nodes: 3,
+            spares: 0,
+            sessions: 5,
+            lease: false,
+            stale: false,
+            sizes: Sizes::default(),
+            profile: Profile::first(),
+            disks: Disks::Honest,
+            boot,
+        }
+    }
+
+    /// The cluster that `seed` stands for: how many nodes, which sizes, and whom its clients trust.
+    pub fn drawn(seed: u64, boot: Rc<Boot>) -> Self {
+        let mut chance = Chance::new(seed, "setup");
+        let nodes = *chance.pick(&[1, 3, 3, 3, 3, 5, 5, 7]).unwrap_or(&3);
+        let lease = chance.one_in(3);
+        let sizes = Sizes {
+            segment_bytes: *chance.pick(&[64, 128, 256]).unwrap_or(&256) * 1024,
+            snapshot_log_bytes: *chance.pick(&[4, 16, 64]).unwrap_or(&64) * 1024,
+            entries_kept: *chance.pick(&[0, 8, 64, 1024]).unwrap_or(&1024),
+        };
+        let mut profile = if lease { Profile::all().within_lease() } else { Profile::all() };
+        // Nodes join one after the other.
+        profile.calm = Duration::from_secs(2 + nodes);
+        Self {
+            nodes,
+            spares: chance.below(3),
+            sessions: u32::try_from(chance.within(3..8)).unwrap_or(5),
+            lease,
+            stale: chance.one_in(3),
+            sizes,
+            profile,
+            ..Self::new(boot)
+        }
+    }
+
+    /// The hosts, as they are numbered when the cluster is the first to be added to a world.
+    pub fn scene(&self) -> Scene {
+        Scene::new(self.nodes, self.spares, self.sessions.into(), self.lease)
     }
 }
 
 impl fmt::Debug for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Setup({} nodes, {} sessions)", self.nodes, self.sessions)
+        write!(
+            f,
+            "{} nodes and {} spares, {} sessions{}{}, {:?}",
+            self.nodes,
+            self.spares,
+            self.sessions,
+            if self.lease { ", leases" } else { "" },
+            if self.stale { ", stale reads" } else { "" },
+            self.sizes
+        )
     }
 }
 
@@ -80,6 +140,8 @@ pub struct Report {
     pub tally: Tally,
     /// What the clients did.
     pub history: History,
+    /// Rare branches, and how often they were reached.
+    pub branches: BTreeMap<String, u64>,
     /// How long it took, in simulated time.
     pub took: Duration,
 }
@@ -93,19 +155,16 @@ impl Report {
 
 /// What happens to the cluster in the run of `seed`.
 pub fn plan(seed: u64, setup: &Setup) -> Plan {
-    // As the hosts are numbered when a cluster is the first to be added to a world.
-    let hosts: Vec<HostId> =
-        (1..).take_while(|n| u64::from(*n) <= setup.nodes).map(HostId).collect();
-    Plan::draw(&mut Chance::new(seed, "plan"), &setup.profile, &hosts)
+    Plan::draw(&mut Chance::new(seed, "plan"), &setup.profile, &setup.scene())
 }
 
 /// Runs `seed`.
 pub fn run(seed: u64, setup: &Setup, recording: Recording) -> Report {
-    run_plan(seed, setup, plan(seed, setup), recording)
+    run_plan(seed, setup, &plan(seed, setup), recording)
 }
 
 /// Runs `seed` with another plan than its own: a part of it, for one that fails.
-pub fn run_plan(seed: u64, setup: &Setup, plan: Plan, recording: Recording) -> Report {
+pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> Report {
     let mut world = World::new(seed, recording);
     let logs = world.capture_logs();
     let mut run = Run::new(&mut world, setup, plan);
@@ -114,17 +173,19 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: Plan, recording: Recording) -> R
         let evidence = "the cluster does not come to rest: the run was cut short".to_owned();
         run.violations.push(Violation::new("quiet", evidence));
     }
+    run.violations.extend(run.cluster.watch().violations());
     let (violations, tally, clients) = (run.violations, run.tally, run.clients);
     drop(logs);
     // Order matters: the sessions hold the book too.
     let took = world.now() - SimTime::ZERO;
     let steps = world.steps();
+    let branches = world.take_branches();
     let (digest, lines, text) = (world.digest(), world.trace_lines(), world.trace_text());
     drop(world);
     let history = clients.history.take();
     let mut judgement = judge(&history);
     judgement.violations.extend(violations);
-    Report { seed, digest, steps, lines, text, judgement, tally, history, took }
+    Report { seed, digest, steps, lines, text, judgement, tally, history, branches, took }
 }
 
 struct Run<'a> {
@@ -132,7 +193,8 @@ struct Run<'a> {
     cluster: Cluster,
     clients: Clients,
     client_hosts: Vec<HostId>,
-    plan: Plan,
+    office: Office,
+    ends: SimTime,
     /// What is still to be done, in order.
     agenda: BTreeMap<(SimTime, usize), Act>,
     numbers: usize,
@@ -142,21 +204,25 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(world: &'a mut World, setup: &Setup, plan: Plan) -> Self {
-        let cluster = Cluster::new(world, setup.nodes, Rc::clone(&setup.boot));
+    fn new(world: &'a mut World, setup: &Setup, plan: &Plan) -> Self {
+        let boot = Rc::clone(&setup.boot);
+        let cluster = Cluster::new(world, setup.nodes, setup.spares, boot, setup.sizes);
         let clients = Clients::new(world.clock(), cluster.addresses());
         let client_hosts =
             (1..=setup.sessions).map(|number| world.add_host(&format!("c{number}"))).collect();
-        let numbered = plan.acts.iter().cloned().enumerate();
+        let acts = plan.acts();
+        let numbers = acts.len();
+        let numbered = acts.into_iter().enumerate();
         let agenda = numbered.map(|(number, (at, act))| ((at, number), act)).collect();
         Self {
             restarts: world.chance("restarts"),
-            numbers: plan.acts.len(),
+            numbers,
             world,
             cluster,
             clients,
             client_hosts,
-            plan,
+            office: Office::default(),
+            ends: plan.ends,
             agenda,
             tally: Tally::default(),
             violations: Vec::new(),
@@ -166,14 +232,23 @@ impl<'a> Run<'a> {
     fn play(&mut self, setup: &Setup) {
         if setup.disks == Disks::Lying {
             for host in self.cluster.hosts() {
-                self.world.disk(*host).lie_about_syncs();
+                self.world.disk(host).lie_about_syncs();
             }
         }
         self.cluster.start_all(self.world);
         for (host, number) in self.client_hosts.iter().zip(1..=setup.sessions) {
             let clients = self.clients.clone();
-            self.world.start(*host, move |env| session(clients, number, env));
+            let trust = match number {
+                // The first ones ask for no less than everybody gets.
+                _ if number % 3 != 1 && setup.lease => Trust::Lease,
+                _ if number % 4 == 3 && setup.stale => Trust::Nobody,
+                _ => Trust::Quorum,
+            };
+            self.world.start(*host, move |env| session(clients, number, trust, env));
         }
+        let host = self.world.add_host("op");
+        let (office, nodes) = (self.office.clone(), self.cluster.operator_addresses());
+        self.world.start(host, move |env| operator(office, env, nodes));
         self.storm();
         self.make_peace();
         self.prove_liveness();
@@ -181,10 +256,12 @@ impl<'a> Run<'a> {
 
     /// Carries the plan out. A node that ends again and again is still being restarted when peace comes.
     fn storm(&mut self) {
-        let ends = self.plan.ends;
+        let ends = self.ends;
         while self.world.now() < ends {
             self.carry_out_due();
-            let next = self.agenda.first_key_value().map_or(ends, |((at, _), _)| ends.min(*at));
+            self.hear_operator();
+            let look = (self.world.now() + LOOK).min(ends);
+            let next = self.agenda.first_key_value().map_or(look, |((at, _), _)| look.min(*at));
             self.pass(next);
         }
     }
@@ -195,7 +272,22 @@ impl<'a> Run<'a> {
                 break;
             }
             let act = entry.remove();
-            act.carry_out(self.world, &mut self.cluster, &mut self.tally);
+            self.world.note(None, &format!("{act:?}"));
+            act.carry_out(self.world, &mut self.cluster, &self.office, &mut self.tally);
+        }
+    }
+
+    fn hear_operator(&mut self) {
+        while let Some(verdict) = self.office.verdict() {
+            self.world.note(None, &format!("operator: {verdict:?}"));
+            match verdict {
+                Verdict::NoMember(host, leaving) => {
+                    self.world.power_off(host);
+                    self.cluster.removed(self.world, host, leaving);
+                }
+                Verdict::Gone(host, leaving) => self.cluster.removed(self.world, host, leaving),
+                Verdict::Stays(host) => self.cluster.stays(host),
+            }
         }
     }
 
@@ -223,17 +315,35 @@ impl<'a> Run<'a> {
     fn make_peace(&mut self) {
         self.world.note(None, "peace");
         self.agenda.clear();
-        for host in self.cluster.hosts().to_vec() {
+        for host in self.cluster.hosts() {
             self.world.disk(host).mend();
             self.world.set_clock_right(host);
             self.world.resume(host);
         }
         self.world.wire().heal_all();
+        self.hear_operator();
         self.cluster.start_all(self.world);
+    }
+
+    /// The operator gets his will, and who was removed has stopped by itself.
+    fn settle_members(&mut self) {
+        let office = self.office.clone();
+        if !self.wait(LIVENESS_LIMIT, || office.is_idle()) {
+            self.violations
+                .push(Violation::new("live", "the operator's orders are not carried out"));
+        }
+        for host in self.cluster.gone() {
+            self.wait(LINGER, || false);
+            if self.world.is_up(host) {
+                let evidence = format!("{} was removed and goes on", self.world.name(host));
+                self.violations.push(Violation::new("removed", evidence));
+            }
+        }
     }
 
     fn prove_liveness(&mut self) {
         self.wait(LAST_REPLIES, || false);
+        self.settle_members();
         self.clients.stopping.set(true);
         self.wait(LAST_REPLIES, || false);
         // What is still under way now stays unknown.
@@ -243,7 +353,8 @@ impl<'a> Run<'a> {
         let host = self.world.add_host("probe");
         let progress = Rc::new(Cell::new(Progress::Starting));
         let (clients, seen) = (self.clients.clone(), Rc::clone(&progress));
-        self.world.start(host, move |env| probe(clients, env, seen));
+        let nodes = self.cluster.live_addresses();
+        self.world.start(host, move |env| probe(clients, nodes, env, seen));
         let done = || progress.get() == Progress::Done;
         if !self.wait(LIVENESS_LIMIT, done) {
             let evidence = format!(
@@ -263,6 +374,7 @@ impl<'a> Run<'a> {
             let next = self.agenda.first_key_value().map_or(look, |((at, _), _)| look.min(*at));
             self.pass(next);
             self.carry_out_due();
+            self.hear_operator();
         }
         done()
     }

@@ -47,6 +47,16 @@ pub use self::trace::Recording;
 /// What a poll costs: so that even a loop that only yields gets on in time.
 const POLL_COST: Duration = Duration::from_nanos(500);
 
+fn count(shared: &Shared, branch: &str) {
+    let mut said = lock(&shared.said);
+    match said.get_mut(branch) {
+        Some(times) => *times += 1,
+        None => {
+            said.insert(branch.to_owned(), 1);
+        }
+    }
+}
+
 /// Reads the world's own time from within a task: for those who write the book, not for nodes.
 #[derive(Clone)]
 pub struct Now(Arc<Shared>);
@@ -55,6 +65,17 @@ impl Now {
     /// The world's own time.
     pub fn get(&self) -> SimTime {
         self.0.now()
+    }
+
+    /// Counts that a branch was reached.
+    pub fn count(&self, branch: &str) {
+        count(&self.0, branch);
+    }
+
+    /// Adds a line to the story of whoever runs now.
+    pub fn tell(&self, what: &str) {
+        let host = *lock(&self.0.current);
+        lock(&self.0.trace).log(self.get(), host, what);
     }
 }
 
@@ -373,7 +394,7 @@ impl World {
             return;
         }
         let Some(job) = lane.next() else { return };
-        self.shared.event(Some(host), format_args!("job {}", lane.name));
+        self.shared.detail(Some(host), format_args!("job {}", lane.name));
         *lock(&self.shared.current) = Some(host);
         let done = catch_unwind(AssertUnwindSafe(job));
         *lock(&self.shared.current) = None;
@@ -430,7 +451,7 @@ impl World {
         DiskControl::new(&self.shared, host)
     }
 
-    /// Makes `host`'s clocks run at another rate, in millionths.
+    /// Makes `host`'s clocks run at another rate, in millionths; at minus a million they stand still.
     pub fn set_clock_rate(&self, host: HostId, ppm: i64) {
         self.shared.event(Some(host), format_args!("clock rate {ppm} ppm"));
         self.shared.set_rate(host, ppm);
@@ -450,6 +471,11 @@ impl World {
     /// Adds a line to the trace.
     pub fn note(&self, host: Option<HostId>, what: &str) {
         self.shared.event(host, format_args!("{what}"));
+    }
+
+    /// What the real code logged and what else was counted, and how often.
+    pub fn take_branches(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut *lock(&self.shared.said))
     }
 
     /// The digest of all that happened.

@@ -89,7 +89,7 @@ fn harsh_profile_runs_and_counts_what_it_does() {
 fn part_of_a_plan_can_be_run() {
     let setup = Setup::new(boot(Defect::LazySync));
     let mut plan = plan(1, &setup);
-    plan.acts.clear();
-    let report = run_plan(1, &setup, plan, Recording::Digest);
+    plan.faults.clear();
+    let report = run_plan(1, &setup, &plan, Recording::Digest);
     assert!(report.is_good(), "without a fault, nobody notices");
 }

@@ -9,6 +9,7 @@ use raft::{Ready, StateRole};
 use super::{Body, Committed, ENTRY_OVERHEAD, Group, Outgoing, Output, Waiting};
 use crate::configuration::{Change, Configuration};
 use crate::log::{Done, HardState, LogBatch, LogEntry, Ticket};
+use crate::observer::{Appended, GroupObserver};
 use crate::tail::SnapshotMark;
 use crate::{Index, NodeId, Term, message};
 
@@ -43,12 +44,15 @@ impl Group {
             self.send(&message, out);
         }
         let (ticket, entries) = self.write(&mut ready, out)?;
+        #[cfg(feature = "planted-bugs")]
+        let ticket =
+            ticket.filter(|_| !crate::planted::is(crate::planted::Planted::ReplyBeforeFsync));
         self.hold_back(&mut ready, ticket, entries, out);
         let committed = ready.take_committed_entries();
         let (number, waits) = (ready.number(), ticket.is_some() || !self.waiting.is_empty());
         self.raw.advance_append_async(ready);
         if !waits {
-            self.raw.on_persist_ready(number);
+            self.persisted(number);
         }
         self.hand_out(committed, out)?;
         Ok(true)
@@ -79,10 +83,14 @@ impl Group {
             };
             batch.reset_to = Some((mark.index, mark.term));
             self.raw.mut_store().reset(&mark);
+            self.installed = Some(mark.index);
             out.install = Some(mark);
         }
         let entries = ready.take_entries();
         batch.entries = entries.iter().map(message::to_log).collect();
+        if let Some(observer) = &self.observer {
+            self.show_appended(&**observer, &entries);
+        }
         self.raw.mut_store().append(&entries);
         if let Some(state) = ready.hs() {
             batch.hard_state = Some(HardState {
@@ -90,6 +98,12 @@ impl Group {
                 vote: NodeId(state.vote),
                 commit: Index(state.commit),
             });
+            #[cfg(feature = "planted-bugs")]
+            if crate::planted::is(crate::planted::Planted::VoteNotPersisted)
+                && let Some(state) = &mut batch.hard_state
+            {
+                state.vote = NodeId(0);
+            }
             self.raw.mut_store().set_hard_state(state.clone());
         }
         if batch.reset_to.is_none() && batch.entries.is_empty() && batch.hard_state.is_none() {
@@ -175,12 +189,25 @@ impl Group {
         while self.waiting.front().is_some_and(|waiting| waiting.ticket <= done.ticket) {
             let Some(waiting) = self.waiting.pop_front() else { break };
             self.durable_term = self.durable_term.max(waiting.term);
-            self.raw.on_persist_ready(waiting.number);
+            self.persisted(waiting.number);
             for message in &waiting.messages {
                 self.send(message, out);
             }
         }
         Ok(())
+    }
+
+    /// What raft handed out as `number` is durable.
+    fn persisted(&mut self, number: u64) {
+        self.raw.on_persist_ready(number);
+        // The owner has switched to the snapshot in the turn in which it came. Until raft-rs is told, it looks
+        // for the entries below when it campaigns, and panics because they are gone.
+        let log = &self.raw.raft.raft_log;
+        if let Some(index) = self.installed.take_if(|index| index.0 <= log.persisted)
+            && log.applied < index.0
+        {
+            self.raw.advance_apply_to(index.0);
+        }
     }
 
     fn send(&self, message: &Message, out: &mut Output) {
@@ -201,6 +228,7 @@ impl Group {
             kind => {
                 let mut bytes = Vec::with_capacity(64);
                 if message::encode(message, &mut bytes) {
+                    self.show_vote(message);
                     let bulk = kind == MessageType::MsgAppend;
                     out.messages.push(Outgoing { to, bulk, bytes });
                 }
@@ -252,12 +280,37 @@ impl Group {
         }
         if now.0 == StateRole::Leader && (self.was.0 != StateRole::Leader || self.was.1 != now.1) {
             self.elections_won += 1;
+            if let Some(observer) = &self.observer {
+                observer.elected(self.node, self.term(), &|index| self.term_at(index));
+            }
         }
         if (now.0, now.1) != (self.was.0, self.was.1) {
             self.drop_rounds();
         }
         self.was = now;
         out.role_changed = true;
+    }
+
+    fn show_appended(&self, observer: &dyn GroupObserver, entries: &[Entry]) {
+        let first = entries.first().map_or(0, |entry| entry.index);
+        let mut before = self.term_at(Index(first.saturating_sub(1)));
+        for entry in entries {
+            let term = Term(entry.term);
+            let print = crc32c::crc32c_append(crc32c::crc32c(&entry.data), &entry.context);
+            observer
+                .appended(self.node, Appended { index: Index(entry.index), term, before, print });
+            before = Some(term);
+        }
+    }
+
+    fn show_vote(&self, message: &Message) {
+        let Some(observer) = &self.observer else { return };
+        let candidate = match message.get_msg_type() {
+            MessageType::MsgRequestVote => self.node,
+            MessageType::MsgRequestVoteResponse if !message.reject => NodeId(message.to),
+            _ => return,
+        };
+        observer.voted(self.node, Term(message.term), candidate);
     }
 
     fn settle_doubt(&mut self) -> Result<(), LogFailed> {

@@ -16,6 +16,7 @@ mod members;
 mod reads;
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use raft::{RawNode, StateRole};
 use crate::configuration::{Change, Configuration};
 use crate::lease::Lease;
 use crate::log::{HardState, Log, Ticket};
+use crate::observer::GroupObserver;
 use crate::tail::{SharedLog, SnapshotMark, Tail};
 use crate::{GroupId, Index, NodeId, Term, message};
 
@@ -207,6 +209,8 @@ pub struct Group {
     pace: Pace,
     log: SharedLog,
     waiting: VecDeque<Waiting>,
+    /// A snapshot whose state the owner has, and of which raft has not heard that it is applied.
+    installed: Option<Index>,
     /// The term that is on the disk.
     durable_term: Term,
     lease: Lease,
@@ -222,6 +226,7 @@ pub struct Group {
     elections_won: u64,
     /// What was committed at the start is not applied yet.
     starting: bool,
+    observer: Option<Rc<dyn GroupObserver>>,
 }
 
 impl std::fmt::Debug for Group {
@@ -273,6 +278,7 @@ impl Group {
             pace: start.pace,
             log,
             waiting: VecDeque::new(),
+            installed: None,
             durable_term: start.hard_state.term,
             lease: Lease::new(start.pace.tick, start.pace.election_ticks),
             rounds: VecDeque::new(),
@@ -286,6 +292,7 @@ impl Group {
             was: (StateRole::Follower, 0, 0),
             elections_won: 0,
             starting: true,
+            observer: None,
         };
         group.redraw_timeout();
         Ok(group)
@@ -306,10 +313,16 @@ impl Group {
         Ok(())
     }
 
+    /// Shows what happens from here on to `observer`.
+    pub fn observe(&mut self, observer: Rc<dyn GroupObserver>) {
+        self.observer = Some(observer);
+    }
+
     /// Lets one tick pass.
     pub fn tick(&mut self) {
-        // See `lead_alone`: nobody asks for votes before that.
-        if self.starting {
+        // See `lead_alone`: nobody asks for votes before that. And until the log has restarted behind a
+        // snapshot, raft-rs would look for the entries below it, and panic.
+        if self.starting || self.installed.is_some() {
             return;
         }
         // raft-rs lets a sole voter win at once, and then asserts that its log is persisted.
@@ -352,10 +365,22 @@ impl Group {
             // tail which was cut in doubt still holds.
             message.commit = message.commit.min(self.raw.raft.raft_log.last_index());
         }
+        #[cfg(feature = "planted-bugs")]
+        {
+            crate::planted::note_time(now);
+            if message.get_msg_type() == MessageType::MsgHeartbeat
+                && crate::planted::is(crate::planted::Planted::ApplyBeforeCommit)
+            {
+                message.commit = self.raw.raft.raft_log.last_index();
+            }
+        }
         if message.from != from.0 || message.to != self.node.0 {
             return Err(crate::codec::DecodeError::Range);
         }
-        if self.guard.lets_in(&message, self.raw.raft.state, now) && self.has_room_for(&message) {
+        let early =
+            message.get_msg_type() == MessageType::MsgTimeoutNow && self.installed.is_some();
+        let let_in = !early && self.guard.lets_in(&message, self.raw.raft.state, now);
+        if let_in && self.has_room_for(&message) {
             self.note_answer(&message);
             if let Err(error) = self.raw.step(message) {
                 tracing::debug!(%error, from = from.0, "message not taken");
@@ -369,7 +394,10 @@ impl Group {
     fn has_room_for(&self, message: &Message) -> bool {
         let bytes: usize =
             message.entries.iter().map(|entry| entry.data.len() + ENTRY_OVERHEAD).sum();
-        bytes == 0 || self.log.borrow_mut().has_room(bytes as u64)
+        let mut log = self.log.borrow_mut();
+        // What one segment can't hold is written in pieces: it must not be refused for ever.
+        let piece = (bytes as u64).min(log.batch_bytes_max() / 2);
+        bytes == 0 || log.has_room(piece)
     }
 
     /// Proposes an entry of the node room's bytes; it is appended at the index and term returned, or,

@@ -107,6 +107,10 @@ impl Group {
 
     /// True when the lease allows a read at the present commit index.
     pub fn lease_holds(&self, now: Mono) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is(crate::planted::Planted::LeaseByTicks) {
+            return self.can_read() && self.raw.raft.in_lease();
+        }
         self.can_read() && self.lease.holds(self.term(), now)
     }
 
@@ -115,7 +119,13 @@ impl Group {
     /// without a lease for the rest of the term.
     pub fn transfer(&mut self, to: NodeId) {
         let term = self.term();
-        self.lease.give_up(term);
+        #[cfg(feature = "planted-bugs")]
+        let kept = crate::planted::is(crate::planted::Planted::LeaseKeptDuringTransfer);
+        #[cfg(not(feature = "planted-bugs"))]
+        let kept = false;
+        if !kept {
+            self.lease.give_up(term);
+        }
         self.raw.transfer_leader(to.0);
     }
 
@@ -125,6 +135,12 @@ impl Group {
         {
             self.rounds.pop_front();
             if round.number == number && round.term == self.term() {
+                #[cfg(feature = "planted-bugs")]
+                let round = if crate::planted::is(crate::planted::Planted::LeaseFromReceiveTimes) {
+                    Round { sent: crate::planted::noted_time(), ..round }
+                } else {
+                    round
+                };
                 self.lease.acknowledged(round.term, round.sent);
             }
         }

@@ -363,23 +363,34 @@ impl SnapshotReader {
         Ok(u32::from_le_bytes(array))
     }
 
-    fn read_header(&mut self, group: GroupId) -> Result<(), SnapshotError> {
-        if self.read(8)? != MAGIC {
-            return Err(self.damage("not a Quorate snapshot"));
-        }
-        let found = self.read_u32()?;
-        if found != FORMAT {
-            return Err(SnapshotError::Version { file: self.name.clone(), found });
-        }
+    fn read_checked_header(&mut self) -> Result<Vec<u8>, SnapshotError> {
         let len = self.read_u32()? as usize;
         let sum = self.read_u32()?;
         if len > HEADER_BYTES_MAX {
             return Err(self.damage("header too long"));
         }
         let header = self.read(len)?;
-        if crc32c::crc32c(&header) != sum {
-            return Err(self.damage("header checksum"));
+        if crc32c::crc32c(&header) == sum {
+            Ok(header)
+        } else {
+            Err(self.damage("header checksum"))
         }
+    }
+
+    fn read_header(&mut self, group: GroupId) -> Result<(), SnapshotError> {
+        if self.read(8)? != MAGIC {
+            return Err(self.damage("not a Quorate snapshot"));
+        }
+        let found = self.read_u32()?;
+        let header = self.read_checked_header();
+        if found != FORMAT {
+            // Later formats salt the checksum with their number: who passes ours is of ours.
+            return Err(match header {
+                Ok(_) => self.damage("format number"),
+                Err(_) => SnapshotError::Version { file: self.name.clone(), found },
+            });
+        }
+        let header = header?;
         let mut reader = Reader::new(header.into());
         let mut parse = || -> Result<(u64, SnapshotMark), crate::codec::DecodeError> {
             let group = reader.varint()?;

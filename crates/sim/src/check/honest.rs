@@ -14,7 +14,7 @@ pub fn check(history: &History) -> Vec<Violation> {
             if let Some(value) = command.written() {
                 writers.insert((command.key(), value), operation);
             }
-            if matches!(command, Command::Incr(_)) {
+            if matches!(command, Command::Incr(_) | Command::Append(..)) {
                 counters.insert(command.key(), ());
             }
         }

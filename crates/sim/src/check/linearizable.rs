@@ -60,7 +60,7 @@ fn groups(history: &History) -> Vec<Group<'_>> {
     for operation in &history.operations {
         let changes = operation.commands.iter().any(|command| !command.is_read());
         let judged = match operation.outcome {
-            Outcome::Done(_) => true,
+            Outcome::Done(_) => !operation.is_stale(),
             Outcome::Unknown(_) => changes,
             Outcome::NotApplied(_) => false,
         };
@@ -266,10 +266,12 @@ fn execute(group: &Group<'_>, model: &Model, operation: &Operation) -> Option<Mo
     let mut next = model.clone();
     let mut expected = operation.replies().map(|replies| replies.iter());
     for command in &operation.commands {
+        let expected = expected.as_mut().map(Iterator::next);
+        if expected == Some(Some(&Reply::Nil)) {
+            next.expire(&group.keys, command);
+        }
         let reply: Reply = next.execute(&group.keys, command);
-        if let Some(expected) = &mut expected
-            && expected.next() != Some(&reply)
-        {
+        if expected.is_some_and(|expected| expected != Some(&reply)) {
             return None;
         }
     }

@@ -4,6 +4,9 @@ use std::rc::Rc;
 
 use crate::history::{Command, Key, Reply, Value};
 
+/// The end of a value that may go by itself.
+pub const EXPIRES: char = '~';
+
 /// The values of a few keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Model {
@@ -24,7 +27,7 @@ impl Model {
         };
         match command {
             Command::Get(_) => value.clone().map_or(Reply::Nil, Reply::Value),
-            Command::Set(_, new) => {
+            Command::Set(_, new) | Command::SetPx(_, new, _) => {
                 *value = Some(Rc::clone(new));
                 Reply::Ok
             }
@@ -35,6 +38,12 @@ impl Model {
                 *value = Some(Rc::clone(new));
                 Reply::Ok
             }
+            Command::Append(_, token) => {
+                let long = format!("{}{token}", value.as_deref().unwrap_or_default());
+                let len = i64::try_from(long.len()).unwrap_or(i64::MAX);
+                *value = Some(long.into());
+                Reply::Int(len)
+            }
             Command::Del(_) => Reply::Int(i64::from(value.take().is_some())),
             Command::Incr(_) => match value.as_ref().map_or(Ok(0), |value| value.parse::<i64>()) {
                 Ok(number) => {
@@ -43,6 +52,15 @@ impl Model {
                 }
                 Err(_) => Reply::Unexpected("ERR value is not an integer".into()),
             },
+        }
+    }
+
+    /// A value with a time to live may be gone when it is read: from then on it is. Executes a read that
+    /// found nothing.
+    pub fn expire(&mut self, keys: &[Key], command: &Command) {
+        let number = keys.iter().position(|key| key == command.key());
+        if let Some(value) = number.and_then(|number| self.values.get_mut(number)) {
+            value.take_if(|value| command.is_read() && value.ends_with(EXPIRES));
         }
     }
 

@@ -1,20 +1,26 @@
-//! Monotonic reads: no session sees the past of what it already saw.
+//! Monotonic reads: no session sees the past of what it already saw; where it reads what its node has, no
+//! connection does.
 
 use std::collections::BTreeMap;
 
 use super::Violation;
 use super::writers::Writers;
-use crate::history::{Command, History, Key, Operation, Reply, Value};
+use crate::history::{Asker, Command, History, Key, Operation, Reply, Value};
+
+/// The last read, by session and connection (0 where it does not matter) and key.
+type Seen<'a> = BTreeMap<((u32, u64), &'a Key), (&'a Operation, &'a Value)>;
 
 /// Compares each read with the one before it, of the same key in the same session.
 pub fn check(history: &History) -> Vec<Violation> {
     let writers = Writers::new(history);
-    let mut seen: BTreeMap<(u32, &Key), (&Operation, &Value)> = BTreeMap::new();
+    let mut seen = Seen::new();
     let mut violations = Vec::new();
     for operation in &history.operations {
         for (command, reply) in operation.answered() {
             let (Command::Get(key), Reply::Value(value)) = (command, reply) else { continue };
-            let before = seen.insert((operation.session, key), (operation, value));
+            let Asker { session, connection, stale } = operation.asker;
+            let who = (session, if stale { connection } else { 0 });
+            let before = seen.insert((who, key), (operation, value));
             let Some((earlier, old)) = before else { continue };
             if goes_back(&writers, key, old, value) {
                 let evidence = format!("{operation} is older than {earlier}");

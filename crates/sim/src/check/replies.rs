@@ -19,9 +19,9 @@ pub fn check(history: &History) -> Vec<Violation> {
 fn fits(command: &Command, reply: &Reply) -> bool {
     match command {
         Command::Get(_) => matches!(reply, Reply::Nil | Reply::Value(_)),
-        Command::Set(..) => matches!(reply, Reply::Ok),
+        Command::Set(..) | Command::SetPx(..) => matches!(reply, Reply::Ok),
         Command::SetIfEq { .. } => matches!(reply, Reply::Ok | Reply::Nil),
         Command::Del(_) => matches!(reply, Reply::Int(0 | 1)),
-        Command::Incr(_) => matches!(reply, Reply::Int(_)),
+        Command::Incr(_) | Command::Append(..) => matches!(reply, Reply::Int(_)),
     }
 }

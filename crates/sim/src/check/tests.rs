@@ -1,9 +1,15 @@
 //! Good histories pass, bad ones don't, by hand and by chance.
 
+mod judges;
+
 use super::linearizable;
 use super::*;
-use crate::history::{Command, Outcome, Reply};
+use crate::history::{Asker, Command, Outcome, Reply};
 use crate::world::{Chance, SimTime};
+
+fn asker(session: u32) -> Asker {
+    Asker { session, ..Asker::default() }
+}
 
 /// `(session, called, returned, what)`, told in a line each: `0 1 4 SET x a -> OK`; `?` for unknown, `!`
 /// for not applied, `last` in front for a last read.
@@ -23,7 +29,7 @@ fn history(lines: &[&str]) -> History {
         let split = words.iter().position(|word| ["->", "?", "!"].contains(word)).unwrap();
         if is_call {
             let session = u32::try_from(session).unwrap();
-            ids[number] = history.call(SimTime(at), session, vec![command(&words[..split])]);
+            ids[number] = history.call(SimTime(at), asker(session), vec![command(&words[..split])]);
         } else {
             history.finish(SimTime(at), ids[number], outcome(words[split], words.get(split + 1)));
         }
@@ -44,6 +50,10 @@ fn command(words: &[&str]) -> Command {
             value: (*value).into(),
         },
         ["DEL", key] => Command::Del((*key).into()),
+        ["SET", key, value, "PX", ms] => {
+            Command::SetPx((*key).into(), (*value).into(), ms.parse().unwrap())
+        }
+        ["APPEND", key, token] => Command::Append((*key).into(), (*token).into()),
         ["INCR", key] => Command::Incr((*key).into()),
         _ => panic!("{words:?}"),
     }
@@ -153,6 +163,25 @@ fn session_that_goes_back_in_time_is_found() {
 }
 
 #[test]
+fn token_that_is_there_twice_or_was_refused_is_found() {
+    let twice = ["0 1 2 APPEND l a; -> :2", "1 3 4 GET l -> a;a;"];
+    broken(&twice, &["linearizable", "once"]);
+    broken(&["0 1 2 APPEND l a; !", "1 3 4 GET l -> a;"], &["linearizable", "once"]);
+    let order = ["0 1 4 APPEND l a; -> :4", "1 2 5 APPEND l b; -> :2", "1 6 7 GET l -> b;a;"];
+    broken(&order, &[]);
+}
+
+#[test]
+fn value_with_a_time_to_live_may_go_and_not_come_back() {
+    let gone = ["0 1 2 SET t a~ PX 5 -> OK", "1 3 4 GET t -> a~", "1 5 6 GET t -> nil"];
+    broken(&gone, &[]);
+    let back = [gone[0], gone[1], gone[2], "1 7 8 GET t -> a~"];
+    broken(&back, &["linearizable", "expiry"]);
+    broken(&["0 1 2 SET t a -> OK", "1 5 6 GET t -> nil"], &["linearizable"]);
+    broken(&[gone[0], "last 1 9 10 GET t -> nil"], &[]);
+}
+
+#[test]
 fn unexpected_reply_is_found() {
     broken(&["0 1 2 GET x -> :1"], &["linearizable", "replies"]);
 }
@@ -161,10 +190,11 @@ fn unexpected_reply_is_found() {
 fn transactions_are_judged_as_one() {
     let block = |value: &str| ["x", "y"].map(|key| Command::Set(key.into(), value.into())).to_vec();
     let mut history = History::default();
-    let write = history.call(SimTime(1), 0, block("a"));
+    let write = history.call(SimTime(1), asker(0), block("a"));
     history.finish(SimTime(2), write, Outcome::Done(vec![Reply::Ok, Reply::Ok]));
-    let write = history.call(SimTime(3), 0, block("b"));
-    let read = history.call(SimTime(4), 1, ["x", "y"].map(|key| Command::Get(key.into())).to_vec());
+    let write = history.call(SimTime(3), asker(0), block("b"));
+    let read =
+        history.call(SimTime(4), asker(1), ["x", "y"].map(|key| Command::Get(key.into())).to_vec());
     let (a, b) = (Reply::Value("a".into()), Reply::Value("b".into()));
     history.finish(SimTime(5), read, Outcome::Done(vec![b.clone(), a]));
     history.finish(SimTime(6), write, Outcome::Done(vec![Reply::Ok, Reply::Ok]));
@@ -189,7 +219,8 @@ fn correct(seed: u64, length: u64) -> History {
             None => {
                 let number = u32::try_from(session).unwrap();
                 let command = draw(&mut chance, now);
-                open[session] = Some((history.call(SimTime(now), number, vec![command]), None));
+                open[session] =
+                    Some((history.call(SimTime(now), asker(number), vec![command]), None));
             }
             Some((id, None)) if chance.one_in(12) => {
                 history.finish(SimTime(now), id, Outcome::Unknown("lost".into()));

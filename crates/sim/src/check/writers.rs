@@ -32,7 +32,9 @@ impl<'a> Writers<'a> {
     fn add(&mut self, operation: &'a Operation, command: &'a Command, reply: Option<&Reply>) {
         if let Some(value) = command.written() {
             self.by_value.insert((command.key(), value), operation);
-            if reply == Some(&Reply::Ok) {
+            // What may go by itself is nowhere missed.
+            let stays = !matches!(command, Command::SetPx(..));
+            if stays && reply == Some(&Reply::Ok) {
                 self.acknowledged.entry(command.key()).or_default().push(operation);
             }
         }

@@ -7,19 +7,20 @@ use std::time::Duration;
 use quorate_env::{Env, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Clients, within};
-use crate::history::{Command, OperationId, Outcome, Reply};
+use super::{Clients, Trust, within};
+use crate::history::{Asker, Command, Key, OperationId, Outcome, Reply, Value};
 use crate::resp::{Frame, Reader, encode_request};
 
 /// How long a client waits for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_millis(800);
-/// How long a client waits for a reply before it hangs up.
-const REPLY_LIMIT: Duration = Duration::from_secs(3);
+/// How long a client waits for a reply before it hangs up: longer than a node takes to say that it does not know.
+const REPLY_LIMIT: Duration = Duration::from_millis(3_500);
 
 /// An open connection.
 pub struct Connection {
     stream: Box<dyn Stream>,
     reader: Reader,
+    asker: Asker,
     /// Operations under way, oldest first.
     under_way: std::collections::VecDeque<(OperationId, Vec<Command>)>,
 }
@@ -31,10 +32,26 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to `addr`.
-    pub async fn open(env: &Env, addr: &str) -> Option<Self> {
+    /// Connects to `addr`, and says how much the reads of `session` may miss.
+    pub async fn open(env: &Env, addr: &str, session: u32, trust: Trust) -> Option<Self> {
         let stream = within(env, CONNECT_LIMIT, env.net.connect(addr)).await?.ok()?;
-        Some(Self { stream, reader: Reader::default(), under_way: Default::default() })
+        let asker =
+            Asker { session, connection: env.rng.next_u64(), stale: trust == Trust::Nobody };
+        let (reader, under_way) = (Reader::default(), Default::default());
+        let mut connection = Self { stream, reader, asker, under_way };
+        let words: &[&str] = match trust {
+            Trust::Quorum => return Some(connection),
+            Trust::Lease => &["CLIENT", "CONSISTENCY", "LEASE"],
+            Trust::Nobody => &["CLIENT", "CONSISTENCY", "STALE"],
+        };
+        let agreed = async {
+            let mut bytes = Vec::new();
+            encode_request(words, &mut bytes);
+            connection.stream.write_all(&bytes).await?;
+            connection.frame().await
+        };
+        let agreed = within(env, CONNECT_LIMIT, agreed).await?.ok()?;
+        (agreed == Frame::Simple("OK".to_owned())).then_some(connection)
     }
 
     /// Asks for all of `operations` at once, one reply after the other, and notes what comes. Returns their
@@ -43,13 +60,12 @@ impl Connection {
         &mut self,
         env: &Env,
         clients: &Clients,
-        session: u32,
         operations: Vec<Vec<Command>>,
     ) -> (Vec<(OperationId, Outcome)>, Option<()>) {
         let mut bytes = Vec::new();
         for commands in operations {
             encode_operation(&commands, &mut bytes);
-            self.under_way.push_back((clients.call(session, commands.clone()), commands));
+            self.under_way.push_back((clients.call(self.asker, commands.clone()), commands));
         }
         let mut outcomes = Vec::new();
         let talked = within(env, REPLY_LIMIT, self.talk(&bytes, clients, &mut outcomes)).await;
@@ -64,6 +80,53 @@ impl Connection {
             outcomes.push((id, outcome));
         }
         (outcomes, None)
+    }
+
+    /// Watches a key, reads it, and sets it in a block if nobody has changed it since. Returns what is known of
+    /// the write; `None` when the connection is of no more use.
+    pub async fn watch_and_set(
+        &mut self,
+        env: &Env,
+        clients: &Clients,
+        key: &Key,
+        value: Value,
+    ) -> Option<Outcome> {
+        let mut bytes = Vec::new();
+        encode_request(&["WATCH", key], &mut bytes);
+        self.stream.write_all(&bytes).await.ok()?;
+        let watched = within(env, REPLY_LIMIT, self.frame()).await?.ok()?;
+        let (read, open) = self.ask(env, clients, vec![vec![Command::Get(Rc::clone(key))]]).await;
+        open?;
+        env.clock.sleep(Duration::from_millis(env.rng.below(60))).await;
+        let seen = read.into_iter().find_map(|(_, outcome)| match outcome {
+            Outcome::Done(replies) => replies.into_iter().next(),
+            Outcome::NotApplied(_) | Outcome::Unknown(_) => None,
+        });
+        let (Frame::Simple(_), Some(Reply::Value(expected))) = (watched, seen) else { return None };
+        let command = Command::SetIfEq { key: Rc::clone(key), expected, value: Rc::clone(&value) };
+        let id = clients.call(self.asker, vec![command]);
+        let mut bytes = Vec::new();
+        encode_request(&["MULTI"], &mut bytes);
+        encode_request(&["SET", key, &value], &mut bytes);
+        encode_request(&["EXEC"], &mut bytes);
+        let asked = async {
+            self.stream.write_all(&bytes).await?;
+            self.frames(3).await.map(|mut frames| frames.pop())
+        };
+        let outcome = match within(env, REPLY_LIMIT, asked).await {
+            // Also where the value is as it was: it may have been away meanwhile.
+            Some(Ok(Some(Frame::Nil))) => Outcome::NotApplied("aborted".into()),
+            Some(Ok(Some(Frame::Array(frames)))) => {
+                Outcome::Done(frames.into_iter().map(reply).collect())
+            }
+            Some(Ok(Some(frame))) => outcome(&[], vec![frame]),
+            Some(Ok(None)) => Outcome::Unknown("no reply".into()),
+            Some(Err(error)) => Outcome::Unknown(error.kind().to_string().into()),
+            None => Outcome::Unknown("no reply in time".into()),
+        };
+        let goes_on = !matches!(outcome, Outcome::Unknown(_));
+        clients.finish(id, outcome.clone());
+        goes_on.then_some(outcome)
     }
 
     async fn talk(
@@ -85,7 +148,10 @@ impl Connection {
 
     /// One reply, or for a block: one for MULTI, one for each command, one for EXEC.
     async fn replies(&mut self, commands: usize) -> io::Result<Vec<Frame>> {
-        let count = if commands == 1 { 1 } else { commands + 2 };
+        self.frames(if commands == 1 { 1 } else { commands + 2 }).await
+    }
+
+    async fn frames(&mut self, count: usize) -> io::Result<Vec<Frame>> {
         let mut frames = Vec::new();
         while frames.len() < count {
             frames.push(self.frame().await?);
@@ -122,6 +188,10 @@ fn encode_operation(commands: &[Command], into: &mut Vec<u8>) {
             }
             Command::Del(key) => encode_request(&["DEL", key], into),
             Command::Incr(key) => encode_request(&["INCR", key], into),
+            Command::Append(key, token) => encode_request(&["APPEND", key, token], into),
+            Command::SetPx(key, value, ms) => {
+                encode_request(&["SET", key, value, "PX", &ms.to_string()], into);
+            }
         }
     }
     if commands.len() > 1 {

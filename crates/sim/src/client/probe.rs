@@ -7,8 +7,8 @@ use std::time::Duration;
 use quorate_env::Env;
 use quorate_env::tasks::Task;
 
-use super::Clients;
 use super::connection::Connection;
+use super::{Clients, Trust};
 use crate::history::{Command, Outcome};
 
 /// The probe's number among the sessions.
@@ -29,9 +29,9 @@ pub enum Progress {
 }
 
 /// The probe's main task; it returns never, but says in `progress` how far it is.
-pub fn probe(clients: Clients, env: Env, progress: Rc<Cell<Progress>>) -> Task {
+pub fn probe(clients: Clients, nodes: Vec<String>, env: Env, progress: Rc<Cell<Progress>>) -> Task {
     Box::pin(async move {
-        for (number, addr) in clients.nodes.iter().enumerate() {
+        for (number, addr) in nodes.iter().enumerate() {
             let key: crate::history::Key = format!("probe.{number}").into();
             let mut attempt = 0;
             ask(&clients, &env, addr, &mut || {
@@ -43,7 +43,7 @@ pub fn probe(clients: Clients, env: Env, progress: Rc<Cell<Progress>>) -> Task {
             progress.set(Progress::Serving(number + 1));
         }
         let keys = clients.history.borrow().keys();
-        for (key, addr) in keys.iter().zip(clients.nodes.iter().cycle()) {
+        for (key, addr) in keys.iter().zip(nodes.iter().cycle()) {
             ask(&clients, &env, addr, &mut || Command::Get(key.clone())).await;
         }
         progress.set(Progress::Done);
@@ -54,12 +54,12 @@ pub fn probe(clients: Clients, env: Env, progress: Rc<Cell<Progress>>) -> Task {
 /// Asks the node at `addr` until it does what `make` says; each attempt goes into the book.
 async fn ask(clients: &Clients, env: &Env, addr: &str, make: &mut dyn FnMut() -> Command) {
     loop {
-        if let Some(mut connection) = Connection::open(env, addr).await {
+        if let Some(mut connection) = Connection::open(env, addr, SESSION, Trust::Quorum).await {
             let mut open = Some(());
             while open.is_some() {
                 let operation = vec![make()];
                 let is_read = operation.iter().all(Command::is_read);
-                let asked = connection.ask(env, clients, SESSION, vec![operation]).await;
+                let asked = connection.ask(env, clients, vec![operation]).await;
                 open = asked.1;
                 for (id, outcome) in asked.0 {
                     if matches!(outcome, Outcome::Done(_)) {

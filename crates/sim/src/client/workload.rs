@@ -10,8 +10,9 @@ use std::time::Duration;
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Mono};
 
-use super::Clients;
 use super::connection::Connection;
+use super::{Clients, Trust};
+use crate::check::model::EXPIRES;
 use crate::history::{Command, Key, OperationId, Outcome, Reply, Value};
 
 /// How long the keys of a round are used.
@@ -23,6 +24,7 @@ const PIPELINE_MAX: u64 = 4;
 #[derive(Debug)]
 struct Session {
     number: u32,
+    trust: Trust,
     clients: Clients,
     env: Env,
     since: Mono,
@@ -32,9 +34,9 @@ struct Session {
 }
 
 /// The main task of session `number`.
-pub fn session(clients: Clients, number: u32, env: Env) -> Task {
+pub fn session(clients: Clients, number: u32, trust: Trust, env: Env) -> Task {
     let since = env.clock.now();
-    let session = Session { number, clients, env, since, values: 0, seen: BTreeMap::new() };
+    let session = Session { number, trust, clients, env, since, values: 0, seen: BTreeMap::new() };
     Box::pin(session.run())
 }
 
@@ -45,7 +47,9 @@ impl Session {
             node = (node + 1) % self.clients.nodes.len().max(1) as u64;
             let index = usize::try_from(node).unwrap_or(0);
             let Some(addr) = self.clients.nodes.get(index).cloned() else { return };
-            if let Some(connection) = Connection::open(&self.env, &addr).await {
+            if let Some(connection) =
+                Connection::open(&self.env, &addr, self.number, self.trust).await
+            {
                 self.talk(connection).await;
             }
             self.pause(20..200).await;
@@ -61,10 +65,17 @@ impl Session {
     /// Until the connection breaks, the node refuses, or boredom.
     async fn talk(&mut self, mut connection: Connection) {
         while !self.clients.stopping.get() && self.env.rng.below(60) > 0 {
+            if self.env.rng.below(12) == 0 {
+                let (key, value) = (self.key("w", 2), self.value());
+                let set = connection.watch_and_set(&self.env, &self.clients, &key, value).await;
+                if set.is_none() {
+                    return;
+                }
+            }
             let count =
                 if self.env.rng.below(4) == 0 { self.env.rng.below(PIPELINE_MAX) } else { 0 };
             let operations: Vec<_> = (0..=count).map(|_| self.draw()).collect();
-            let asked = connection.ask(&self.env, &self.clients, self.number, operations).await;
+            let asked = connection.ask(&self.env, &self.clients, operations).await;
             let (outcomes, goes_on) = asked;
             let mut refused = false;
             for (id, outcome) in outcomes {
@@ -94,9 +105,14 @@ impl Session {
         }
     }
 
-    fn value(&mut self) -> Value {
+    fn next(&mut self) -> u64 {
         self.values += 1;
-        format!("s{}.{}", self.number, self.values).into()
+        self.values
+    }
+
+    fn value(&mut self) -> Value {
+        let next = self.next();
+        format!("s{}.{next}", self.number).into()
     }
 
     fn key(&self, kind: &str, count: u64) -> Key {
@@ -107,7 +123,7 @@ impl Session {
 
     fn draw(&mut self) -> Vec<Command> {
         let register = self.key("r", 3);
-        vec![match self.env.rng.below(16) {
+        vec![match self.env.rng.below(22) {
             0..=4 => Command::Get(register),
             5..=7 => Command::Set(register, self.value()),
             8 | 9 => match self.seen.get(&register).cloned() {
@@ -117,7 +133,17 @@ impl Session {
             10 => Command::Del(register),
             11 | 12 => Command::Incr(self.key("c", 2)),
             13 => Command::Get(self.key("c", 2)),
-            14 => return self.pair(|session, key| Command::Set(key, session.value())),
+            14 => Command::Append(self.key("a", 1), format!("{};", self.value()).into()),
+            15 => Command::Get(self.key("a", 1)),
+            16 => {
+                let ms = 100 + self.env.rng.below(1_500);
+                // The mark tells the judges that it may go by itself.
+                let value = format!("{}{EXPIRES}", self.value());
+                Command::SetPx(self.key("t", 2), value.into(), ms)
+            }
+            17 | 18 => Command::Get(self.key("t", 2)),
+            19 => Command::Set(self.key("w", 2), self.value()),
+            20 => return self.pair(|session, key| Command::Set(key, session.value())),
             _ => return self.pair(|_, key| Command::Get(key)),
         }]
     }

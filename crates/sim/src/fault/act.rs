@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::kind::{Kind, Tally};
+use super::partition::Link;
+use crate::client::operator::Office;
 use crate::cluster::Cluster;
 use crate::world::{HostId, Kill, Pause, World};
 
@@ -18,13 +20,15 @@ pub enum Act {
     /// The power fails that many disk operations from now.
     FailPowerAfter(HostId, u64),
     /// These links are cut.
-    Cut(Vec<(HostId, HostId)>),
+    Cut(Vec<Link>),
     /// These links heal.
-    Heal(Vec<(HostId, HostId)>),
+    Heal(Vec<Link>),
     /// All links of a host take that many times as long.
     SlowLinks(HostId, u32),
     /// The connections between two hosts break.
     BreakBetween(HostId, HostId),
+    /// The connections from one host to another break at one end; what was sent is that late.
+    BreakLate(HostId, HostId, Duration),
     /// The host stands still.
     Pause(HostId, Duration, Pause),
     /// The wall clock jumps by that many milliseconds.
@@ -37,17 +41,75 @@ pub enum Act {
     SlowDisk(HostId, u32),
     /// The disk has that many bytes of room left.
     FillDisk(HostId, u64),
-    /// The next sync fails.
-    FailSync(HostId),
+    /// The next syncs fail.
+    FailSyncs(HostId, u32),
+    /// The next writes fail.
+    FailWrites(HostId, u32),
+    /// The next writes land elsewhere.
+    StrayWrites(HostId, u32),
     /// A bit flips in some file.
     FlipBit(HostId),
+    /// Some file vanishes.
+    LoseFile(HostId),
     /// The disk is as it should be, but for what it has lost.
     MendDisk(HostId),
+    /// A spare host becomes a node that asks to be added.
+    Enlist(HostId),
+    /// The operator is told to do something.
+    Order(Order),
+}
+
+/// What an operator is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Removes the node on this host, if it is a member.
+    Remove(HostId),
+    /// Removes it, and lets a new one join from the same address.
+    Replace(HostId),
+    /// Hands leadership over, to the node on this host or to whoever is fit.
+    Transfer(Option<HostId>),
 }
 
 impl Act {
+    /// Whom it is about.
+    pub fn hosts(&self) -> Vec<HostId> {
+        match self {
+            Self::Count(_) | Self::Order(Order::Transfer(None)) => Vec::new(),
+            Self::Cut(links) | Self::Heal(links) => {
+                links.iter().flat_map(|(from, to)| [*from, *to]).collect()
+            }
+            Self::BreakBetween(one, two) | Self::BreakLate(one, two, _) => vec![*one, *two],
+            Self::Kill(host, _)
+            | Self::Start(host)
+            | Self::FailPowerAfter(host, _)
+            | Self::SlowLinks(host, _)
+            | Self::Pause(host, ..)
+            | Self::JumpClock(host, _)
+            | Self::ClockRate(host, _)
+            | Self::SetClockRight(host)
+            | Self::SlowDisk(host, _)
+            | Self::FillDisk(host, _)
+            | Self::FailSyncs(host, _)
+            | Self::FailWrites(host, _)
+            | Self::StrayWrites(host, _)
+            | Self::FlipBit(host)
+            | Self::LoseFile(host)
+            | Self::MendDisk(host)
+            | Self::Enlist(host)
+            | Self::Order(
+                Order::Remove(host) | Order::Replace(host) | Order::Transfer(Some(host)),
+            ) => vec![*host],
+        }
+    }
+
     /// Does it.
-    pub fn carry_out(self, world: &mut World, cluster: &mut Cluster, tally: &mut Tally) {
+    pub fn carry_out(
+        self,
+        world: &mut World,
+        cluster: &mut Cluster,
+        office: &Office,
+        tally: &mut Tally,
+    ) {
         match self {
             Self::Count(kind) => tally.add(kind),
             Self::Kill(host, Kill::Process) => world.kill(host, Kill::Process),
@@ -62,11 +124,12 @@ impl Act {
             }
             Self::SlowLinks(host, factor) => {
                 for other in cluster.hosts() {
-                    world.wire().slow(host, *other, factor);
-                    world.wire().slow(*other, host, factor);
+                    world.wire().slow(host, other, factor);
+                    world.wire().slow(other, host, factor);
                 }
             }
             Self::BreakBetween(one, two) => world.wire().break_between(one, two),
+            Self::BreakLate(from, to, late) => world.wire().break_late(from, to, late),
             Self::Pause(host, duration, what) => {
                 if world.is_up(host) {
                     world.pause(host, duration, what);
@@ -77,18 +140,40 @@ impl Act {
             Self::SetClockRight(host) => world.set_clock_right(host),
             Self::SlowDisk(host, factor) => world.disk(host).set_slowness(factor),
             Self::FillDisk(host, bytes) => world.disk(host).set_free(bytes),
-            Self::FailSync(host) => world.disk(host).fail_syncs(1),
-            Self::FlipBit(host) => flip_bit(world, host),
+            Self::FailSyncs(host, count) => world.disk(host).fail_syncs(count),
+            Self::FailWrites(host, count) => world.disk(host).fail_writes(count),
+            Self::StrayWrites(host, count) => world.disk(host).stray_writes(count),
+            Self::FlipBit(host) => harm(world, host, Harm::Flip),
+            Self::LoseFile(host) => harm(world, host, Harm::Lose),
             Self::MendDisk(host) => world.disk(host).mend(),
+            Self::Enlist(host) => {
+                cluster.enlist(host);
+                cluster.start(world, host);
+            }
+            Self::Order(order) => cluster.order(order, office),
         }
     }
 }
 
-fn flip_bit(world: &World, host: HostId) {
+#[derive(Clone, Copy)]
+enum Harm {
+    Flip,
+    Lose,
+}
+
+/// Only the log and the snapshots: who has lost his name is an operator's business.
+fn harm(world: &World, host: HostId, how: Harm) {
     let disk = world.disk(host);
-    let paths = disk.paths();
-    let mut chance = world.chance(&format!("flip {} {}", host.0, disk.operations()));
-    if let Some(path) = chance.pick(&paths) {
-        disk.flip_bit(path);
+    let mut paths = disk.paths();
+    paths.retain(|path| path.starts_with("/data/log") || path.starts_with("/data/snapshots"));
+    let mut chance = world.chance(&format!("harm {} {}", host.0, disk.operations()));
+    let Some(path) = chance.pick(&paths) else { return };
+    match how {
+        Harm::Flip => {
+            disk.flip_bit(path);
+        }
+        Harm::Lose => {
+            disk.vanish(path);
+        }
     }
 }

@@ -3,27 +3,58 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// A kind of fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Kind {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Kind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+kinds! {
     /// A process is killed.
     Kill,
+    /// All processes are killed at once.
+    KillAll,
     /// One machine loses power.
     PowerOff,
     /// All machines lose power at once.
     PowerOffAll,
     /// One machine loses power at a disk operation.
     PowerAtOperation,
+    /// One machine loses power at a disk operation of its recovery.
+    PowerAtRecovery,
     /// A node is cut from all others, both ways.
     Isolate,
     /// One direction of one link is cut.
     CutOneWay,
+    /// A node hears the others, and they do not hear it, or the reverse.
+    Deafen,
+    /// Two groups that do not see each other.
+    Split,
+    /// Every node sees only its two neighbours.
+    Ring,
+    /// Two groups, and one node that sees both.
+    Bridge,
     /// Each direction of each link is cut or not.
     CutAtRandom,
+    /// A node is cut off and healed, again and again.
+    Flap,
+    /// Clients do not reach a node, or do not hear it.
+    CutClients,
     /// One node's links are slow.
     SlowLinks,
     /// All connections between two nodes break.
     BreakConnections,
+    /// Connections break at one end; their bytes arrive behind those of the next connections.
+    LateBytes,
     /// A process stands still.
     PauseProcess,
     /// A machine stands still, and its clocks.
@@ -32,14 +63,32 @@ pub enum Kind {
     ClockJump,
     /// A clock runs at another rate.
     ClockDrift,
+    /// A clock stands still while its machine runs.
+    ClockStop,
     /// A disk is slow.
     SlowDisk,
     /// A disk is full for a while.
     FullDisk,
+    /// All disks are full for a while.
+    FullDisks,
     /// A sync fails.
     FailSync,
+    /// A write fails, and may have left a part.
+    FailWrite,
     /// A bit flips, on a disk of a minority.
     FlipBit,
+    /// A write lands elsewhere and says that it succeeded, on a disk of a minority.
+    StrayWrite,
+    /// A file vanishes, on a disk of a minority.
+    LoseFile,
+    /// A node is added.
+    AddNode,
+    /// A node is removed.
+    RemoveNode,
+    /// A node is removed, and comes back with an empty disk under another name.
+    ReplaceNode,
+    /// Leadership is handed over.
+    Transfer,
     /// A process ended by itself (it is started again).
     Exit,
 }
@@ -66,6 +115,11 @@ impl Tally {
     /// How often.
     pub fn count(&self, kind: Kind) -> u64 {
         self.counts.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.counts.values().sum()
     }
 }
 

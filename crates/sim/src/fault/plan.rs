@@ -1,119 +1,84 @@
 //! The plan: what happens when, drawn from the seed before the world begins.
 
-use std::ops::Range;
 use std::time::Duration;
 
-use super::act::Act;
+use super::act::{Act, Order};
 use super::kind::Kind;
+use super::partition;
+use super::profile::Profile;
+use super::scene::Scene;
 use crate::world::{Chance, HostId, Kill, Pause, SimTime};
-
-/// What a scenario may do to a cluster.
-#[derive(Clone, Debug)]
-pub struct Profile {
-    /// The kinds, each as often as it is listed.
-    pub kinds: Vec<Kind>,
-    /// The seed leaves each kind out with this chance in ten.
-    pub left_out_in_ten: u64,
-    /// From one fault to the next.
-    pub every: Range<Duration>,
-    /// How long one lasts.
-    pub lasting: Range<Duration>,
-    /// Before the first one.
-    pub calm: Duration,
-    /// From the first one to the end of all.
-    pub storm: Range<Duration>,
-}
-
-impl Profile {
-    /// Crashes that lose unsynced bytes, partitions, pauses, clocks, slowness.
-    pub fn first() -> Self {
-        let kinds = vec![
-            Kind::Kill,
-            Kind::PowerOff,
-            Kind::PowerOffAll,
-            Kind::PowerAtOperation,
-            Kind::PowerAtOperation,
-            Kind::Isolate,
-            Kind::Isolate,
-            Kind::CutOneWay,
-            Kind::CutAtRandom,
-            Kind::SlowLinks,
-            Kind::BreakConnections,
-            Kind::PauseProcess,
-            Kind::PauseMachine,
-            Kind::ClockJump,
-            Kind::ClockDrift,
-            Kind::SlowDisk,
-        ];
-        Self {
-            kinds,
-            left_out_in_ten: 4,
-            every: Duration::from_millis(100)..Duration::from_secs(4),
-            lasting: Duration::from_millis(50)..Duration::from_secs(6),
-            calm: Duration::from_secs(3),
-            storm: Duration::from_secs(12)..Duration::from_secs(30),
-        }
-    }
-
-    /// And disks that fill up, fail and lie.
-    pub fn harsh() -> Self {
-        let mut profile = Self::first();
-        profile.kinds.extend([Kind::FullDisk, Kind::FailSync, Kind::FlipBit]);
-        profile
-    }
-
-    /// Nothing at all, for as long.
-    pub fn calm() -> Self {
-        Self { kinds: Vec::new(), ..Self::first() }
-    }
-}
 
 /// What happens when.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// In order of time.
-    pub acts: Vec<(SimTime, Act)>,
+    /// Faults, in order of time.
+    pub faults: Vec<Fault>,
     /// When all faults end.
     pub ends: SimTime,
 }
 
+/// One fault: its acts, from the first to the one that ends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What it is.
+    pub kind: Kind,
+    /// In order of time.
+    pub acts: Vec<(SimTime, Act)>,
+}
+
 impl Plan {
     /// Draws the plan of a seed.
-    pub fn draw(chance: &mut Chance, profile: &Profile, hosts: &[HostId]) -> Self {
+    pub fn draw(chance: &mut Chance, profile: &Profile, scene: &Scene) -> Self {
         let begins = SimTime::ZERO + profile.calm;
         let ends = begins + chance.duration(profile.storm.clone());
-        let kinds = drawn_kinds(chance, profile);
+        let kinds = profile.draw_kinds(chance);
         // A pace of its own: some seeds are a drizzle, some a hail.
         let haste = u32::try_from(chance.within(1..6)).unwrap_or(1);
-        let mut drawing = Drawing { chance, hosts, profile, acts: Vec::new() };
+        let spares = scene.spares.iter().rev().copied().collect();
+        let removable = scene.nodes.len().saturating_sub(1) / 2;
+        let mut drawing = Drawing { chance, scene, profile, spares, removable, acts: Vec::new() };
+        let mut faults = Vec::new();
         let mut at = begins;
         while at < ends {
             if let Some(kind) = drawing.chance.pick(&kinds).copied() {
                 drawing.draw(at, kind);
+                let mut acts = std::mem::take(&mut drawing.acts);
+                acts.retain(|(at, _)| *at < ends);
+                // A stable sort: acts of one moment stay as they were drawn.
+                acts.sort_by_key(|(at, _)| *at);
+                if !acts.is_empty() {
+                    faults.push(Fault { kind, acts });
+                }
             }
             at = at + drawing.chance.duration(profile.every.clone()) / haste;
         }
-        let mut acts = drawing.acts;
-        acts.retain(|(at, _)| *at < ends);
-        // A stable sort: acts of one moment stay as they were drawn.
-        acts.sort_by_key(|(at, _)| *at);
-        Self { acts, ends }
+        Self { faults, ends }
     }
-}
 
-fn drawn_kinds(chance: &mut Chance, profile: &Profile) -> Vec<Kind> {
-    let mut all = profile.kinds.clone();
-    all.dedup();
-    let kept: Vec<Kind> =
-        all.iter().copied().filter(|_| chance.below(10) >= profile.left_out_in_ten).collect();
-    let kept = if kept.is_empty() { all } else { kept };
-    profile.kinds.iter().copied().filter(|kind| kept.contains(kind)).collect()
+    /// All acts, in order of time.
+    pub fn acts(&self) -> Vec<(SimTime, Act)> {
+        let mut acts = Vec::new();
+        for fault in &self.faults {
+            let mut counted = Some(fault.kind);
+            for (at, act) in &fault.acts {
+                acts.extend(counted.take().map(|kind| (*at, Act::Count(kind))));
+                acts.push((*at, act.clone()));
+            }
+        }
+        acts.sort_by_key(|(at, _)| *at);
+        acts
+    }
 }
 
 struct Drawing<'a> {
     chance: &'a mut Chance,
-    hosts: &'a [HostId],
+    scene: &'a Scene,
     profile: &'a Profile,
+    /// Hosts that were not added yet.
+    spares: Vec<HostId>,
+    /// How many nodes may still be removed.
+    removable: usize,
     acts: Vec<(SimTime, Act)>,
 }
 
@@ -122,52 +87,60 @@ impl Drawing<'_> {
         self.acts.push((at, act));
     }
 
-    fn ordered_links(&self) -> Vec<(HostId, HostId)> {
-        let from = |one: &HostId| {
-            let one = *one;
-            self.hosts.iter().filter(move |two| one != **two).map(move |two| (one, *two))
-        };
-        self.hosts.iter().flat_map(from).collect()
-    }
-
     fn draw(&mut self, at: SimTime, kind: Kind) {
-        let Some(host) = self.chance.pick(self.hosts).copied() else { return };
+        // Spares are hit as others are, if seldom.
+        let all = self.scene.all_nodes();
+        let hosts = if self.chance.one_in(4) { &all } else { &self.scene.nodes };
+        let Some(host) = self.chance.pick(hosts).copied() else { return };
         let lasting = self.chance.duration(self.profile.lasting.clone());
         let over = at + lasting;
-        self.add(at, Act::Count(kind));
         match kind {
             Kind::Kill => self.crash(at, over, host, Kill::Process),
             Kind::PowerOff => self.crash(at, over, host, Kill::Power),
-            Kind::PowerOffAll => {
-                for host in self.hosts {
+            Kind::KillAll | Kind::PowerOffAll => {
+                let how = if kind == Kind::KillAll { Kill::Process } else { Kill::Power };
+                for host in all {
                     let over = at + self.chance.duration(self.profile.lasting.clone());
-                    self.crash(at, over, *host, Kill::Power);
+                    self.crash(at, over, host, how);
                 }
             }
             Kind::PowerAtOperation => {
                 let ahead = self.chance.within(1..200);
                 self.add(at, Act::FailPowerAfter(host, ahead));
             }
-            Kind::Isolate | Kind::CutOneWay | Kind::CutAtRandom => {
-                let cut = self.links_to_cut(kind, host);
-                self.add(at, Act::Cut(cut.clone()));
-                self.add(over, Act::Heal(cut));
+            Kind::PowerAtRecovery => {
+                self.add(at, Act::Kill(host, Kill::Power));
+                let ahead = self.chance.within(1..60);
+                self.add(over, Act::FailPowerAfter(host, ahead));
+                self.add(over, Act::Start(host));
             }
-            Kind::SlowLinks => {
-                let factor = u32::try_from(self.chance.within(5..200)).unwrap_or(5);
-                self.add(at, Act::SlowLinks(host, factor));
-                self.add(over, Act::SlowLinks(host, 1));
-            }
-            Kind::BreakConnections => {
-                if let Some(other) = self.chance.pick(self.hosts).copied() {
-                    self.add(at, Act::BreakBetween(host, other));
-                }
-            }
+            Kind::Isolate
+            | Kind::CutOneWay
+            | Kind::Deafen
+            | Kind::Split
+            | Kind::Ring
+            | Kind::Bridge
+            | Kind::CutAtRandom
+            | Kind::Flap
+            | Kind::CutClients
+            | Kind::SlowLinks
+            | Kind::BreakConnections
+            | Kind::LateBytes => self.wire(at, over, host, kind),
             Kind::PauseProcess => self.add(at, Act::Pause(host, lasting, Pause::Process)),
             Kind::PauseMachine => self.add(at, Act::Pause(host, lasting, Pause::Machine)),
-            Kind::ClockJump | Kind::ClockDrift => self.clock(at, over, host, kind),
-            Kind::SlowDisk | Kind::FullDisk | Kind::FailSync | Kind::FlipBit => {
-                self.disk(at, over, host, kind);
+            Kind::ClockJump | Kind::ClockDrift | Kind::ClockStop => {
+                self.clock(at, over, host, kind);
+            }
+            Kind::SlowDisk
+            | Kind::FullDisk
+            | Kind::FullDisks
+            | Kind::FailSync
+            | Kind::FailWrite
+            | Kind::FlipBit
+            | Kind::StrayWrite
+            | Kind::LoseFile => self.disk(at, over, host, kind),
+            Kind::AddNode | Kind::RemoveNode | Kind::ReplaceNode | Kind::Transfer => {
+                self.members(at, host, kind);
             }
             Kind::Exit => {}
         }
@@ -178,14 +151,50 @@ impl Drawing<'_> {
         self.add(over, Act::Start(host));
     }
 
-    fn links_to_cut(&mut self, kind: Kind, host: HostId) -> Vec<(HostId, HostId)> {
-        let mut links = self.ordered_links();
+    fn wire(&mut self, at: SimTime, over: SimTime, host: HostId, kind: Kind) {
+        let nodes = self.scene.all_nodes();
         match kind {
-            Kind::Isolate => links.retain(|(from, to)| *from == host || *to == host),
-            Kind::CutOneWay => links = self.chance.pick(&links).copied().into_iter().collect(),
-            _ => links.retain(|_| self.chance.one_in(2)),
+            Kind::Flap => {
+                let links = partition::cut(Kind::Isolate, &nodes, host, self.chance);
+                let mut at = at;
+                while at < over {
+                    self.add(at, Act::Cut(links.clone()));
+                    at = at + self.chance.duration(FLAP.0..FLAP.1);
+                    self.add(at, Act::Heal(links.clone()));
+                    at = at + self.chance.duration(FLAP.0..FLAP.1);
+                }
+            }
+            Kind::CutClients => {
+                let mut links = Vec::new();
+                for client in &self.scene.clients {
+                    links.extend(self.chance.one_in(2).then_some((*client, host)));
+                    links.extend(self.chance.one_in(2).then_some((host, *client)));
+                }
+                self.add(at, Act::Cut(links.clone()));
+                self.add(over, Act::Heal(links));
+            }
+            Kind::SlowLinks => {
+                let factor = u32::try_from(self.chance.within(5..200)).unwrap_or(5);
+                self.add(at, Act::SlowLinks(host, factor));
+                self.add(over, Act::SlowLinks(host, 1));
+            }
+            Kind::BreakConnections | Kind::LateBytes => {
+                let Some(other) = self.chance.pick(&nodes).copied() else { return };
+                let late = self.chance.duration(Duration::ZERO..LATE_MAX);
+                self.add(
+                    at,
+                    match kind {
+                        Kind::LateBytes => Act::BreakLate(host, other, late),
+                        _ => Act::BreakBetween(host, other),
+                    },
+                );
+            }
+            _ => {
+                let links = partition::cut(kind, &nodes, host, self.chance);
+                self.add(at, Act::Cut(links.clone()));
+                self.add(over, Act::Heal(links));
+            }
         }
-        links
     }
 
     fn clock(&mut self, at: SimTime, over: SimTime, host: HostId, kind: Kind) {
@@ -194,41 +203,86 @@ impl Drawing<'_> {
             let number = i64::try_from(number).unwrap_or(0);
             if backwards { -number } else { number }
         };
-        if kind == Kind::ClockJump {
-            // Seconds, or days.
-            let most = if self.chance.one_in(2) { 5_000 } else { 200_000_000 };
-            let ms = signed(self.chance.below(most));
-            self.add(at, Act::JumpClock(host, ms));
-        } else {
-            let ppm = signed(self.chance.below(100_000));
-            self.add(at, Act::ClockRate(host, ppm));
+        match kind {
+            Kind::ClockStop => self.add(at, Act::ClockRate(host, -1_000_000)),
+            Kind::ClockJump => {
+                // Seconds, or days.
+                let most = if self.chance.one_in(2) { 5_000 } else { 200_000_000 };
+                let ms = signed(self.chance.below(most));
+                self.add(at, Act::JumpClock(host, ms));
+            }
+            _ => {
+                let most = if self.scene.lease { DRIFT_WITHIN } else { DRIFT_BEYOND };
+                let ppm = signed(self.chance.below(most));
+                self.add(at, Act::ClockRate(host, ppm));
+            }
         }
         self.add(over, Act::SetClockRight(host));
     }
 
     fn disk(&mut self, at: SimTime, over: SimTime, host: HostId, kind: Kind) {
+        let few = u32::try_from(self.chance.within(1..4)).unwrap_or(1);
         match kind {
             Kind::SlowDisk => {
-                let factor = u32::try_from(self.chance.within(3..100)).unwrap_or(3);
+                let most = if self.chance.one_in(3) { 2_000 } else { 100 };
+                let factor = u32::try_from(self.chance.within(3..most)).unwrap_or(3);
                 self.add(at, Act::SlowDisk(host, factor));
                 self.add(over, Act::MendDisk(host));
             }
-            Kind::FullDisk => {
-                let bytes = self.chance.below(100_000);
-                self.add(at, Act::FillDisk(host, bytes));
-                self.add(over, Act::MendDisk(host));
-            }
-            Kind::FailSync => self.add(at, Act::FailSync(host)),
-            // Always the same minority: the first hosts' disks stay whole.
-            _ => {
-                let minority = self.hosts.len().saturating_sub(1) / 2;
-                if let Some(victim) = self.hosts.iter().rev().take(minority).next().copied() {
-                    self.add(at, Act::FlipBit(victim));
+            Kind::FullDisk | Kind::FullDisks => {
+                let hosts =
+                    if kind == Kind::FullDisk { vec![host] } else { self.scene.all_nodes() };
+                for host in hosts {
+                    let bytes = self.chance.below(100_000);
+                    self.add(at, Act::FillDisk(host, bytes));
+                    self.add(over, Act::MendDisk(host));
                 }
+            }
+            Kind::FailSync => self.add(at, Act::FailSyncs(host, few)),
+            Kind::FailWrite => self.add(at, Act::FailWrites(host, few)),
+            _ => {
+                let Some(victim) = self.chance.pick(self.scene.minority()).copied() else { return };
+                self.add(
+                    at,
+                    match kind {
+                        Kind::FlipBit => Act::FlipBit(victim),
+                        Kind::StrayWrite => Act::StrayWrites(victim, few),
+                        _ => Act::LoseFile(victim),
+                    },
+                );
+            }
+        }
+    }
+
+    fn members(&mut self, at: SimTime, host: HostId, kind: Kind) {
+        match kind {
+            Kind::AddNode => {
+                if let Some(spare) = self.spares.pop() {
+                    self.add(at, Act::Enlist(spare));
+                }
+            }
+            Kind::Transfer => {
+                let to = Some(host).filter(|_| self.chance.one_in(2));
+                self.add(at, Act::Order(Order::Transfer(to)));
+            }
+            _ if self.removable == 0 => {}
+            Kind::ReplaceNode => self.add(at, Act::Order(Order::Replace(host))),
+            _ => {
+                self.removable -= 1;
+                self.add(at, Act::Order(Order::Remove(host)));
             }
         }
     }
 }
+
+/// The bounds of one half of a flap.
+const FLAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(700));
+/// How late bytes of a broken connection may be.
+const LATE_MAX: Duration = Duration::from_secs(2);
+/// By how many millionths a clock may drift so that no two differ by more than a lease allows.
+const DRIFT_WITHIN: u64 = 45_000;
+/// And when nothing rests on it.
+const DRIFT_BEYOND: u64 = 400_000;
 
 #[cfg(test)]
 mod tests {
@@ -236,14 +290,26 @@ mod tests {
 
     #[test]
     fn plan_repeats_and_stays_within_its_time() {
-        let hosts = [HostId(1), HostId(2), HostId(3)];
+        let scene = Scene::new(3, 1, 4, false);
         for seed in 0..50 {
-            let draw = || Plan::draw(&mut Chance::new(seed, "plan"), &Profile::harsh(), &hosts);
+            let draw = || Plan::draw(&mut Chance::new(seed, "plan"), &Profile::all(), &scene);
             let plan = draw();
-            assert_eq!(plan.acts, draw().acts);
-            assert!(plan.acts.len() > 3);
-            assert!(plan.acts.iter().all(|(at, _)| *at < plan.ends));
-            assert!(plan.acts.is_sorted_by_key(|(at, _)| *at));
+            let acts = plan.acts();
+            assert_eq!(acts, draw().acts());
+            assert!(acts.len() > 3);
+            assert!(acts.iter().all(|(at, _)| *at < plan.ends));
+            assert!(acts.is_sorted_by_key(|(at, _)| *at));
         }
+    }
+
+    #[test]
+    fn every_kind_is_drawn_by_some_seed() {
+        let scene = Scene::new(5, 2, 4, false);
+        let drawn = |seed| {
+            let plan = Plan::draw(&mut Chance::new(seed, "plan"), &Profile::all(), &scene);
+            plan.faults.into_iter().map(|fault| fault.kind)
+        };
+        let kinds: std::collections::BTreeSet<Kind> = (0..200).flat_map(drawn).collect();
+        assert_eq!(kinds.len(), Kind::ALL.len() - 1, "all but Exit, which nobody orders");
     }
 }

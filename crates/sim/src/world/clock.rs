@@ -53,6 +53,9 @@ impl HostClock {
     fn when(&self, elapsed: u64) -> SimTime {
         let bent = i128::from(elapsed.saturating_sub(self.elapsed));
         let rate = MILLION + i128::from(self.rate_ppm);
+        if rate == 0 && bent > 0 {
+            return SimTime(u64::MAX);
+        }
         let real = (bent * MILLION + rate - 1) / rate.max(1);
         SimTime(self.since.0.saturating_add(u64::try_from(real).unwrap_or(u64::MAX)))
     }
@@ -150,7 +153,7 @@ impl Shared {
     }
 
     pub(crate) fn set_rate(&self, host: HostId, ppm: i64) {
-        let rate_ppm = ppm.clamp(-500_000, 500_000);
+        let rate_ppm = ppm.clamp(-1_000_000, 1_000_000);
         self.change_clock(host, |clock| clock.rate_ppm = rate_ppm);
     }
 

@@ -85,7 +85,7 @@ impl Shared {
         let mut disks = lock(&self.disks);
         let device = disks.hosts.get_mut(&life.host).ok_or(io::ErrorKind::NotFound)?;
         device.operations += 1;
-        self.event(Some(life.host), what);
+        self.detail(Some(life.host), what);
         if device.power_fails_at != Some(device.operations) {
             return operation(device);
         }

@@ -10,6 +10,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, Interest};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use super::count;
 use super::shared::{Shared, lock};
 use super::trace::Recording;
 
@@ -27,13 +28,19 @@ pub(crate) fn capture(shared: &Arc<Shared>) -> DefaultGuard {
     tracing::subscriber::set_default(Logs { shared: Arc::clone(shared), recording, spans })
 }
 
-struct Line(String);
+struct Line {
+    text: String,
+    message: String,
+}
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let written = match field.name() {
-            "message" => write!(self.0, " {value:?}"),
-            name => write!(self.0, " {name}={value:?}"),
+            "message" => {
+                self.message = format!("{value:?}");
+                write!(self.text, " {value:?}")
+            }
+            name => write!(self.text, " {name}={value:?}"),
         };
         debug_assert!(written.is_ok(), "a String takes all");
     }
@@ -47,12 +54,16 @@ impl Subscriber for Logs {
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(match self.recording {
             Recording::Text => LevelFilter::DEBUG,
-            Recording::Digest => LevelFilter::OFF,
+            // What was said is counted, also where nobody reads it.
+            Recording::Story | Recording::Digest => LevelFilter::INFO,
         })
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.recording == Recording::Text && *metadata.level() <= Level::DEBUG
+        match self.recording {
+            Recording::Text => *metadata.level() <= Level::DEBUG,
+            Recording::Story | Recording::Digest => *metadata.level() <= Level::INFO,
+        }
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -65,10 +76,14 @@ impl Subscriber for Logs {
 
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
-        let mut line = Line(format!("{} {}:", metadata.level(), metadata.target()));
+        let text = format!("{} {}:", metadata.level(), metadata.target());
+        let mut line = Line { text, message: String::new() };
         event.record(&mut line);
         let host = *lock(&self.shared.current);
-        lock(&self.shared.trace).log(self.shared.now(), host, &line.0);
+        lock(&self.shared.trace).log(self.shared.now(), host, &line.text);
+        if *metadata.level() <= Level::INFO {
+            count(&self.shared, &line.message);
+        }
     }
 
     fn enter(&self, _: &Id) {}

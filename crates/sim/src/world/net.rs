@@ -106,7 +106,7 @@ impl Shared {
         };
         let result = work(&mut lock(&self.wire), &mut turn);
         for (host, what) in turn.told {
-            self.event(Some(host), format_args!("{what}"));
+            self.detail(Some(host), format_args!("{what}"));
         }
         for (after, event) in turn.later {
             self.schedule(after, Event::Wire(event));

@@ -5,7 +5,7 @@
 //! either may run foreign code that comes back here. Where two locks are needed, they are taken in
 //! the order of the fields.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     /// The host whose code runs.
     pub(crate) current: Mutex<Option<HostId>>,
     pub(crate) trace: Mutex<Trace>,
+    /// What the real code said, and how often.
+    pub(crate) said: Mutex<BTreeMap<String, u64>>,
     pub(crate) ready: Arc<Mutex<Ready>>,
 }
 
@@ -50,6 +52,7 @@ impl Shared {
             endings: Mutex::default(),
             current: Mutex::default(),
             trace: Mutex::new(Trace::new(seed, recording)),
+            said: Mutex::default(),
             ready: Arc::default(),
         }
     }
@@ -65,6 +68,11 @@ impl Shared {
 
     pub(crate) fn schedule(&self, after: Duration, event: Event) -> Place {
         lock(&self.timeline).insert(self.now() + after, event)
+    }
+
+    /// As [`Shared::event`], of what is too small for a story.
+    pub(crate) fn detail(&self, host: Option<HostId>, what: fmt::Arguments<'_>) {
+        lock(&self.trace).detail(self.now(), host, what);
     }
 
     pub(crate) fn event(&self, host: Option<HostId>, what: fmt::Arguments<'_>) {

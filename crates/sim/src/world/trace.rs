@@ -16,6 +16,8 @@ pub enum Recording {
     /// Only the digest.
     #[default]
     Digest,
+    /// The digest and the lines that tell what happened, without messages and disk operations.
+    Story,
     /// The digest and every line, with what the real code logs.
     Text,
 }
@@ -35,8 +37,23 @@ impl Trace {
         Self { recording, digest: seed, lines: 0, line: String::new(), text: String::new() }
     }
 
+    /// Folds one line in that is too small for a story.
+    pub(crate) fn detail(&mut self, at: SimTime, host: Option<HostId>, what: fmt::Arguments<'_>) {
+        self.fold_in(at, host, what);
+        if self.recording == Recording::Text {
+            self.text.push_str(&self.line);
+        }
+    }
+
     /// Folds one line in.
     pub(crate) fn event(&mut self, at: SimTime, host: Option<HostId>, what: fmt::Arguments<'_>) {
+        self.fold_in(at, host, what);
+        if self.recording != Recording::Digest {
+            self.text.push_str(&self.line);
+        }
+    }
+
+    fn fold_in(&mut self, at: SimTime, host: Option<HostId>, what: fmt::Arguments<'_>) {
         self.line.clear();
         self.lines += 1;
         let written = match host {
@@ -45,9 +62,6 @@ impl Trace {
         };
         debug_assert!(written.is_ok(), "a String takes all");
         self.digest = fold(self.digest, self.line.as_bytes());
-        if self.recording == Recording::Text {
-            self.text.push_str(&self.line);
-        }
     }
 
     /// Folds a number in without a line: what happens too often for text.
@@ -57,7 +71,7 @@ impl Trace {
 
     /// Adds a line of the real code's own log; not part of the digest.
     pub(crate) fn log(&mut self, at: SimTime, host: Option<HostId>, what: &str) {
-        if self.recording == Recording::Text {
+        if self.recording != Recording::Digest {
             let who = host.map_or_else(|| "--".to_owned(), |host| host.to_string());
             let written = writeln!(self.text, "{at} {who} log {what}");
             debug_assert!(written.is_ok(), "a String takes all");

@@ -14,7 +14,7 @@ fn gym(seeds: &'static [&'static str]) -> Gym {
         if spec.restarts == 0 {
             return;
         }
-        let addr = format!("{}:7001", spec.name);
+        let addr = format!("{}:7101", spec.name);
         (config.peer_addr, config.client_addr) = (addr.clone(), addr);
         let seeds = seeds.iter().map(|seed| (*seed).to_owned()).collect();
         config.entrance = if spec.restarts == 1 { Entrance::Join(seeds) } else { Entrance::Wait };
@@ -34,23 +34,23 @@ fn comes_back_elsewhere(seeds: &'static [&'static str]) {
     gym.until("all stand in the table with their new addresses", |gym| {
         gym.leader().is_some_and(|leader| {
             let members = gym.status(leader).members;
-            members.iter().all(|member| member.addr.ends_with(":7001") && member.alive)
+            members.iter().all(|member| member.addr.ends_with(":7101") && member.alive)
         })
     });
-    assert_eq!(gym.ask_at("n2:7001", &[&["GET", "k"]])[0].0, Frame::Bulk("v".to_owned()));
+    assert_eq!(gym.ask_at("n2:7101", &[&["GET", "k"]])[0].0, Frame::Bulk("v".to_owned()));
     restart_all(&mut gym);
     gym.until("a leader, without being told", |gym| gym.leader().is_some());
-    assert_eq!(gym.ask_at("n3:7001", &[&["SET", "k", "w"]])[0].0, ok());
+    assert_eq!(gym.ask_at("n3:7101", &[&["SET", "k", "w"]])[0].0, ok());
 }
 
 #[test]
 fn all_members_find_each_other_under_new_addresses_by_the_addresses_to_join() {
-    comes_back_elsewhere(&["n1:7001", "n2:7001", "n3:7001"]);
+    comes_back_elsewhere(&["n1:7101", "n2:7101", "n3:7101"]);
 }
 
 #[test]
 fn one_member_that_all_know_is_enough() {
-    comes_back_elsewhere(&["n2:7001"]);
+    comes_back_elsewhere(&["n2:7101"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use quorate_api::status::{Role, Status};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Stream};
 use quorate_node::{Config, Node};
-use quorate_sim::cluster::{Boot, Cluster, NodeSpec};
+use quorate_sim::cluster::{Boot, Cluster, NodeSpec, Sizes};
 use quorate_sim::member::boot_with;
 use quorate_sim::resp::{Frame, Reader, encode_request};
 use quorate_sim::world::{Ending, HostId, Recording, SimTime, World};
@@ -55,7 +55,7 @@ impl Gym {
         };
         let boot: Rc<Boot> = boot_with(look, adjust, watch);
         let mut world = World::new(seed, Recording::Digest);
-        let mut cluster = Cluster::new(&mut world, count, boot);
+        let mut cluster = Cluster::new(&mut world, count, 0, boot, Sizes::default());
         let client = world.add_host("client");
         cluster.start_all(&mut world);
         let mut gym = Self { world, cluster, nodes, client };

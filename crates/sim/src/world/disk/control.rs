@@ -45,11 +45,14 @@ impl<'a> DiskControl<'a> {
     }
 
     /// Takes back what [`DiskControl::fail_power_after`], [`DiskControl::fail_syncs`],
-    /// [`DiskControl::set_free`] and [`DiskControl::set_slowness`] ordered.
+    /// [`DiskControl::fail_writes`], [`DiskControl::stray_writes`], [`DiskControl::set_free`] and
+    /// [`DiskControl::set_slowness`] ordered.
     pub fn mend(self) {
         self.with(|device| {
             device.power_fails_at = None;
             device.failing_syncs = 0;
+            device.failing_writes = 0;
+            device.stray_writes = 0;
             device.capacity = u64::MAX;
             device.slowness = 1;
         });
@@ -59,6 +62,24 @@ impl<'a> DiskControl<'a> {
     pub fn fail_syncs(self, count: u32) {
         self.note(format_args!("{count} syncs are to fail"));
         self.with(|device| device.failing_syncs = count);
+    }
+
+    /// Lets the next `count` writes fail; an arbitrary beginning of each may be there nevertheless.
+    pub fn fail_writes(self, count: u32) {
+        self.note(format_args!("{count} writes are to fail"));
+        self.with(|device| device.failing_writes = count);
+    }
+
+    /// Lets the next `count` writes land at another place of their file, and succeed.
+    pub fn stray_writes(self, count: u32) {
+        self.note(format_args!("{count} writes are to land elsewhere"));
+        self.with(|device| device.stray_writes = count);
+    }
+
+    /// Puts an empty disk in the place of this one.
+    pub fn wipe(self) {
+        self.note(format_args!("the disk is replaced by an empty one"));
+        self.with(Device::wipe);
     }
 
     /// Makes syncs do nothing and say that they did, for good: the control that every test of durability

@@ -14,6 +14,11 @@ use crate::world::rng::Chance;
 /// Room on a disk unless a scenario says otherwise.
 const CAPACITY: u64 = 16 << 30;
 
+/// Misdirected writes land on whole sectors.
+const SECTOR: u64 = 512;
+/// How far behind its place a misdirected write may land.
+const STRAY_SECTORS: u64 = 16;
+
 /// A disk.
 pub(crate) struct Device {
     pub(crate) chance: Chance,
@@ -29,6 +34,10 @@ pub(crate) struct Device {
     pub(crate) capacity: u64,
     /// How many syncs are going to fail.
     pub(crate) failing_syncs: u32,
+    /// How many writes are going to fail.
+    pub(crate) failing_writes: u32,
+    /// How many writes are going to land elsewhere.
+    pub(crate) stray_writes: u32,
     pub(crate) slowness: u32,
     /// Syncs do nothing and say that they did.
     pub(crate) lies: bool,
@@ -64,6 +73,8 @@ impl Device {
             failed: false,
             capacity: CAPACITY,
             failing_syncs: 0,
+            failing_writes: 0,
+            stray_writes: 0,
             slowness: 1,
             lies: false,
         }
@@ -91,6 +102,21 @@ impl Device {
     }
 
     pub(crate) fn write(&mut self, inode: InodeId, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.failing_writes > 0 {
+            self.failing_writes -= 1;
+            // Some of it may have got through, as after a short write.
+            let part = bytes.get(..self.chance.index(bytes.len() + 1)).unwrap_or_default();
+            if !part.is_empty() && self.chance.one_in(2) {
+                self.inode(inode)?.write(part, offset);
+            }
+            return Err(device_error());
+        }
+        let offset = if self.stray_writes > 0 {
+            self.stray_writes -= 1;
+            self.stray(inode, offset, bytes.len() as u64)?
+        } else {
+            offset
+        };
         let len = self.inode(inode)?.cached.len;
         let end = offset + bytes.len() as u64;
         if end <= len {
@@ -108,6 +134,13 @@ impl Device {
             self.inode(inode)?.write(prefix, offset);
         }
         Err(io::ErrorKind::StorageFull.into())
+    }
+
+    /// Where a misdirected write lands: at another sector of the same file.
+    fn stray(&mut self, inode: InodeId, offset: u64, len: u64) -> io::Result<u64> {
+        let sectors = self.inode(inode)?.cached.len.saturating_sub(len) / SECTOR;
+        let sector = self.chance.below(sectors.min(offset / SECTOR + STRAY_SECTORS));
+        Ok(sector * SECTOR)
     }
 
     pub(crate) fn set_len(&mut self, inode: InodeId, len: u64) -> io::Result<()> {
@@ -144,6 +177,13 @@ impl Device {
             return Err(device_error());
         }
         if self.lies { Ok(()) } else { self.names.sync_dir(dir) }
+    }
+
+    /// Another disk is put in its place: empty, and not known to the node.
+    pub(crate) fn wipe(&mut self) {
+        self.names = Names::default();
+        self.inodes.clear();
+        self.locks.clear();
     }
 
     /// What was not synced is kept, lost or torn; from here on the disk is as after the next boot.

@@ -329,6 +329,30 @@ impl Wire {
         }
     }
 
+    /// Breaks the dialling end of connections; what it sent is still under way, and late.
+    pub(crate) fn break_late(
+        &mut self,
+        turn: &mut Turn,
+        (from, to): (HostId, HostId),
+        late: std::time::Duration,
+    ) {
+        for (id, connection) in &mut self.connections {
+            let (dialer, acceptor) = (&mut connection.dialer, &mut connection.acceptor);
+            if (dialer.host, acceptor.host) != (from, to) || dialer.error.is_some() {
+                continue;
+            }
+            dialer.fail(turn);
+            let inbox = &mut acceptor.inbox;
+            let after = self.chance.duration(std::time::Duration::ZERO..late);
+            for (at, _) in &mut inbox.under_way {
+                *at = *at + after;
+            }
+            inbox.last_at = inbox.last_at.max(turn.now) + after;
+            let over = inbox.last_at - turn.now + super::RETRANSMIT_MAX;
+            turn.later(over, WireEvent::Reset(*id, Side::Acceptor));
+        }
+    }
+
     /// Resets every connection between two hosts.
     pub(crate) fn break_between(&mut self, turn: &mut Turn, one: HostId, two: HostId) {
         for connection in self.connections.values_mut() {

@@ -63,6 +63,15 @@ impl<'a> WireControl<'a> {
         });
     }
 
+    /// Breaks `from`'s end of every connection that it dialled to `to`, while what it had sent arrives
+    /// up to `late` later: behind the first messages of the connection that follows.
+    pub fn break_late(self, from: HostId, to: HostId, late: std::time::Duration) {
+        self.shared.turn(|wire, turn| {
+            turn.tell(from, format!("connections to {to} break, their bytes arrive late"));
+            wire.break_late(turn, (from, to), late);
+        });
+    }
+
     /// Resets every connection between two hosts.
     pub fn break_between(self, one: HostId, two: HostId) {
         self.shared.turn(|wire, turn| {

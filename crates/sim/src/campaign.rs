@@ -1,0 +1,223 @@
+//! Campaigns: many seeds, in parallel, and what they add up to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::check::Violation;
+use crate::cluster::Boot;
+use crate::fault::Profile;
+use crate::fault::kind::Tally;
+use crate::member;
+use crate::run::{Disks, Report, Setup, plan, run_plan};
+use crate::shrink::{Cut, shrink};
+use crate::toy::{self, Defect};
+use crate::world::Recording;
+
+/// What every seed of a campaign has in common.
+#[derive(Clone, Debug, Default)]
+pub struct Campaign {
+    /// A toy in the node's place.
+    pub toy: Option<Defect>,
+    /// The name of a profile; otherwise each seed draws its cluster and gets all faults.
+    pub profile: Option<String>,
+    /// What the nodes' disks are worth.
+    pub disks: Disks,
+    /// A part of the plan and of the cluster, where less is to be run than the seed says.
+    pub cut: Option<Cut>,
+    /// A bug to be found.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<quorate_consensus::planted::Planted>,
+    /// Each seed is run twice, and both runs must be the same.
+    pub twice: bool,
+    /// A failing seed is made smaller before it is shown.
+    pub shrinks: bool,
+}
+
+/// Failing seeds that are made smaller; the others are most likely the same.
+const SHRUNK_MAX: u64 = 3;
+/// Failing seeds after which a campaign ends.
+const FAILED_MAX: u64 = 12;
+
+/// What came of one seed.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The cluster.
+    pub setup: String,
+    /// Broken promises.
+    pub violations: Vec<Violation>,
+    /// What was needed to break them; empty when it was not looked for.
+    pub shrunk: String,
+    /// The digest of all that happened.
+    pub digest: u64,
+    /// Events and polls.
+    pub steps: u64,
+    /// The faults.
+    pub tally: Tally,
+    /// Operations done, not applied, unknown.
+    pub operations: (u64, u64, u64),
+    /// Groups of keys on which the search was given up.
+    pub undecided: u64,
+    /// How long it took, in simulated time.
+    pub took: Duration,
+    /// Rare branches, and how often they were reached.
+    pub branches: BTreeMap<String, u64>,
+}
+
+impl Campaign {
+    /// The cluster of `seed`; `None` when no profile has that name.
+    pub fn setup(&self, seed: u64) -> Option<Setup> {
+        let boot: Rc<Boot> = self.toy.map_or_else(member::boot, toy::boot);
+        let drawn = match &self.profile {
+            Some(name) => Setup {
+                profile: Profile::named(name)?,
+                lease: name == "lease",
+                sessions: if name == "lease" { 9 } else { 5 },
+                ..Setup::new(boot)
+            },
+            None if self.toy.is_some() => Setup::new(boot),
+            None => Setup::drawn(seed, boot),
+        };
+        Some(Setup { disks: self.disks, ..drawn })
+    }
+
+    /// Runs `seed`; `None` when no profile has the campaign's name.
+    pub fn run(&self, seed: u64, recording: Recording) -> Option<(Outcome, Report)> {
+        #[cfg(feature = "planted-bugs")]
+        quorate_consensus::planted::plant(self.planted);
+        let whole = self.setup(seed)?;
+        let (mut setup, mut faults) = (whole.clone(), plan(seed, &whole));
+        if let Some(cut) = &self.cut {
+            (setup, faults) = cut.apply(setup, faults);
+        }
+        let report = run_plan(seed, &setup, &faults, recording);
+        let mut violations = report.judgement.violations.clone();
+        if self.twice {
+            let again = run_plan(seed, &setup, &faults, recording);
+            if (again.digest, &again.text) != (report.digest, &report.text) {
+                let evidence = "the second run differs from the first".to_owned();
+                violations.push(Violation::new("repeats", evidence));
+            }
+        }
+        let outcome = Outcome {
+            seed,
+            setup: format!("{setup:?}"),
+            violations,
+            shrunk: String::new(),
+            digest: report.digest,
+            steps: report.steps,
+            tally: report.tally.clone(),
+            operations: report.history.outcomes(),
+            undecided: report.judgement.undecided,
+            took: report.took,
+            branches: report.branches.clone(),
+        };
+        Some((outcome, report))
+    }
+
+    /// Looks for less that breaks the same promises.
+    fn shrink(&self, seed: u64, outcome: &Outcome) -> String {
+        let setup = self.setup(seed).filter(|_| self.shrinks && self.cut.is_none());
+        let properties = outcome.violations.iter().map(|violation| violation.property).collect();
+        setup.map_or_else(String::new, |it| shrink(seed, &it, &plan(seed, &it), properties))
+    }
+
+    /// Runs seeds from `first` on, `jobs` at a time, until `goes_on` says no of a seed; tells `hear` of each.
+    pub fn run_many(
+        &self,
+        first: u64,
+        jobs: usize,
+        goes_on: impl Fn(u64) -> bool + Sync,
+        mut hear: impl FnMut(Outcome),
+    ) {
+        let (next, failed) = (AtomicU64::new(first), AtomicU64::new(0));
+        let (sender, receiver) = mpsc::channel();
+        std::thread::scope(|scope| {
+            for _ in 0..jobs.max(1) {
+                let (next, failed, goes_on) = (&next, &failed, &goes_on);
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        let enough = failed.load(Ordering::Relaxed) >= FAILED_MAX;
+                        let outcome = Some(seed).filter(|seed| !enough && goes_on(*seed));
+                        let outcome = outcome.and_then(|it| self.run(it, Recording::Digest));
+                        let Some((mut outcome, _)) = outcome else { return };
+                        if !outcome.violations.is_empty()
+                            && failed.fetch_add(1, Ordering::Relaxed) < SHRUNK_MAX
+                        {
+                            outcome.shrunk = self.shrink(seed, &outcome);
+                        }
+                        if sender.send(outcome).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            receiver.into_iter().for_each(&mut hear);
+        });
+    }
+}
+
+/// What the seeds of a campaign add up to.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Seeds.
+    pub seeds: u64,
+    /// Seeds that broke a promise.
+    pub failed: u64,
+    /// Faults.
+    pub tally: Tally,
+    /// Rare branches, and how often they were reached.
+    pub branches: BTreeMap<String, u64>,
+    took: Duration,
+    operations: (u64, u64, u64),
+    undecided: u64,
+}
+
+impl Summary {
+    /// One more.
+    pub fn add(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        self.failed += u64::from(!outcome.violations.is_empty());
+        self.took += outcome.took;
+        self.operations.0 += outcome.operations.0;
+        self.operations.1 += outcome.operations.1;
+        self.operations.2 += outcome.operations.2;
+        self.undecided += outcome.undecided;
+        self.tally.add_all(&outcome.tally);
+        for (branch, count) in &outcome.branches {
+            *self.branches.entry(branch.clone()).or_default() += count;
+        }
+    }
+
+    /// Simulated hours.
+    pub fn hours(&self) -> f64 {
+        self.took.as_secs_f64() / 3600.0
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (done, refused, unknown) = self.operations;
+        writeln!(
+            f,
+            "{} seeds, {} failed, {:.1} simulated hours, {} faults; operations: {done} done, \
+             {refused} not applied, {unknown} unknown; {} groups of keys undecided",
+            self.seeds,
+            self.failed,
+            self.hours(),
+            self.tally.total(),
+            self.undecided
+        )?;
+        writeln!(f, "faults: {}", self.tally)?;
+        writeln!(f, "branches:")?;
+        self.branches.iter().try_for_each(|(branch, count)| writeln!(f, "{count:>8} {branch}"))
+    }
+}

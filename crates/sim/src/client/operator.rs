@@ -1,0 +1,170 @@
+//! The operator: removes nodes and hands leadership over, over the wire, as a person with a shell would.
+//!
+//! An order to remove a node is repeated until its outcome is certain: so at the end of a run everybody
+//! knows who should be a member.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use quorate_env::tasks::Task;
+use quorate_env::{Env, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::within;
+use crate::resp::{Frame, Reader, encode_request};
+use crate::world::HostId;
+
+/// How long an answer may take.
+const REPLY_LIMIT: Duration = Duration::from_secs(5);
+/// Between two attempts.
+const RETRY: Duration = Duration::from_millis(300);
+/// Attempts that all found the node to be no member, or not to be spared, before the order is given up.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// Why a node is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// It is not needed any more.
+    ForGood,
+    /// Another one takes its place.
+    Replaced,
+}
+
+/// What the operator is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Remove a member.
+    Leave {
+        /// Where it runs.
+        host: HostId,
+        /// Its name.
+        name: String,
+        /// Why.
+        leaving: Leaving,
+    },
+    /// Hand leadership over, to the member of this name or to whoever is fit.
+    Transfer(Option<String>),
+}
+
+/// What came of a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is no member any more.
+    Gone(HostId, Leaving),
+    /// It is none now, and may become one yet, if it was about to join.
+    NoMember(HostId, Leaving),
+    /// It still is one.
+    Stays(HostId),
+}
+
+/// The operator's desk: orders in, verdicts out.
+#[derive(Clone, Debug, Default)]
+pub struct Office {
+    orders: Rc<RefCell<VecDeque<Request>>>,
+    verdicts: Rc<RefCell<VecDeque<Verdict>>>,
+}
+
+impl Office {
+    /// Lays an order down.
+    pub fn order(&self, request: Request) {
+        self.orders.borrow_mut().push_back(request);
+    }
+
+    /// Takes a verdict.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.verdicts.borrow_mut().pop_front()
+    }
+
+    /// True when nothing is left to be done.
+    pub fn is_idle(&self) -> bool {
+        self.orders.borrow().is_empty() && self.verdicts.borrow().is_empty()
+    }
+}
+
+/// The operator's main task; `nodes` are where orders are taken.
+pub fn operator(office: Office, env: Env, nodes: Vec<String>) -> Task {
+    Box::pin(async move {
+        loop {
+            let next = office.orders.borrow().front().cloned();
+            if let Some(request) = next {
+                let verdict = carry_out(&request, &env, &nodes).await;
+                office.verdicts.borrow_mut().extend(verdict);
+                office.orders.borrow_mut().pop_front();
+            }
+            env.clock.sleep(RETRY).await;
+        }
+    })
+}
+
+/// What a node answers.
+enum Answer {
+    Done,
+    Refused(String),
+    NotApplied,
+    Unknown,
+}
+
+async fn carry_out(request: &Request, env: &Env, nodes: &[String]) -> Option<Verdict> {
+    let (host, name, leaving) = match request {
+        Request::Transfer(to) => {
+            let words: Vec<&str> = ["TRANSFER"].into_iter().chain(to.as_deref()).collect();
+            ask_anyone(env, nodes, &words).await;
+            return None;
+        }
+        Request::Leave { host, name, leaving } => (*host, name, *leaving),
+    };
+    // Once in doubt, a refusal says nothing about what an earlier attempt has done or may yet do.
+    let (mut in_doubt, mut refused) = (false, 0);
+    loop {
+        match ask_anyone(env, nodes, &["LEAVE", name]).await {
+            Answer::Done => return Some(Verdict::Gone(host, leaving)),
+            Answer::Refused(text) if in_doubt && text.starts_with("no member") => {
+                return Some(Verdict::NoMember(host, leaving));
+            }
+            Answer::Refused(_) if !in_doubt => {
+                refused += 1;
+                if refused == ATTEMPTS_MAX {
+                    return Some(Verdict::Stays(host));
+                }
+            }
+            Answer::Unknown => in_doubt = true,
+            Answer::Refused(_) | Answer::NotApplied => {}
+        }
+        env.clock.sleep(RETRY).await;
+    }
+}
+
+async fn ask_anyone(env: &Env, nodes: &[String], words: &[&str]) -> Answer {
+    let index = usize::try_from(env.rng.below(nodes.len() as u64)).unwrap_or(0);
+    let Some(addr) = nodes.get(index) else { return Answer::NotApplied };
+    let Some(Ok(stream)) = within(env, REPLY_LIMIT, env.net.connect(addr)).await else {
+        return Answer::NotApplied;
+    };
+    let answer = within(env, REPLY_LIMIT, ask(stream, words)).await;
+    answer.flatten().unwrap_or(Answer::Unknown)
+}
+
+async fn ask(mut stream: Box<dyn Stream>, words: &[&str]) -> Option<Answer> {
+    let mut bytes = Vec::new();
+    encode_request(words, &mut bytes);
+    stream.write_all(&bytes).await.ok()?;
+    let mut reader = Reader::default();
+    let mut buffer = [0; 1024];
+    loop {
+        if let Some(frame) = reader.next_frame().ok()? {
+            return match frame {
+                Frame::Simple(_) => Some(Answer::Done),
+                Frame::Error(text) => Some(match text.split_once(' ') {
+                    Some(("REFUSED", why)) => Answer::Refused(why.to_owned()),
+                    Some(("TRYAGAIN", _)) => Answer::NotApplied,
+                    _ => Answer::Unknown,
+                }),
+                _ => None,
+            };
+        }
+        let len = stream.read(&mut buffer).await.ok().filter(|len| *len > 0)?;
+        reader.feed(buffer.get(..len).unwrap_or_default());
+    }
+}

@@ -1,0 +1,33 @@
+//! Coverage: a fault that is never injected and a branch that is never taken prove nothing.
+
+use crate::campaign::Summary;
+use crate::fault::Kind;
+
+/// A campaign of so many seeds must reach everything.
+pub const SEEDS_MIN: u64 = 400;
+
+/// What nodes say, in their logs or to clients, on rare branches.
+const BRANCHES: &[&str] = &[
+    "added to the cluster",
+    "damage found",
+    "end of the log was cut",
+    "sending snapshot",
+    "snapshot installed",
+    "snapshot made",
+    "the log is closed until a restart",
+    "the wall clock is far",
+    "told of this node's removal",
+    "TRYAGAIN nothing was changed: another node took",
+    "TRYAGAIN nothing was changed: the disk of",
+    "UNKNOWN the command may or may not",
+    "CLUSTERDOWN nothing was changed: no leader",
+];
+
+/// What the seeds of a campaign should have reached and did not.
+pub fn missed(summary: &Summary) -> Vec<String> {
+    let kinds = Kind::ALL.iter().filter(|kind| summary.tally.count(**kind) == 0);
+    let kinds = kinds.map(|kind| format!("{kind:?}"));
+    let reached = |branch: &&&str| summary.branches.keys().any(|said| said.starts_with(**branch));
+    let branches = BRANCHES.iter().filter(|branch| !reached(branch));
+    kinds.chain(branches.map(|branch| format!("{branch:?}"))).collect()
+}

@@ -1,0 +1,107 @@
+//! Observation: what members show of themselves, passed on to the judges at once.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::ControlFlow;
+
+use quorate_consensus::observer::{Appended, GroupObserver};
+use quorate_consensus::{Index, NodeId, Term};
+use quorate_keyspace::Keyspace;
+use quorate_keyspace::snapshot::export;
+use quorate_node::observer::Observer;
+
+use crate::check::Violation;
+use crate::check::completeness::Committed;
+use crate::check::election::Elections;
+use crate::check::log_matching::Logs;
+use crate::check::machine::{Machines, State};
+use crate::world::rng::fold;
+
+/// All records are hashed at each index of which this is a divisor.
+const CONTENT_EVERY: u64 = 16;
+/// Violations that are told; the others follow from them.
+const TOLD_MAX: usize = 3;
+
+/// What a run's members are watched by.
+#[derive(Default)]
+pub struct Watch(RefCell<Judges>);
+
+#[derive(Debug, Default)]
+struct Judges {
+    elections: Elections,
+    logs: Logs,
+    committed: Committed,
+    machines: Machines,
+    violations: Vec<Violation>,
+}
+
+impl Judges {
+    fn tell(&mut self, violation: Option<Violation>) {
+        if self.violations.len() < TOLD_MAX {
+            self.violations.extend(violation);
+        }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+impl Watch {
+    /// What was seen to be broken.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.0.borrow().violations.clone()
+    }
+}
+
+fn content(state: &Keyspace) -> Option<u64> {
+    let mut hash = 0;
+    let mut take = |bytes: &[u8]| {
+        hash = fold(hash, bytes);
+        ControlFlow::Continue(())
+    };
+    export(&*state.view(), &mut take).ok()?;
+    Some(hash)
+}
+
+impl GroupObserver for Watch {
+    fn voted(&self, node: NodeId, term: Term, candidate: NodeId) {
+        let judges = &mut *self.0.borrow_mut();
+        let violation = judges.elections.voted(node, term, candidate);
+        judges.tell(violation);
+    }
+
+    fn elected(&self, node: NodeId, term: Term, term_at: &dyn Fn(Index) -> Option<Term>) {
+        let judges = &mut *self.0.borrow_mut();
+        let violation = judges.elections.elected(node, term);
+        judges.tell(violation);
+        let violation = judges.committed.elected(node, term, term_at);
+        judges.tell(violation);
+    }
+
+    fn appended(&self, _: NodeId, entry: Appended) {
+        let judges = &mut *self.0.borrow_mut();
+        let violation = judges.logs.appended(entry);
+        judges.tell(violation);
+    }
+}
+
+impl Observer for Watch {
+    fn stood(&self, node: NodeId, state: &Keyspace) {
+        let judges = &mut *self.0.borrow_mut();
+        let held = State { digest: state.digest(), content: content(state) };
+        let violation = judges.machines.stood(node, Index(state.applied()), held);
+        judges.tell(violation);
+    }
+
+    fn applied(&self, node: NodeId, index: Index, term: Term, state: &Keyspace) {
+        let judges = &mut *self.0.borrow_mut();
+        let content = if index.0.is_multiple_of(CONTENT_EVERY) { content(state) } else { None };
+        let held = State { digest: state.digest(), content };
+        let violation = judges.machines.applied(node, index, term, held);
+        judges.tell(violation);
+        judges.committed.applied(index, term);
+    }
+}

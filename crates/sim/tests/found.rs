@@ -1,0 +1,108 @@
+//! What seeds have found, as tests of the rooms that were wrong, on a simulated machine.
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::path::Path;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use quorate_consensus::log::{HardState, Log, LogConfig};
+use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
+use quorate_consensus::{
+    Configuration, Group, GroupId, GroupStart, Index, NodeId, Output, Pace, SnapshotMark, Term,
+};
+use quorate_env::tasks::Task;
+use quorate_env::{Env, OpenMode};
+use quorate_sim::world::{Ending, Recording, World};
+
+/// Runs `main` on a machine of its own; how it ended.
+fn lived(main: impl FnOnce(Env) -> Task) -> Ending {
+    let mut world = World::new(1, Recording::Digest);
+    let host = world.add_host("n1");
+    world.start(host, main);
+    while world.run_for(Duration::from_secs(10)) && world.is_up(host) {}
+    world.take_ending().expect("it has ended").1
+}
+
+fn voters(count: u64) -> Configuration {
+    Configuration { voters: (1..=count).map(NodeId).collect(), ..Configuration::default() }
+}
+
+/// Seed 1253 of the first campaign: the node took the bit for a newer version's file, and never started.
+#[test]
+fn flipped_bit_in_the_format_of_a_snapshot_is_damage() {
+    let ending = lived(|env| {
+        Box::pin(async move {
+            let dir = Path::new("/snapshots");
+            let store =
+                SnapshotStore::open(env.disk.clone(), dir, GroupId(1)).expect("a new directory");
+            let mark = SnapshotMark { index: Index(50), term: Term(3), configuration: voters(3) };
+            let mut writer = store.writer(&mark).expect("there is room");
+            writer.write(b"state").expect("there is room");
+            writer.finish().expect("there is room");
+            let file =
+                env.disk.open(&store.path(mark.index), OpenMode::Write).expect("it is there");
+            file.write_at(&[IoSlice::new(&[5])], 8).expect("there is room");
+            let read = store.reader(&store.path(mark.index));
+            assert!(matches!(read, Err(SnapshotError::Damage { .. })));
+        })
+    });
+    assert_eq!(ending, Ending::Exited);
+}
+
+async fn settle(group: &mut Group, out: &mut Output) {
+    loop {
+        while group.advance(out).expect("the log takes it") {}
+        out.messages.clear();
+        out.install = None;
+        let done = std::future::poll_fn(|cx| Poll::Ready(group.poll_log(cx, out))).await;
+        if done.is_pending() && !group.is_writing() {
+            return;
+        }
+    }
+}
+
+/// Seeds 645, 743 and 1405 of the first campaign: the leader died right behind its snapshot; and seed 531
+/// of a later one: the disk was slow as well.
+#[test]
+fn member_that_got_a_snapshot_and_nothing_else_can_ask_for_votes() {
+    let ending = lived(|env| {
+        Box::pin(async move {
+            let log =
+                Log::open(&env, Path::new("/log"), LogConfig::default()).expect("a new log").0;
+            let log = Rc::new(RefCell::new(log));
+            let start = GroupStart {
+                group: GroupId(1),
+                node: NodeId(2),
+                pace: Pace::default(),
+                hard_state: HardState { term: Term(3), ..HardState::default() },
+                configuration: voters(3),
+                applied: Index(0),
+                snapshot: None,
+                doubt: None,
+                seed: 1,
+                now: env.clock.now(),
+            };
+            let mut group = Group::start(&start, log).expect("an empty log fits");
+            let mut out = Output::default();
+            let mark = SnapshotMark { index: Index(50), term: Term(3), configuration: voters(3) };
+            group.offer_snapshot(NodeId(1), Term(3), &mark);
+            // The disk has not said yet that the log has restarted behind it.
+            for _ in 0..100 {
+                while group.advance(&mut out).expect("the log takes it") {}
+                group.tick();
+            }
+            for _ in 0..4 {
+                settle(&mut group, &mut out).await;
+                env.clock.sleep(Duration::from_millis(30)).await;
+            }
+            assert_eq!(group.commit(), Index(50));
+            for _ in 0..100 {
+                group.tick();
+                settle(&mut group, &mut out).await;
+            }
+        })
+    });
+    assert_eq!(ending, Ending::Exited);
+}
