@@ -20,11 +20,13 @@ mod key;
 mod leaf;
 mod ledger;
 mod node;
+mod path;
 mod reclaim;
 #[cfg(test)]
 mod tests;
 mod tree;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ use bytes::Bytes;
 
 use self::key::Probe;
 use self::node::Node;
+use self::path::Paths;
 pub use self::reclaim::Reclaim;
 use self::tree::Tree;
 use crate::engine::{Engine, EngineError, EngineStats, Found, Purpose, Reader, View, Visitor};
@@ -47,6 +50,8 @@ pub struct MemoryEngine {
     applied: u64,
     /// True between the first change of a batch and [`Engine::write`].
     in_batch: bool,
+    /// Ways to the keys that were expected last.
+    paths: RefCell<Paths>,
     /// Counts the views: each holds a clone.
     views: Arc<()>,
 }
@@ -62,7 +67,13 @@ impl MemoryEngine {
     /// leave behind, and its `memory_bytes` counts that.
     #[must_use]
     pub fn sharing(reclaim: &Reclaim) -> Self {
-        Self { tree: Tree::new(reclaim.clone()), applied: 0, in_batch: false, views: Arc::new(()) }
+        Self {
+            tree: Tree::new(reclaim.clone()),
+            applied: 0,
+            in_batch: false,
+            paths: RefCell::default(),
+            views: Arc::new(()),
+        }
     }
 
     /// The queue, for an engine that is to take this one's place.
@@ -89,11 +100,14 @@ impl fmt::Debug for MemoryEngine {
 
 impl Reader for MemoryEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
-        Ok(tree::get(self.tree.root(), &Probe::new(key)).map(Found::Lent))
+        let (root, probe) = (self.tree.root(), Probe::new(key));
+        let path = self.paths.borrow().find(&probe);
+        let ahead = path.and_then(|path| tree::get_at(root, path, &probe));
+        Ok(ahead.or_else(|| tree::get(root, &probe)).map(Found::Lent))
     }
 
     fn expect(&self, keys: &[&[u8]], purpose: Purpose) {
-        expect::expect(self.tree.root(), keys, purpose);
+        expect::expect(self.tree.root(), keys, purpose, &mut self.paths.borrow_mut());
     }
 
     fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
@@ -105,7 +119,14 @@ impl Reader for MemoryEngine {
 impl Engine for MemoryEngine {
     fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
         self.in_batch = true;
-        self.tree.put(key, value);
+        let probe = Probe::new(key);
+        let value = match self.paths.get_mut().find(&probe) {
+            Some(path) => self.tree.replace_at(path, &probe, value),
+            None => Err(value),
+        };
+        if let Err(value) = value {
+            self.tree.put(&probe, value);
+        }
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 //! before has arrived. One after the other, 16 lookups wait 16 times as long as one. Here all of them
 //! take each step together: the loads of a step depend on nothing but the step before, so the processor
 //! has them under way at once. (Group prefetching: Chen et al., "Improving Hash Join Performance through
-//! Prefetching", ICDE 2004.) What is found is thrown away; the lookups that follow find warm lines.
+//! Prefetching", ICDE 2004.) The lookups that follow find warm
+//! lines, and the way ([`super::path`]).
 
 use std::hint::black_box;
 
@@ -13,10 +14,11 @@ use bytes::Bytes;
 use super::key::Probe;
 use super::leaf::Leaf;
 use super::node::Node;
+use super::path::{PATHS_MAX, Path, Paths};
 use crate::engine::Purpose;
 
 /// Lookups under way at once: about as many as a core has misses in flight.
-const WIDTH: usize = 16;
+const WIDTH: usize = PATHS_MAX;
 /// So much of a value that will be read is touched; what lies further back the hardware fetches as it is read.
 const READ_BYTES: usize = 256;
 const LINE_BYTES: usize = 64;
@@ -26,18 +28,24 @@ const LINE_BYTES: usize = 64;
 struct Way<'a> {
     probe: Probe<'a>,
     node: &'a Node,
+    path: Path,
 }
 
 /// Fetches what looking up `keys` below `root` will touch.
-pub(super) fn expect(root: &Node, keys: &[&[u8]], purpose: Purpose) {
+pub(super) fn expect(root: &Node, keys: &[&[u8]], purpose: Purpose, paths: &mut Paths) {
     let touched_bytes = if purpose == Purpose::Read { READ_BYTES } else { 1 };
     for keys in keys.chunks(WIDTH) {
         let mut ways: [Option<Way<'_>>; WIDTH] = [const { None }; WIDTH];
         for (way, key) in ways.iter_mut().zip(keys) {
-            *way = Some(Way { probe: Probe::new(key), node: root });
+            *way = Some(Way { probe: Probe::new(key), node: root, path: Path::default() });
         }
         descend(&mut ways);
-        touch_leaves(&ways, touched_bytes);
+        touch_leaves(&mut ways, touched_bytes);
+        for (nth, way) in ways.iter().enumerate() {
+            let (hash, path) =
+                way.as_ref().map_or_else(Default::default, |way| (way.probe.hash(), way.path));
+            paths.set(nth, hash, path);
+        }
     }
 }
 
@@ -57,7 +65,10 @@ fn descend(ways: &mut [Option<Way<'_>>; WIDTH]) {
         }
         for way in ways.iter_mut().flatten() {
             if let Node::Inner(inner) = way.node {
-                way.node = inner.child(&way.probe);
+                let at = inner.child_at(&way.probe);
+                way.path.push(at);
+                let Some(child) = inner.nth(at) else { continue };
+                way.node = child;
                 inner_left = true;
             }
         }
@@ -69,11 +80,12 @@ fn descend(ways: &mut [Option<Way<'_>>; WIDTH]) {
 }
 
 /// Fetches fingerprints, then keys and value handles, then the values.
-fn touch_leaves(ways: &[Option<Way<'_>>; WIDTH], touched_bytes: usize) {
+fn touch_leaves(ways: &mut [Option<Way<'_>>; WIDTH], touched_bytes: usize) {
     let mut found: [Option<(&Leaf, usize)>; WIDTH] = [const { None }; WIDTH];
-    for (found, way) in found.iter_mut().zip(ways.iter().flatten()) {
+    for (found, way) in found.iter_mut().zip(ways.iter_mut().flatten()) {
         if let Node::Leaf(leaf) = way.node {
             *found = leaf.guess(&way.probe).map(|at| (leaf, at));
+            way.path.end(found.map_or(usize::MAX, |(_, at)| at));
         }
     }
     let mut touched = 0;

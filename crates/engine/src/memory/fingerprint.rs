@@ -11,8 +11,22 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
+/// No key's hash, as far as anybody cares: a key that has it is merely not found ahead.
+pub(super) const HASH_NONE: u64 = 0;
+
 /// The fingerprint of a key. Only ever kept in memory: it may change between versions.
 pub(super) fn fingerprint(key: &[u8]) -> u8 {
+    fingerprint_of(hash(key))
+}
+
+/// The fingerprint of the key with this hash.
+pub(super) fn fingerprint_of(hash: u64) -> u8 {
+    let [top, ..] = hash.to_be_bytes();
+    top
+}
+
+/// A key's hash.
+pub(super) fn hash(key: &[u8]) -> u64 {
     let (words, rest) = key.as_chunks::<8>();
     let mut last = [0; 8];
     for (to, from) in last.iter_mut().zip(rest) {
@@ -22,8 +36,7 @@ pub(super) fn fingerprint(key: &[u8]) -> u8 {
     for word in words.iter().chain([&last]) {
         hash = (hash.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(MIX);
     }
-    let [top, ..] = hash.to_be_bytes();
-    top
+    hash
 }
 
 /// The fingerprints of a leaf, in the order of its keys. Slots past the last key hold leftovers.

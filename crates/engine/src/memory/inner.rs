@@ -90,6 +90,11 @@ impl Inner {
         self.children.get(self.child_at(probe)).expect("one child more than separators")
     }
 
+    /// The child at `at`, if there are so many.
+    pub(super) fn nth(&self, at: usize) -> Option<&Arc<Node>> {
+        self.children.get(at)
+    }
+
     /// The child at `at`, for changing it.
     pub(super) fn child_mut(&mut self, at: usize) -> &mut Arc<Node> {
         self.children.get_mut(at).expect("one child more than separators")

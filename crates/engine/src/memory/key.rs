@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use super::fingerprint::fingerprint;
+use super::fingerprint::{fingerprint_of, hash};
 
 /// The longest key that needs no allocation.
 pub(super) const INLINE_BYTES_MAX: usize = 30;
@@ -73,14 +73,14 @@ pub(super) struct Probe<'a> {
     padded: [u8; INLINE_BYTES_MAX],
     /// `padded` as numbers that compare like it.
     words: [u64; 4],
-    fingerprint: u8,
+    hash: u64,
 }
 
 impl<'a> Probe<'a> {
     /// Prepares `bytes`.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         let padded = pad(bytes);
-        Self { bytes, padded, words: words(&padded), fingerprint: fingerprint(bytes) }
+        Self { bytes, padded, words: words(&padded), hash: hash(bytes) }
     }
 
     /// The bytes looked for.
@@ -90,7 +90,12 @@ impl<'a> Probe<'a> {
 
     /// The fingerprint of the key looked for.
     pub(super) fn fingerprint(&self) -> u8 {
-        self.fingerprint
+        fingerprint_of(self.hash)
+    }
+
+    /// The hash of the key looked for.
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// A copy to be kept in a node.

@@ -86,6 +86,11 @@ impl Leaf {
         self.values.get(at)
     }
 
+    /// True when the key at `at` is `probe`.
+    pub(super) fn is_at(&self, at: usize, probe: &Probe<'_>) -> bool {
+        self.keys.get(at).is_some_and(|key| probe.is(key))
+    }
+
     /// The value of `probe`.
     pub(super) fn get(&self, probe: &Probe<'_>) -> Option<&Bytes> {
         self.values.get(self.find(probe)?)

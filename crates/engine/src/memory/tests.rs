@@ -96,7 +96,7 @@ fn scattered(n: u64) -> u64 {
 fn filled(count: u64, index: impl Fn(u64) -> u64) -> Tree {
     let mut tree = Tree::new(Reclaim::new());
     for n in 0..count {
-        tree.put(&key(index(n)), value(n));
+        tree.put(&Probe::new(&key(index(n))), value(n));
     }
     tree
 }
@@ -105,7 +105,7 @@ fn filled(count: u64, index: impl Fn(u64) -> u64) -> Tree {
 fn ascending_keys_fill_the_leaves() {
     let mut tree = Tree::new(Reclaim::new());
     for n in 0..50_000_u64 {
-        tree.put(&n.to_be_bytes(), value(n));
+        tree.put(&Probe::new(&n.to_be_bytes()), value(n));
     }
     let found = audit(&tree);
     assert!(found.leaves <= 50_000 / LEAF_MAX as u64 + 2, "{} leaves", found.leaves);
@@ -116,11 +116,11 @@ fn ascending_keys_fill_the_leaves() {
 fn ascending_keys_before_others_fill_the_leaves_too() {
     let mut tree = Tree::new(Reclaim::new());
     for n in 0..20_000_u64 {
-        tree.put(&(1 << 60 | scattered(n)).to_be_bytes(), value(n));
+        tree.put(&Probe::new(&(1 << 60 | scattered(n)).to_be_bytes()), value(n));
     }
     let before = audit(&tree).leaves;
     for n in 0..50_000_u64 {
-        tree.put(&n.to_be_bytes(), value(n));
+        tree.put(&Probe::new(&n.to_be_bytes()), value(n));
     }
     let grown = audit(&tree).leaves - before;
     assert!(grown <= 50_000 / LEAF_MAX as u64 * 21 / 20, "{grown} leaves");
@@ -185,7 +185,11 @@ fn the_books_are_right_when_views_force_copies() {
         let frozen = Arc::clone(tree.root());
         for n in 0..2_000 {
             let n = scattered(n * 7 + round);
-            if n.is_multiple_of(3) { tree.remove(&key(n)) } else { tree.put(&key(n), value(n)) }
+            if n.is_multiple_of(3) {
+                tree.remove(&key(n));
+            } else {
+                tree.put(&Probe::new(&key(n)), value(n));
+            }
         }
         audit(&tree);
         assert!(tree.reclaim().memory_bytes() > 0, "the frozen root holds old nodes");

@@ -10,6 +10,7 @@ use super::key::Probe;
 use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::node::{Books, Node, own};
+use super::path::Path;
 use super::reclaim::Reclaim;
 use crate::engine::Visitor;
 
@@ -42,13 +43,34 @@ impl Tree {
     }
 
     /// Sets `key` to `value`.
-    pub(super) fn put(&mut self, key: &[u8], value: Bytes) {
-        let probe = Probe::new(key);
-        if let Some(split) = put_below(&mut self.root, &probe, value, &mut self.books) {
+    pub(super) fn put(&mut self, probe: &Probe<'_>, value: Bytes) {
+        if let Some(split) = put_below(&mut self.root, probe, value, &mut self.books) {
             let old_root = std::mem::replace(&mut self.root, empty_root());
             self.root = Arc::new(Node::Inner(Inner::above(old_root, split)));
             self.books.live.inners += 1;
         }
+    }
+
+    /// Replaces the value at the end of `path`, if `key` is there; gives the value back where it is not.
+    pub(super) fn replace_at(
+        &mut self,
+        path: Path,
+        key: &Probe<'_>,
+        value: Bytes,
+    ) -> Result<(), Bytes> {
+        // Looking first: a path that has become wrong must not copy nodes which a view holds.
+        if get_at(&self.root, path, key).is_none() {
+            return Err(value);
+        }
+        let mut node = &mut self.root;
+        for at in path.places() {
+            let Node::Inner(inner) = own(node, &mut self.books) else { return Err(value) };
+            node = inner.child_mut(at);
+        }
+        let Node::Leaf(leaf) = own(node, &mut self.books) else { return Err(value) };
+        let Some(slot) = leaf.value_mut(path.slot()) else { return Err(value) };
+        replace(slot, value, &mut self.books);
+        Ok(())
     }
 
     /// Removes `key`, if it is there.
@@ -93,6 +115,19 @@ pub(super) fn get<'a>(node: &'a Arc<Node>, probe: &Probe<'_>) -> Option<&'a Byte
             Node::Inner(inner) => node = inner.child(probe),
             Node::Leaf(leaf) => return leaf.get(probe),
         }
+    }
+}
+
+/// The value of `probe` at the end of `path`, if it is there.
+pub(super) fn get_at<'a>(node: &'a Arc<Node>, path: Path, probe: &Probe<'_>) -> Option<&'a Bytes> {
+    let mut node = node;
+    for at in path.places() {
+        let Node::Inner(inner) = &**node else { return None };
+        node = inner.nth(at)?;
+    }
+    match &**node {
+        Node::Leaf(leaf) if leaf.is_at(path.slot(), probe) => leaf.value(path.slot()),
+        Node::Leaf(_) | Node::Inner(_) => None,
     }
 }
 
@@ -153,6 +188,12 @@ fn put_below(
     }
 }
 
+fn replace(slot: &mut Bytes, value: Bytes, books: &mut Books) {
+    books.live.value_replaced(slot, &value);
+    books.value_let_go(slot);
+    *slot = value;
+}
+
 fn put_in_leaf(
     leaf: &mut Leaf,
     probe: &Probe<'_>,
@@ -160,9 +201,7 @@ fn put_in_leaf(
     books: &mut Books,
 ) -> Option<Split> {
     if let Some(slot) = leaf.find(probe).and_then(|at| leaf.value_mut(at)) {
-        books.live.value_replaced(slot, &value);
-        books.value_let_go(slot);
-        *slot = value;
+        replace(slot, value, books);
         return None;
     }
     let key = probe.to_key();

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::Open;
-use crate::engine::{Engine, Purpose, Reader, View};
+use crate::engine::{Engine, Found, Purpose, Reader, View};
 
 /// What an engine should hold.
 pub(super) type Model = BTreeMap<Vec<u8>, Bytes>;
@@ -146,7 +146,8 @@ pub fn random_operations_equal_the_model(open: Open<'_>, seed: u64) {
         let deletes = if step / 1_500 % 2 == 0 { 15 } else { 60 };
         match run.dice.below(110) {
             roll if roll < deletes => run.delete(),
-            0..90 => run.put(),
+            0..84 => run.put(),
+            84..90 => run.hinted(),
             90..96 => run.end_batch(),
             96..99 => run.look(),
             99..103 => run.view(),
@@ -177,6 +178,27 @@ impl Run {
         self.model.remove(&key);
         self.in_batch = true;
         assert!(self.engine.get(&key).expect("get").is_none(), "{}", self.at());
+    }
+
+    /// What was hinted at is changed before it is looked at: a hint is no promise.
+    fn hinted(&mut self) {
+        let keys: Vec<Vec<u8>> = (0..=self.dice.index(20)).map(|_| self.dice.key()).collect();
+        let hinted: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        self.engine.expect(&hinted, Purpose::Write);
+        for key in keys {
+            let got = self.engine.get(&key).expect("get").map(Found::into_bytes);
+            assert_eq!(got.as_ref(), self.model.get(&key), "{}: {key:?}", self.at());
+            if self.dice.below(3) == 0 {
+                self.delete();
+                continue;
+            }
+            let value = self.dice.value();
+            self.engine.put(&key, value.clone()).expect("put");
+            let got = self.engine.get(&key).expect("get").map(Found::into_bytes);
+            assert_eq!(got.as_ref(), Some(&value), "{}: {key:?}", self.at());
+            self.model.insert(key, value);
+            self.in_batch = true;
+        }
     }
 
     fn end_batch(&mut self) {
