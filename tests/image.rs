@@ -22,6 +22,8 @@ use crate::patience::{LONG, say, until};
 const IMAGE_BYTES: u64 = 512 << 20;
 /// Nothing here takes long, but the machine may.
 const LIMIT: Duration = Duration::from_secs(30);
+/// `EXT4_IOC_SHUTDOWN` with `NOLOGFLUSH`: neither data nor journal are flushed.
+const SHUT_DOWN: &[&str] = &["xfs_io", "-x", "-c", "shutdown"];
 
 /// The disks. Field order matters: the namespace goes before the images.
 pub(crate) struct Images {
@@ -60,9 +62,11 @@ impl Keeper {
 }
 
 impl Images {
-    /// `count` formatted and mounted disks; `None`, and a line that says why, where that can't be had.
-    pub(crate) fn mounted(count: usize) -> Option<Self> {
-        match Self::try_mounted(count) {
+    /// `count` formatted and mounted disks for what `wrapper` starts; `None`, and a line that says why,
+    /// where one or the other can't be had.
+    pub(crate) fn mounted(count: usize, wrapper: &[&str]) -> Option<Self> {
+        let probe: Vec<_> = wrapper.iter().chain(&["true"]).map(|&word| word.to_owned()).collect();
+        match run(&probe).and_then(|()| Self::try_mounted(count)) {
             Ok(images) => Some(images),
             Err(reason) => {
                 let test = thread::current().name().unwrap_or("a test").to_owned();
@@ -73,8 +77,6 @@ impl Images {
     }
 
     fn try_mounted(count: usize) -> Result<Self, String> {
-        run(&["xfs_io".into(), "-V".into()])?;
-        run(&["eatmydata".into(), "true".into()])?;
         let dir = TempDir::with_prefix("quorate-power-").map_err(|error| error.to_string())?;
         let images = Self { keeper: Keeper::start()?, dir };
         for disk in 0..count {
@@ -84,6 +86,9 @@ impl Images {
             made.map_err(|error| error.to_string())?;
             run(&["mkfs.ext4".into(), "-q".into(), path(images.image(disk))])?;
             images.mount(disk)?;
+            // Old kernels and other systems' ext4 can't.
+            images.run_within(SHUT_DOWN, disk)?;
+            images.restore_power(disk);
         }
         Ok(images)
     }
@@ -125,14 +130,12 @@ impl Images {
         self.run_within(&["sync", "--file-system"], disk).unwrap();
     }
 
-    /// Cuts the power of several disks at the same time: the file systems stop where they are, and flush
-    /// neither data nor journal (`EXT4_IOC_SHUTDOWN` with `NOLOGFLUSH`). Every later write fails.
+    /// Cuts the power of several disks at the same time: the file systems stop where they are.
+    /// Every later write fails.
     #[track_caller]
     pub(crate) fn cut_power(&self, disks: &[usize]) {
         thread::scope(|scope| {
-            let cut = |&disk| {
-                scope.spawn(move || self.run_within(&["xfs_io", "-x", "-c", "shutdown"], disk))
-            };
+            let cut = |&disk| scope.spawn(move || self.run_within(SHUT_DOWN, disk));
             let cuts: Vec<_> = disks.iter().map(cut).collect();
             cuts.into_iter().for_each(|cut| cut.join().unwrap().unwrap());
         });

@@ -3,7 +3,7 @@
 //!
 //! `cargo test -p quorate-app --test processes -- --test-threads=2`. A failure prints the seed and the
 //! command that repeats it, and the end of every node's log. A missing tool (redis-cli, curl, ...) is a
-//! skip that says so; with `CI=true` it is a failure.
+//! skip that says so; with `CI=true` it is a failure, but for power loss, see there.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,8 +1,8 @@
 //! Power loss for real: of one node, of all at once, at random moments under load; each node's data is on a
 //! file system of its own that forgets what was not synced.
 //!
-//! Needs root, loop devices, `mkfs.ext4`, `xfs_io` and `eatmydata`; where they can't be had, a skip that
-//! says so, also in CI: a container may lack them for good reasons.
+//! Needs root, loop devices, `mkfs.ext4`, `xfs_io` and, for the control, `eatmydata`; where they can't be
+//! had, a skip that says so, also in CI: a container may lack them for good reasons.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ impl World {
     /// Three voters, each on its disk, started by way of `wrapper`.
     #[track_caller]
     fn started_by(wrapper: &[&str], flags: &[&str]) -> Option<Self> {
-        let images = Images::mounted(NODES)?;
+        let images = Images::mounted(NODES, wrapper)?;
         let mut cluster = Cluster::empty(flags);
         say(&format!("again: {}", cluster.again()));
         for node in 0..NODES {
