@@ -1,6 +1,7 @@
 //! A cluster of real processes in a temporary directory: nodes are numbered from 0 and called `n1`, `n2`, ...
 
 use std::panic::Location;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,11 @@ impl Cluster {
         self.seed
     }
 
+    /// The command that repeats the test.
+    pub(crate) fn again(&self) -> &str {
+        &self.again
+    }
+
     /// Starts one more node.
     pub(crate) fn add(&mut self, entrance: Entrance) -> usize {
         let name = format!("n{}", self.nodes.len() + 1);
@@ -138,6 +144,23 @@ impl Cluster {
         entrance: Entrance,
         disk_bytes: Option<u64>,
     ) -> usize {
+        let recipe = Recipe { disk_bytes, ..self.next_recipe(name, entrance) };
+        self.start(recipe)
+    }
+
+    /// Starts one more node with its data in `data_dir`, by way of `wrapper`.
+    pub(crate) fn add_within(
+        &mut self,
+        entrance: Entrance,
+        data_dir: PathBuf,
+        wrapper: Vec<String>,
+    ) -> usize {
+        let name = format!("n{}", self.nodes.len() + 1);
+        let recipe = Recipe { data_dir, wrapper, ..self.next_recipe(&name, entrance) };
+        self.start(recipe)
+    }
+
+    fn next_recipe(&mut self, name: &str, entrance: Entrance) -> Recipe {
         let mut flags = self.flags.clone();
         match entrance {
             Entrance::Bootstrap => flags.push("--bootstrap".to_owned()),
@@ -145,14 +168,18 @@ impl Cluster {
             Entrance::Wait => {}
         }
         let directory = format!("{}-{name}", self.nodes.len() + 1);
-        let recipe = Recipe {
+        Recipe {
             name: name.to_owned(),
             addr: free_addr(&mut self.random),
             data_dir: self.dir.path().join(&directory),
             log: self.dir.path().join(directory + ".log"),
             flags,
-            disk_bytes,
-        };
+            disk_bytes: None,
+            wrapper: Vec::new(),
+        }
+    }
+
+    fn start(&mut self, recipe: Recipe) -> usize {
         let process = Some(recipe.start());
         self.nodes.push(Node { recipe, process });
         self.nodes.len() - 1
@@ -184,7 +211,7 @@ impl Cluster {
     }
 
     /// `path` in the directory of a node with a disk of its own.
-    pub(crate) fn on_disk(&self, node: usize, path: &str) -> std::path::PathBuf {
+    pub(crate) fn on_disk(&self, node: usize, path: &str) -> PathBuf {
         let Node { recipe, process } = &self.nodes[node];
         recipe.inside(process.as_ref().expect("it runs"), path)
     }

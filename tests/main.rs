@@ -1,9 +1,9 @@
-//! Clusters of real `quorate serve` processes on loopback, killed, paused, starved of disk and restarted
-//! under load, and spoken to by stock clients.
+//! Clusters of real `quorate serve` processes on loopback, killed, paused, starved of disk, cut off
+//! from power and restarted under load, and spoken to by stock clients.
 //!
 //! `cargo test -p quorate-app --test processes -- --test-threads=2`. A failure prints the seed and the
 //! command that repeats it, and the end of every node's log. A missing tool (redis-cli, curl, ...) is a
-//! skip that says so; with `CI=true` it is a failure.
+//! skip that says so; with `CI=true` it is a failure, but for power loss, see there.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,10 +23,12 @@ mod expiry;
 mod full_disk;
 mod http;
 mod idempotency;
+mod image;
 mod joining;
 mod leaving;
 mod patience;
 mod pause;
+mod power_loss;
 mod process;
 mod redis_py;
 mod redis_rs;

@@ -24,6 +24,8 @@ pub(crate) struct Recipe {
     pub(crate) flags: Vec<String>,
     /// A small disk of its own, which lives as long as the process does.
     pub(crate) disk_bytes: Option<u64>,
+    /// What stands before the binary: programs that arrange something and then become it.
+    pub(crate) wrapper: Vec<String>,
 }
 
 /// A running node. Its standard input is a pipe of ours, so that it also ends when we are killed.
@@ -39,7 +41,13 @@ impl Recipe {
     fn command(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_quorate");
         let mut command = match self.disk_bytes {
-            None => Command::new(binary),
+            None => {
+                let words: Vec<_> =
+                    self.wrapper.iter().map(String::as_str).chain([binary]).collect();
+                let mut command = Command::new(words[0]);
+                command.args(&words[1..]);
+                command
+            }
             Some(bytes) => {
                 fs::create_dir_all(&self.data_dir).unwrap();
                 let mut command = Command::new("unshare");

@@ -305,6 +305,17 @@ impl Ledger {
         unknown.filter(|(key, ..)| cluster.ask::<i64>(node, &["EXISTS", key]) == 1).count()
     }
 
+    /// How many of the acknowledged single writes a node does not have.
+    #[track_caller]
+    pub(crate) fn missing(&self, cluster: &Cluster, node: usize) -> usize {
+        let acknowledged = self.once.iter().filter(|(_, _, fate)| *fate == Fate::Acknowledged);
+        acknowledged
+            .filter(|(key, value, _)| {
+                cluster.ask::<Option<String>>(node, &["GET", key]).as_ref() != Some(value)
+            })
+            .count()
+    }
+
     /// Every running node must tell what was acknowledged, and must not tell what was refused.
     #[track_caller]
     pub(crate) fn verify(&self, cluster: &Cluster) {
