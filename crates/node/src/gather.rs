@@ -22,35 +22,26 @@ pub(crate) struct Gather {
 }
 
 impl Gather {
-    /// True while what has `gathered` shall wait for more, seeing what is `on_its_way`.
+    /// True while what has `gathered` shall wait for more, seeing what is `on_its_way`; then `cx` is woken
+    /// when the time is over.
     pub(crate) fn goes_on(
         &mut self,
         gathered: usize,
         on_its_way: usize,
         clock: &dyn Clock,
+        cx: &mut Context<'_>,
     ) -> bool {
         if gathered >= on_its_way || self.is_over {
             return false;
         }
-        if self.timer.is_none() {
-            self.timer = Some(clock.sleep(GATHER_TIME));
-        }
-        true
+        let timer = self.timer.get_or_insert_with(|| clock.sleep(GATHER_TIME));
+        self.is_over = timer.as_mut().poll(cx).is_ready();
+        !self.is_over
     }
 
     /// What had gathered has gone.
     pub(crate) fn start_over(&mut self) {
         *self = Self::default();
-    }
-
-    /// Notices that the time is over; true when it has just become so.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        let over = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-        if over {
-            self.timer = None;
-            self.is_over = true;
-        }
-        over
     }
 }
 
@@ -58,12 +49,14 @@ impl Gather {
 mod tests {
     use super::*;
     use quorate_env::Mono;
-    use std::task::Waker;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Poll, Wake, Waker};
 
-    /// A clock whose timers are due at once.
-    struct Hasty;
+    /// A clock whose timers are due once they have been waited for.
+    struct Due;
 
-    impl Clock for Hasty {
+    impl Clock for Due {
         fn now(&self) -> Mono {
             Mono::default()
         }
@@ -71,24 +64,50 @@ mod tests {
             0
         }
         fn sleep_until(&self, _: Mono) -> Sleep {
-            Box::pin(std::future::ready(()))
+            let mut waited = false;
+            Box::pin(std::future::poll_fn(move |cx| {
+                if std::mem::replace(&mut waited, true) {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }))
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
         }
     }
 
     #[test]
     fn a_write_with_nothing_before_it_goes_at_once() {
-        assert!(!Gather::default().goes_on(1, 0, &Hasty));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(!Gather::default().goes_on(1, 0, &Due, &mut cx));
     }
 
     #[test]
-    fn fewer_than_are_on_their_way_wait_until_they_are_as_many_or_the_time_is_over() {
+    fn as_many_as_are_on_their_way_go_and_fewer_wait() {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(!Gather::default().goes_on(10, 10, &Due, &mut cx));
+        assert!(Gather::default().goes_on(9, 10, &Due, &mut cx));
+    }
+
+    #[test]
+    fn who_waits_is_woken_when_the_time_is_over_and_then_goes() {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
         let mut gather = Gather::default();
-        assert!(gather.goes_on(9, 10, &Hasty));
-        assert!(!gather.goes_on(10, 10, &Hasty));
-        assert!(gather.goes_on(1, 10, &Hasty));
-        assert!(gather.poll(&mut Context::from_waker(Waker::noop())));
-        assert!(!gather.goes_on(1, 10, &Hasty), "the time is over");
+        assert!(gather.goes_on(1, 10, &Due, &mut cx));
+        assert!(woken.0.load(Ordering::Relaxed), "nothing else may come along and wake the node");
+        assert!(!gather.goes_on(1, 10, &Due, &mut cx), "the time is over");
+        assert!(!gather.goes_on(1, 10, &Due, &mut cx), "and stays so until they have gone");
         gather.start_over();
-        assert!(gather.goes_on(1, 10, &Hasty), "the next ones gather anew");
+        assert!(gather.goes_on(1, 10, &Due, &mut cx), "the next ones gather anew");
     }
 }

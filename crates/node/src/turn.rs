@@ -40,11 +40,10 @@ impl Core {
                 self.tick()?;
                 busy = true;
             }
-            busy |= self.gather.poll(cx);
             busy |= self.take_events(cx)?;
             busy |= self.take_log_done(cx)?;
             busy |= self.take_jobs(cx)?;
-            busy |= self.send_writes()?;
+            busy |= self.send_writes(cx)?;
             busy |= self.ask_for_reads();
             busy |= self.advance()?;
             busy |= self.pay_owed();

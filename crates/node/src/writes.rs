@@ -1,5 +1,7 @@
 //! Writes on their way: into an entry where this node leads, to the leader where it does not.
 
+use std::task::Context;
+
 use quorate_api::Error;
 use quorate_consensus::peers::{Kind as FrameKind, Lane};
 #[cfg(feature = "planted-bugs")]
@@ -20,22 +22,22 @@ const FULL: &str =
 
 impl Core {
     /// Sends what waits, where it can be sent.
-    pub(crate) fn send_writes(&mut self) -> Result<bool, Stop> {
+    pub(crate) fn send_writes(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let Some(group) = &self.group else { return Ok(false) };
         if group.role() == GroupRole::Leader {
-            return Ok(self.propose());
+            return Ok(self.propose(cx));
         }
-        if self.writes.has_open() { Ok(self.forward()) } else { Ok(false) }
+        if self.writes.has_open() { Ok(self.forward(cx)) } else { Ok(false) }
     }
 
-    fn propose(&mut self) -> bool {
+    fn propose(&mut self, cx: &mut Context<'_>) -> bool {
         let wanted = self.stamp_wanted_ms > self.machine.keyspace().stamp_ms();
         if !(self.writes.has_any() || self.housekeep || wanted) || !self.is_leading() {
             return false;
         }
         let Some(group) = &mut self.group else { return false };
         // One entry on its way to the local disk: what arrives meanwhile becomes the next one.
-        if group.is_writing() || (!self.housekeep && !wanted && self.gathers_on()) {
+        if group.is_writing() || (!self.housekeep && !wanted && self.gathers_on(cx)) {
             return false;
         }
         let Some(group) = &mut self.group else { return false };
@@ -62,9 +64,10 @@ impl Core {
     }
 
     /// True while the next batch shall gather more.
-    fn gathers_on(&mut self) -> bool {
+    fn gathers_on(&mut self, cx: &mut Context<'_>) -> bool {
         let (gathered, on_their_way) = (self.writes.gathered(), self.writes.on_their_way());
-        !self.writes.is_sealed() && self.gather.goes_on(gathered, on_their_way, &*self.env.clock)
+        let clock = &*self.env.clock;
+        !self.writes.is_sealed() && self.gather.goes_on(gathered, on_their_way, clock, cx)
     }
 
     fn propose_sealed(&mut self, sealed: Sealed) {
@@ -110,7 +113,7 @@ impl Core {
         }
     }
 
-    fn forward(&mut self) -> bool {
+    fn forward(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(leader) = self.leader().filter(|leader| *leader != self.identity.node) else {
             return false;
         };
@@ -120,7 +123,7 @@ impl Core {
         if self.writes.any_sent(|sent| sent.term != term) {
             return false;
         }
-        if self.gathers_on() {
+        if self.gathers_on(cx) {
             return false;
         }
         self.gather.start_over();
