@@ -116,33 +116,28 @@ impl RealFile {
     /// system lets us: at full load the copies were a seventh of a follower's processor time.
     fn fill_past_the_cache(&self, old: u64, len: u64) -> io::Result<()> {
         let (start, end) = (old.next_multiple_of(BLOCK_BYTES), len / BLOCK_BYTES * BLOCK_BYTES);
-        let direct = start < end && self.set_direct(true).is_ok();
-        if !direct {
+        if start >= end || self.set_direct(true).is_err() {
             return self.fill(old, len);
         }
         let filled = self.fill_blocks(start, end);
-        self.set_direct(false)?;
-        match filled {
-            Ok(()) => {
-                self.fill(old, start)?;
-                self.fill(end, len)
-            }
+        match self.set_direct(false).and(filled) {
             // Some say only at the first write that they can't.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.fill(old, len),
-            Err(error) => {
-                self.0.set_len(old)?;
-                Err(error)
+            filled => {
+                let filled = filled.and_then(|()| self.fill(old, start));
+                let filled = filled.and_then(|()| self.fill(end, len));
+                if filled.is_err() {
+                    self.0.set_len(old)?;
+                }
+                filled
             }
         }
     }
 
     fn set_direct(&self, direct: bool) -> io::Result<()> {
         let flags = rustix::fs::fcntl_getfl(&self.0)?;
-        rustix::fs::fcntl_setfl(
-            &self.0,
-            if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT },
-        )?;
-        Ok(())
+        let flags = if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
+        Ok(rustix::fs::fcntl_setfl(&self.0, flags)?)
     }
 
     /// Writes zeros from block to block; memory, place and length are aligned as direct writes demand.
