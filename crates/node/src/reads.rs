@@ -112,8 +112,11 @@ impl Reads {
 
     /// True when no more may be taken in.
     pub(crate) fn is_full(&self) -> bool {
-        let batches = [&self.gathering, &self.immediate];
-        batches.iter().any(|batch| batch.parts.len() > PENDING_BYTES_MAX)
+        let asked = self.round.iter().map(|round| &round.batch);
+        let asked = asked.chain(self.question.iter().map(|question| &question.batch));
+        let waiting = asked.chain(self.indexed.iter().map(|indexed| &indexed.batch));
+        let all = waiting.chain([&self.gathering, &self.immediate]);
+        all.map(|batch| batch.parts.len()).sum::<usize>() > PENDING_BYTES_MAX
     }
 
     pub(crate) fn has_gathered(&self) -> bool {
