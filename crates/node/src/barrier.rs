@@ -221,10 +221,7 @@ impl Core {
         let mut hinted = 0_usize;
         for waiter in batch.waiters.drain(..) {
             let start = parts.position();
-            if hinted == 0 {
-                hinted = self.machine.hint(&parts, Purpose::Read);
-            }
-            hinted -= 1;
+            self.machine.hint(&mut hinted, &parts, Purpose::Read);
             let part = parts.next().map_err(|error| Stop(format!("a read of ours: {error}")))?;
             let Some(part) = part else { break };
             match self.execute_read(&part, &parts, now_ms)? {

@@ -160,14 +160,11 @@ impl Core {
 
     /// A command whose session has caught up.
     pub(crate) fn execute_held(&mut self, waiter: Waiter, part: &[u8]) {
-        if let Kind::Read(consistency @ Consistency::Stale { .. }) = waiter.kind()
-            && self.may_read_now(consistency) == Ok(true)
-        {
-            self.take_read(consistency, waiter, |out| out.extend_from_slice(part));
-            return self.wake();
-        }
+        let Self { stopped, group, .. } = &*self;
+        let needs_leader = !matches!(waiter.kind(),
+            Kind::Read(stale @ Consistency::Stale { .. }) if self.may_read_now(stale) == Ok(true));
         // Without a leader, what was held has waited already: a pipeline must not wait once per command.
-        if self.stopped.is_some() || self.group.is_none() || self.is_leaderless() {
+        if needs_leader && (stopped.is_some() || group.is_none() || self.is_leaderless()) {
             let error = self.no_leader();
             return self.answer(waiter, Err(error));
         }

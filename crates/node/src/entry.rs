@@ -194,7 +194,7 @@ impl<'a> Parts<'a> {
     }
 
     /// True when nothing is left to read.
-    pub(crate) fn is_at_end(&self) -> bool {
+    fn is_at_end(&self) -> bool {
         self.at == self.bytes.len()
     }
 
@@ -259,12 +259,17 @@ impl<'a> Parts<'a> {
         self.bytes.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
-    fn command(&mut self) -> Result<Command, EntryError> {
+    /// What stands before a command's arguments: the database, which command, how many they are.
+    fn command_head(&mut self) -> Result<(u8, &'static Spec, usize), EntryError> {
         let db = self.u8()?;
         let id = self.take(2)?;
         let number = <[u8; 2]>::try_from(id).map_or(0, u16::from_le_bytes);
         let spec = by_id(number).ok_or_else(|| self.wrong("unknown command"))?;
-        let count = self.count(ARGS_MAX)?;
+        Ok((db, spec, self.count(ARGS_MAX)?))
+    }
+
+    fn command(&mut self) -> Result<Command, EntryError> {
+        let (db, spec, count) = self.command_head()?;
         let first = self.spans.len();
         for _ in 0..count {
             let span = self.span()?;
@@ -290,7 +295,7 @@ impl<'a> Parts<'a> {
 
     /// The next part; its arguments are found with [`Parts::args`] until the next call.
     pub(crate) fn next(&mut self) -> Result<Option<Part>, EntryError> {
-        if self.at == self.bytes.len() {
+        if self.is_at_end() {
             return Ok(None);
         }
         self.spans.clear();
@@ -326,7 +331,7 @@ impl<'a> Parts<'a> {
 
     /// Looks at one part; false when it ends the look ahead.
     fn look(&mut self, ahead: &mut Ahead<'a>) -> Result<bool, EntryError> {
-        if self.at == self.bytes.len() {
+        if self.is_at_end() {
             return Ok(false);
         }
         match self.u8()? {
@@ -347,11 +352,7 @@ impl<'a> Parts<'a> {
             }
             _ => return Ok(false),
         }
-        let db = self.u8()?;
-        let id = self.take(2)?;
-        let number = <[u8; 2]>::try_from(id).map_or(0, u16::from_le_bytes);
-        let spec = by_id(number).ok_or_else(|| self.wrong("unknown command"))?;
-        let count = self.count(ARGS_MAX)?;
+        let (db, spec, count) = self.command_head()?;
         let mut positions = spec.key_positions(count).peekable();
         for at in 0..count {
             let len = self.count(self.bytes.len())?;

@@ -196,11 +196,8 @@ impl Machine {
         let mut owned = 0;
         let mut name = None;
         let mut hinted = 0_usize;
-        while !parts.is_at_end() {
-            if hinted == 0 {
-                hinted = self.hint(&parts, Purpose::Write);
-            }
-            hinted -= 1;
+        loop {
+            self.hint(&mut hinted, &parts, Purpose::Write);
             let Some(part) = parts.next()? else { break };
             match part {
                 Part::Origin { node, forward, parts } => {
@@ -239,13 +236,17 @@ impl Machine {
         Ok(())
     }
 
-    /// Tells the keyspace what the next parts will ask for; how many parts that is, at least one.
-    pub(crate) fn hint(&self, parts: &Parts<'_>, purpose: Purpose) -> usize {
-        let ahead = parts.ahead();
-        if ahead.is_worth_a_hint() {
-            self.keyspace.expect(ahead.keys(), purpose);
+    /// Called before each part is read: tells the keyspace, every few parts, what the next ones will ask
+    /// for. `hinted` counts the parts for which that is done.
+    pub(crate) fn hint(&self, hinted: &mut usize, parts: &Parts<'_>, purpose: Purpose) {
+        if *hinted == 0 {
+            let ahead = parts.ahead();
+            if ahead.is_worth_a_hint() {
+                self.keyspace.expect(ahead.keys(), purpose);
+            }
+            *hinted = ahead.parts.max(1);
         }
-        ahead.parts.max(1)
+        *hinted -= 1;
     }
 
     /// A named request is applied once; sent again, it gets the stored reply.

@@ -2,8 +2,8 @@
 //!
 //! A node whose wall clock is far from the majority's does not lead: its stamps would expire keys for
 //! good. So it asks for no votes before it knows that its clock is near those of a majority; clocks of
-//! which too few are known, or agree, prove nothing. A node whose digest differs from the others' at the same index holds another state than they
-//! do: it stops, whatever the reason.
+//! which too few are known, or agree, prove nothing. A node whose digest differs from the others' at the
+//! same index holds another state than they do: it stops, whatever the reason.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

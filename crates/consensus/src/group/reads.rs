@@ -90,8 +90,9 @@ impl Group {
         self.role() == GroupRole::Leader && votes && self.raw.raft.commit_to_current_term()
     }
 
-    /// Starts a round at `now` that asks `askers`, who wait for its heartbeat, in any case; its number comes back in [`Output::reads`], unless leadership is lost
-    /// first (then [`Output::role_changed`] says so). `None` when [`Group::can_read`] is false.
+    /// Starts a round at `now`, which asks in any case `askers`: they wait for its heartbeat. Its number
+    /// comes back in [`Output::reads`], unless leadership is lost first (then [`Output::role_changed`]
+    /// says so). `None` when [`Group::can_read`] is false.
     pub fn start_round(&mut self, now: Mono, askers: &[NodeId]) -> Option<u64> {
         if !self.can_read() {
             return None;
@@ -120,12 +121,10 @@ impl Group {
     pub fn transfer(&mut self, to: NodeId) {
         let term = self.term();
         #[cfg(feature = "planted-bugs")]
-        let kept = crate::planted::is(crate::planted::Planted::LeaseKeptDuringTransfer);
-        #[cfg(not(feature = "planted-bugs"))]
-        let kept = false;
-        if !kept {
-            self.lease.give_up(term);
+        if crate::planted::is(crate::planted::Planted::LeaseKeptDuringTransfer) {
+            return self.raw.transfer_leader(to.0);
         }
+        self.lease.give_up(term);
         self.raw.transfer_leader(to.0);
     }
 

@@ -4,8 +4,8 @@
 //! before has arrived. One after the other, 16 lookups wait 16 times as long as one. Here all of them
 //! take each step together: the loads of a step depend on nothing but the step before, so the processor
 //! has them under way at once. (Group prefetching: Chen et al., "Improving Hash Join Performance through
-//! Prefetching", ICDE 2004.) The lookups that follow find warm
-//! lines, and the way ([`super::path`]).
+//! Prefetching", ICDE 2004.) The lookups that follow find
+//! warm lines, and the way ([`super::path`]).
 
 use std::hint::black_box;
 
@@ -19,7 +19,8 @@ use crate::engine::Purpose;
 
 /// Lookups under way at once: about as many as a core has misses in flight.
 const WIDTH: usize = PATHS_MAX;
-/// So much of a value that will be read is touched; what lies further back the hardware fetches as it is read.
+/// So much of a value that will be read is touched; what lies further back the hardware fetches as it
+/// is read.
 const READ_BYTES: usize = 256;
 const LINE_BYTES: usize = 64;
 

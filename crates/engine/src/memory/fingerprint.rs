@@ -11,9 +11,6 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
-/// No key's hash, as far as anybody cares: a key that has it is merely not found ahead.
-pub(super) const HASH_NONE: u64 = 0;
-
 /// The fingerprint of a key. Only ever kept in memory: it may change between versions.
 pub(super) fn fingerprint(key: &[u8]) -> u8 {
     fingerprint_of(hash(key))

@@ -66,8 +66,7 @@ impl Leaf {
 
     /// Where `probe` is.
     pub(super) fn find(&self, probe: &Probe<'_>) -> Option<usize> {
-        self.prints
-            .find(probe.fingerprint(), |at| self.keys.get(at).is_some_and(|key| probe.is(key)))
+        self.prints.find(probe.fingerprint(), |at| self.is_at(at, probe))
     }
 
     /// Where `probe` is if it is in the leaf, most likely: the first whose fingerprint is the same. Looks at

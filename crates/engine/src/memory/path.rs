@@ -5,7 +5,6 @@
 //! followed. A path is a guess, not a promise: whoever follows it checks that it ends at the key, and searches
 //! where it does not. So nothing need be said when the tree changes.
 
-use super::fingerprint::HASH_NONE;
 use super::key::Probe;
 
 /// Levels of inner nodes that a path can hold: 64^8 leaves.
@@ -46,17 +45,12 @@ impl Path {
     }
 }
 
-/// The paths of the keys that were expected last.
-#[derive(Debug)]
+/// The paths of the keys that were expected last. An empty place has the hash 0: a key with that hash is
+/// led astray, which whoever follows a path notices.
+#[derive(Debug, Default)]
 pub(super) struct Paths {
     hashes: [u64; PATHS_MAX],
     paths: [Path; PATHS_MAX],
-}
-
-impl Default for Paths {
-    fn default() -> Self {
-        Self { hashes: [HASH_NONE; PATHS_MAX], paths: [Path::default(); PATHS_MAX] }
-    }
 }
 
 impl Paths {
