@@ -9,6 +9,7 @@ pub mod clock;
 pub mod disk;
 pub mod mux;
 pub mod net;
+pub mod overlay;
 pub mod real;
 pub mod rng;
 pub mod suite;

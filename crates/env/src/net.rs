@@ -37,6 +37,9 @@ pub trait Listener {
 /// The future of a connection attempt.
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>>>>;
 
+/// The future of a look-up.
+pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<String>>>>>;
+
 /// Opens listeners and connections.
 pub trait Net: Send + Sync {
     /// Binds `addr` (`host:port`; port 0 picks a free one).
@@ -46,4 +49,10 @@ pub trait Net: Send + Sync {
     fn listen(&self, addr: &str) -> io::Result<Box<dyn Listener>>;
     /// Connects to `addr` (`host:port`; names are resolved at each call).
     fn connect(&self, addr: &str) -> Connecting;
+    /// The addresses that `addr` (`host:port`) stands for at the moment: of a name there may be several. An
+    /// address stands for itself.
+    fn resolve(&self, addr: &str) -> Resolving {
+        let addr = addr.to_owned();
+        Box::pin(std::future::ready(Ok(vec![addr])))
+    }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::net::{Connecting, Listener, Net, Stream};
+use crate::net::{Connecting, Listener, Net, Resolving, Stream};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -39,6 +39,20 @@ impl Net for RealNet {
         Box::pin(async move {
             let stream = TcpStream::connect(addr).await?;
             Ok(Box::new(RealStream::new(stream)?) as Box<dyn Stream>)
+        })
+    }
+
+    fn resolve(&self, addr: &str) -> Resolving {
+        let addr = addr.to_owned();
+        Box::pin(async move {
+            let mut found: Vec<String> = Vec::new();
+            for one in tokio::net::lookup_host(addr).await? {
+                let text = one.to_string();
+                if !found.contains(&text) {
+                    found.push(text);
+                }
+            }
+            Ok(found)
         })
     }
 }
