@@ -24,5 +24,8 @@ pub use listen::Listen;
 pub use quorate_api as api;
 pub use quorate_env as env;
 pub use quorate_env::Env;
-pub use quorate_node::{Config as NodeConfig, Entrance, Pace, Secret, StartError};
+pub use quorate_node::recover;
+pub use quorate_node::{
+    Config as NodeConfig, Entrance, FORMATS, Formats, Pace, Secret, StartError,
+};
 pub use server::{End, ServeError, Server, ServerConfig};

@@ -39,8 +39,10 @@ pub struct MemberStatus {
     pub node: u64,
     /// Its name, as given with `--id`.
     pub id: String,
-    /// `host:port` at which it can be reached by peers and clients.
+    /// `host:port` at which clients reach it.
     pub addr: String,
+    /// `host:port` at which peers reach it.
+    pub peer_addr: String,
     /// True for a voter, false for a learner.
     pub voter: bool,
     /// True for the leader.
@@ -51,6 +53,41 @@ pub struct MemberStatus {
     pub lag: u64,
     /// Heard of within an election timeout (only the leader knows it of others).
     pub alive: bool,
+    /// How long the reporting node could not reach it, milliseconds; 0: it can.
+    pub silent_ms: u64,
+    /// What is to become of it, where it is a learner.
+    pub wish: Wish,
+}
+
+/// What is to become of a learner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// It gets a vote when it has caught up.
+    #[default]
+    Vote,
+    /// It stays a learner until somebody promotes it.
+    StaysLearner,
+    /// When it has caught up it takes the place of the member with this number.
+    Replaces(u64),
+}
+
+impl Wish {
+    /// The word for JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vote => "vote",
+            Self::StaysLearner => "learner",
+            Self::Replaces(_) => "replace",
+        }
+    }
+
+    /// Whose place it takes.
+    pub fn replaces(self) -> Option<u64> {
+        match self {
+            Self::Replaces(node) => Some(node),
+            Self::Vote | Self::StaysLearner => None,
+        }
+    }
 }
 
 /// Everything INFO, `quorate status`, `/status` and `/metrics` say of a node.
@@ -64,6 +101,10 @@ pub struct Status {
     pub addr: String,
     /// The cluster's id in hexadecimal; empty while in no cluster.
     pub cluster: String,
+    /// The format that the cluster writes; 0 while in no cluster.
+    pub format: u64,
+    /// The highest format that this node can work with.
+    pub format_highest: u64,
     /// The group.
     pub group: u64,
     /// What it is doing.
@@ -92,6 +133,8 @@ pub struct Status {
     pub fsyncs: u64,
     /// Their 99th percentile, microseconds.
     pub fsync_p99_us: u64,
+    /// Why the log's disk makes this node a bad leader.
+    pub disk_slow: Option<String>,
     /// The last snapshot's index.
     pub snapshot_index: u64,
     /// The last snapshot's size.

@@ -7,13 +7,13 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::{get, post};
-use quorate_api::{AdminReply, AdminRequest};
+use axum::routing::{delete, get, post};
+use quorate_api::{AdminReply, AdminRequest, Place};
 use serde::Deserialize;
 
 use crate::door::Door;
 use crate::error::Problem;
-use crate::status::View;
+use crate::status::{Membership, View};
 use crate::{answer, body, json, member, path, query};
 
 /// Its routes.
@@ -21,12 +21,17 @@ pub(crate) fn routes() -> Router<Arc<Door>> {
     Router::new()
         .route("/v1/node", get(node))
         .route("/v1/cluster", get(cluster))
-        .route("/v1/cluster/members", post(join))
-        .route("/v1/cluster/members/{*member}", axum::routing::delete(leave))
+        .route("/v1/cluster/members", get(members).post(join))
+        .route("/v1/cluster/members/{member}", delete(leave))
+        .route("/v1/cluster/members/{member}/promote", post(promote))
+        .route("/v1/cluster/members/{member}/demote", post(demote))
+        .route("/v1/cluster/members/{member}/replace", post(replace))
         .route("/v1/cluster/transfer", post(transfer))
 }
 
-const JOIN: &str = r#"{"addr":"host:port","id":"name"}, where id may be missing"#;
+const JOIN: &str =
+    r#"{"addr":"host:port","id":"name","learner":false}, where all but addr may be missing"#;
+const REPLACE: &str = r#"{"addr":"host:port","id":"name"}, where id may be missing"#;
 const TRANSFER: &str = r#"{"to":"name"}, or nothing for the most advanced voter"#;
 
 async fn node(State(door): State<Arc<Door>>, uri: Uri) -> Result<Response, Problem> {
@@ -42,24 +47,73 @@ async fn cluster(State(door): State<Arc<Door>>, uri: Uri) -> Result<Response, Pr
     }
 }
 
+/// The members, as the leader sees them.
+async fn members(State(door): State<Arc<Door>>, uri: Uri) -> Result<Response, Problem> {
+    query::none(&uri)?;
+    match door.ask(AdminRequest::ClusterStatus).await? {
+        AdminReply::Status(status) => answer::json(&door, &Membership::from(&*status)),
+        _ => Err(Problem::unexpected_reply()),
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Join {
     addr: String,
     id: Option<String>,
+    #[serde(default)]
+    learner: bool,
 }
 
 async fn join(State(door): State<Arc<Door>>, body: Body) -> Result<Response, Problem> {
-    let Join { addr, id } = json::read(&door, body, json::ADMIN_BYTES_MAX, JOIN).await?;
-    door.change(member::join(id, addr)?).await?;
+    let Join { addr, id, learner } = json::read(&door, body, json::ADMIN_BYTES_MAX, JOIN).await?;
+    let place = if learner { Place::Learner } else { Place::AsItWishes };
+    door.change(member::join_as(id, addr, place)?).await?;
     Ok(answer::empty(StatusCode::NO_CONTENT))
+}
+
+/// The member in a path, which may be followed by what is to be done with it.
+fn member_in(uri: &Uri, action: &str) -> Result<String, Problem> {
+    path::text(path::segment_before(uri, "/v1/cluster/members/", action)?)
 }
 
 async fn leave(State(door): State<Arc<Door>>, request: Request) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
+    let caution = query::caution(&head.uri)?;
+    let member = member_in(&head.uri, "")?;
+    door.change(AdminRequest::Leave { member, caution }).await?;
+    Ok(answer::empty(StatusCode::NO_CONTENT))
+}
+
+async fn promote(State(door): State<Arc<Door>>, request: Request) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
     query::none(&head.uri)?;
-    let member = path::text(path::segment(&head.uri, "/v1/cluster/members/")?)?;
-    door.change(AdminRequest::Leave { member }).await?;
+    let member = member_in(&head.uri, "/promote")?;
+    door.change(AdminRequest::Promote { member }).await?;
+    Ok(answer::empty(StatusCode::NO_CONTENT))
+}
+
+async fn demote(State(door): State<Arc<Door>>, request: Request) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
+    let caution = query::caution(&head.uri)?;
+    let member = member_in(&head.uri, "/demote")?;
+    door.change(AdminRequest::Demote { member, caution }).await?;
+    Ok(answer::empty(StatusCode::NO_CONTENT))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Replace {
+    addr: String,
+    id: Option<String>,
+}
+
+async fn replace(State(door): State<Arc<Door>>, request: Request) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    query::none(&head.uri)?;
+    let old = member_in(&head.uri, "/replace")?;
+    let Replace { addr, id } = json::read(&door, body, json::ADMIN_BYTES_MAX, REPLACE).await?;
+    door.change(member::join_as(id, addr, Place::Of(old))?).await?;
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 

@@ -40,6 +40,7 @@ fn index(State(door): State<Arc<Door>>) -> Ready<Result<Response, Problem>> {
             "links": {
                 "kv": "/v1/kv/{key}",
                 "cluster": "/v1/cluster",
+                "members": "/v1/cluster/members",
                 "node": "/v1/node",
                 "livez": "/livez",
                 "readyz": "/readyz?verbose",

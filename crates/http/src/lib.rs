@@ -16,6 +16,7 @@ mod dialect;
 mod door;
 mod duration;
 mod error;
+mod events;
 mod guard;
 mod health;
 mod idempotency;

@@ -1,6 +1,6 @@
 //! Members, as requests name them.
 
-use quorate_api::AdminRequest;
+use quorate_api::{AdminRequest, Place};
 
 use crate::error::Problem;
 
@@ -9,8 +9,20 @@ use crate::error::Problem;
 /// # Errors
 /// It is no address.
 pub(crate) fn join(id: Option<String>, addr: String) -> Result<AdminRequest, Problem> {
+    join_as(id, addr, Place::AsItWishes)
+}
+
+/// A request to add the member at `addr` as something else than it wishes.
+///
+/// # Errors
+/// It is no address.
+pub(crate) fn join_as(
+    id: Option<String>,
+    addr: String,
+    place: Place,
+) -> Result<AdminRequest, Problem> {
     check_addr(&addr)?;
-    Ok(AdminRequest::Join { id, addr })
+    Ok(AdminRequest::Join { id, addr, place })
 }
 
 /// Checks that `addr` is `host:port`.

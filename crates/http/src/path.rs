@@ -21,6 +21,15 @@ pub(crate) fn segment(uri: &Uri, prefix: &str) -> Result<Vec<u8>, Problem> {
     one(uri.path().strip_prefix(prefix).unwrap_or_default())
 }
 
+/// As [`segment`], with `suffix` behind it.
+///
+/// # Errors
+/// As [`segment`].
+pub(crate) fn segment_before(uri: &Uri, prefix: &str, suffix: &str) -> Result<Vec<u8>, Problem> {
+    let raw = uri.path().strip_prefix(prefix).unwrap_or_default();
+    one(raw.strip_suffix(suffix).unwrap_or(raw))
+}
+
 /// As [`segment`], with or without a slash at the end.
 ///
 /// # Errors

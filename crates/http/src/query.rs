@@ -3,7 +3,7 @@
 
 use axum::extract::Query;
 use axum::http::Uri;
-use quorate_api::Consistency;
+use quorate_api::{Caution, Consistency};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -30,6 +30,20 @@ struct LooseReadParameters {
 #[serde(deny_unknown_fields)]
 struct PutParameters {
     ttl: Option<String>,
+}
+
+/// Parameters of a stream of events.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventParameters {
+    after: Option<String>,
+}
+
+/// Parameters of a change of members.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeParameters {
+    force: Option<String>,
 }
 
 /// No parameters.
@@ -62,6 +76,27 @@ pub(crate) fn loose_consistency(uri: &Uri) -> Result<Consistency, Problem> {
 pub(crate) fn ttl_ms(uri: &Uri) -> Result<Option<u64>, Problem> {
     let PutParameters { ttl } = parse(uri)?;
     ttl.map(|ttl| duration::milliseconds("ttl", &ttl)).transpose()
+}
+
+/// The event after which a reader wants to go on.
+///
+/// # Errors
+/// An unknown parameter.
+pub(crate) fn after(uri: &Uri) -> Result<Option<String>, Problem> {
+    parse(uri).map(|EventParameters { after }| after)
+}
+
+/// Whether a change is made though no majority would be left that can be reached.
+///
+/// # Errors
+/// An unknown parameter or value.
+pub(crate) fn caution(uri: &Uri) -> Result<Caution, Problem> {
+    let ChangeParameters { force } = parse(uri)?;
+    match force.as_deref() {
+        None | Some("false") => Ok(Caution::KeepMajority),
+        Some("true") => Ok(Caution::Force),
+        Some(other) => Err(Problem::bad(format!("force={other} is neither true nor false."))),
+    }
 }
 
 /// Checks that there are no parameters.

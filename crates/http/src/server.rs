@@ -16,7 +16,7 @@ use crate::dialect::{hraftd, huffleraft, raftkv};
 use crate::door::Door;
 use crate::guard::Guard;
 use crate::options::Options;
-use crate::{cluster, health, index, metrics, v1};
+use crate::{cluster, events, health, index, metrics, v1};
 
 /// Answers HTTP requests for one node; shared by all of its connections.
 pub struct Server {
@@ -85,6 +85,7 @@ fn routes() -> Router<Arc<Door>> {
         .merge(index::routes())
         .merge(v1::routes())
         .merge(cluster::routes())
+        .merge(events::routes())
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(hraftd::routes())

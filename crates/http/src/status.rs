@@ -15,8 +15,11 @@ pub(crate) struct View<'a> {
     role: &'static str,
     term: u64,
     leader: Option<Leader<'a>>,
+    format: u64,
+    format_highest: u64,
     stopped: Option<&'a str>,
     read_only: Option<&'a str>,
+    disk_slow: Option<&'a str>,
     commit: u64,
     applied: u64,
     /// Hexadecimal: JSON's numbers end at 2^53 for many readers.
@@ -43,11 +46,47 @@ struct Member<'a> {
     node: u64,
     id: &'a str,
     addr: &'a str,
+    peer_addr: &'a str,
     voter: bool,
     leader: bool,
     matched: u64,
     lag: u64,
     alive: bool,
+    silent_ms: u64,
+    wish: &'static str,
+    replaces: Option<u64>,
+}
+
+/// The members and how the leader sees them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Membership<'a> {
+    cluster: &'a str,
+    term: u64,
+    leader: Option<Leader<'a>>,
+    format: u64,
+    seen_by: &'a str,
+    last: u64,
+    members: Vec<Member<'a>>,
+}
+
+impl<'a> From<&'a Status> for Membership<'a> {
+    fn from(status: &'a Status) -> Self {
+        Self {
+            cluster: &status.cluster,
+            term: status.term,
+            leader: leader(status).map(Leader::from),
+            format: status.format,
+            seen_by: &status.id,
+            last: status.log_last,
+            members: status.members.iter().map(Member::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a MemberStatus> for Leader<'a> {
+    fn from(member: &'a MemberStatus) -> Self {
+        Self { node: member.node, id: &member.id, addr: &member.addr }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -107,9 +146,12 @@ impl<'a> From<&'a Status> for View<'a> {
             group: status.group,
             role: status.role.as_str(),
             term: status.term,
-            leader: leader(status).map(|it| Leader { node: it.node, id: &it.id, addr: &it.addr }),
+            leader: leader(status).map(Leader::from),
+            format: status.format,
+            format_highest: status.format_highest,
             stopped: status.stopped.as_deref(),
             read_only: status.read_only.as_deref(),
+            disk_slow: status.disk_slow.as_deref(),
             commit: status.commit,
             applied: status.applied,
             digest: format!("{:016x}", status.digest),
@@ -141,11 +183,15 @@ impl<'a> From<&'a MemberStatus> for Member<'a> {
             node: member.node,
             id: &member.id,
             addr: &member.addr,
+            peer_addr: &member.peer_addr,
             voter: member.voter,
             leader: member.leader,
             matched: member.matched,
             lag: member.lag,
             alive: member.alive,
+            silent_ms: member.silent_ms,
+            wish: member.wish.as_str(),
+            replaces: member.wish.replaces(),
         }
     }
 }

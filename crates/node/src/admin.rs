@@ -1,10 +1,10 @@
 //! Administrative requests and answers between members: `tag u8 | fields`.
 //!
-//! Only what the leader must do itself travels: leave, transfer, cluster status.
+//! Only what the leader must do itself travels: leave, promote, demote, transfer, cluster status.
 
 use bytes::Bytes;
-use quorate_api::status::{MemberStatus, Role};
-use quorate_api::{AdminReply, AdminRequest, Error, Status};
+use quorate_api::status::{MemberStatus, Role, Wish};
+use quorate_api::{AdminReply, AdminRequest, Caution, Error, Status};
 use quorate_consensus::codec::{DecodeError, Reader, put_bytes, put_varint};
 
 use crate::membership::Outcome;
@@ -20,13 +20,27 @@ fn read_option(reader: &mut Reader) -> Result<Option<String>, DecodeError> {
     Ok(some.then_some(text))
 }
 
+fn read_caution(reader: &mut Reader) -> Result<Caution, DecodeError> {
+    Ok(if reader.bool()? { Caution::Force } else { Caution::KeepMajority })
+}
+
 /// The bytes of a request.
 pub(crate) fn encode_request(request: &AdminRequest) -> Bytes {
     let mut out = Vec::new();
     match request {
-        AdminRequest::Leave { member } => {
+        AdminRequest::Leave { member, caution } => {
             out.push(1);
             put_bytes(&mut out, member.as_bytes());
+            out.push(u8::from(*caution == Caution::Force));
+        }
+        AdminRequest::Promote { member } => {
+            out.push(4);
+            put_bytes(&mut out, member.as_bytes());
+        }
+        AdminRequest::Demote { member, caution } => {
+            out.push(5);
+            put_bytes(&mut out, member.as_bytes());
+            out.push(u8::from(*caution == Caution::Force));
         }
         AdminRequest::Transfer { to } => {
             out.push(2);
@@ -34,7 +48,10 @@ pub(crate) fn encode_request(request: &AdminRequest) -> Bytes {
         }
         AdminRequest::ClusterStatus => out.push(3),
         // Carried out by the node that was asked.
-        AdminRequest::Join { .. } | AdminRequest::ReadLog { .. } | AdminRequest::Wait { .. } => {
+        AdminRequest::Join { .. }
+        | AdminRequest::Events { .. }
+        | AdminRequest::ReadLog { .. }
+        | AdminRequest::Wait { .. } => {
             out.push(0);
         }
     }
@@ -45,9 +62,17 @@ pub(crate) fn encode_request(request: &AdminRequest) -> Bytes {
 pub(crate) fn decode_request(bytes: Bytes) -> Option<AdminRequest> {
     let mut reader = Reader::new(bytes);
     let request = match reader.u8().ok()? {
-        1 => AdminRequest::Leave { member: reader.text().ok()? },
+        1 => AdminRequest::Leave {
+            member: reader.text().ok()?,
+            caution: read_caution(&mut reader).ok()?,
+        },
         2 => AdminRequest::Transfer { to: read_option(&mut reader).ok()? },
         3 => AdminRequest::ClusterStatus,
+        4 => AdminRequest::Promote { member: reader.text().ok()? },
+        5 => AdminRequest::Demote {
+            member: reader.text().ok()?,
+            caution: read_caution(&mut reader).ok()?,
+        },
         _ => return None,
     };
     reader.end().ok().map(|()| request)
@@ -66,7 +91,9 @@ pub(crate) fn encode_outcome(outcome: &Outcome) -> Bytes {
             out.push(3);
             put_status(&mut out, status);
         }
-        Ok(AdminReply::LogEntry { .. } | AdminReply::Replicas(_)) => out.push(0),
+        Ok(AdminReply::LogEntry { .. } | AdminReply::Replicas(_) | AdminReply::Events { .. }) => {
+            out.push(0);
+        }
         Err(error) => {
             out.push(match error {
                 Error::NotApplied { .. } => 10,
@@ -124,6 +151,7 @@ fn put_status(out: &mut Vec<u8>, status: &Status) {
         status.log_first,
         status.log_last,
         status.stamp_ms,
+        status.format,
         status.members.len() as u64,
     ] {
         put_varint(out, number);
@@ -132,10 +160,13 @@ fn put_status(out: &mut Vec<u8>, status: &Status) {
         put_varint(out, member.node);
         put_bytes(out, member.id.as_bytes());
         put_bytes(out, member.addr.as_bytes());
-        let flags = [member.voter, member.leader, member.alive];
+        put_bytes(out, member.peer_addr.as_bytes());
+        let flags = [member.voter, member.leader, member.alive, member.wish == Wish::StaysLearner];
         out.extend(flags.map(u8::from));
-        put_varint(out, member.matched);
-        put_varint(out, member.lag);
+        let replaces = member.wish.replaces().unwrap_or_default();
+        for number in [member.matched, member.lag, member.silent_ms, replaces] {
+            put_varint(out, number);
+        }
     }
 }
 
@@ -158,20 +189,29 @@ fn read_status(reader: &mut Reader) -> Result<Status, DecodeError> {
         &mut status.log_first,
         &mut status.log_last,
         &mut status.stamp_ms,
+        &mut status.format,
     ] {
         *field = reader.varint()?;
     }
-    for _ in 0..reader.count(7)? {
-        status.members.push(MemberStatus {
+    for _ in 0..reader.count(11)? {
+        let mut member = MemberStatus {
             node: reader.varint()?,
             id: reader.text()?,
             addr: reader.text()?,
+            peer_addr: reader.text()?,
             voter: reader.bool()?,
             leader: reader.bool()?,
             alive: reader.bool()?,
+            wish: if reader.bool()? { Wish::StaysLearner } else { Wish::Vote },
             matched: reader.varint()?,
             lag: reader.varint()?,
-        });
+            silent_ms: reader.varint()?,
+        };
+        let replaces = reader.varint()?;
+        if replaces != 0 {
+            member.wish = Wish::Replaces(replaces);
+        }
+        status.members.push(member);
     }
     Ok(status)
 }
@@ -186,11 +226,14 @@ mod tests {
             node: 2,
             id: "n2".to_owned(),
             addr: "h:1".to_owned(),
+            peer_addr: "h:2".to_owned(),
             voter: true,
             leader: false,
             matched: 900,
             lag: 4,
             alive: true,
+            silent_ms: 12_000,
+            wish: Wish::Replaces(1),
         };
         let status = Status {
             id: "n1".to_owned(),
@@ -206,7 +249,9 @@ mod tests {
     #[test]
     fn requests_and_failures_come_back_as_they_were_sent() {
         for request in [
-            AdminRequest::Leave { member: "n3".to_owned() },
+            AdminRequest::Leave { member: "n3".to_owned(), caution: Caution::Force },
+            AdminRequest::Promote { member: "n3".to_owned() },
+            AdminRequest::Demote { member: "n3".to_owned(), caution: Caution::KeepMajority },
             AdminRequest::Transfer { to: None },
             AdminRequest::Transfer { to: Some("n2".to_owned()) },
             AdminRequest::ClusterStatus,

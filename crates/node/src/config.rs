@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use quorate_api::Consistency;
 use quorate_consensus::Pace;
-use quorate_consensus::peers::Secret;
+use quorate_consensus::peers::{Formats, Secret};
+
+use crate::format::FORMATS;
 
 /// How a node comes into a cluster when its data directory is new. When it is not, only the addresses
 /// count: members that are no longer where they were are looked for there.
@@ -17,6 +19,9 @@ pub enum Entrance {
     Bootstrap,
     /// Asks these addresses, in turn, until one has added it.
     Join(Vec<String>),
+    /// Founds a cluster together with the others that are started in the same way, so many in all, this
+    /// one included; or asks to be added where there is one already. They are looked for at the seeds.
+    Expect(usize),
 }
 
 /// A node's settings.
@@ -32,6 +37,13 @@ pub struct Config {
     pub client_addr: String,
     /// How it comes into a cluster.
     pub entrance: Entrance,
+    /// Where members and founders are looked for, beside the addresses to join. A name may stand for
+    /// several of them.
+    pub seeds: Vec<String>,
+    /// When it is added, it stays a learner: it serves reads and never votes.
+    pub learner: bool,
+    /// The cluster formats that it works with: those of this version, but in tests.
+    pub formats: Formats,
     /// What the members share.
     pub secret: Secret,
     /// How reads behave that do not say otherwise.
@@ -52,6 +64,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// All addresses at which members may be found.
+    pub fn all_seeds(&self) -> Vec<String> {
+        let mut all = self.seeds.clone();
+        if let Entrance::Join(addrs) = &self.entrance {
+            all.extend(addrs.iter().filter(|addr| !self.seeds.contains(addr)).cloned());
+        }
+        all
+    }
+
     /// A node of this name with default settings.
     pub fn new(id: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -60,6 +81,9 @@ impl Config {
             peer_addr: String::new(),
             client_addr: String::new(),
             entrance: Entrance::Wait,
+            seeds: Vec::new(),
+            learner: false,
+            formats: FORMATS,
             secret: Secret::default(),
             consistency: Consistency::Linearizable,
             pace: Pace::default(),

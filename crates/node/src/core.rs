@@ -17,7 +17,10 @@ use quorate_env::{Env, Mono};
 
 use crate::batch::Writes;
 use crate::config::Config;
+use crate::events::Events;
+use crate::founding::Founding;
 use crate::gather::Gather;
+use crate::handover::Handover;
 use crate::identity::Identity;
 use crate::machine::Machine;
 use crate::membership::Membership;
@@ -26,6 +29,7 @@ use crate::pulse::Pulses;
 use crate::reads::Reads;
 use crate::registration::Registration;
 use crate::session::{Thread, Waiter};
+use crate::silence::Silence;
 use crate::snapshots::Snapshots;
 use crate::stamp::StampClock;
 
@@ -64,6 +68,10 @@ pub(crate) struct Core {
     pub(crate) snapshots: Snapshots,
     pub(crate) membership: Membership,
     pub(crate) registration: Registration,
+    pub(crate) founding: Founding,
+    pub(crate) handover: Handover,
+    pub(crate) silence: Silence,
+    pub(crate) events: Events,
     pub(crate) pulses: Pulses,
     pub(crate) stopped: Option<String>,
     pub(crate) waker: Option<Waker>,
@@ -180,6 +188,11 @@ impl Core {
             self.answer_all(batch.waiters, &stopped);
         }
         self.membership.fail_all(&unknown);
+        for (_, asker, _) in std::mem::take(&mut self.handover.transfers) {
+            // It may have gone.
+            drop(asker.send(Err(unknown.clone())));
+        }
+        self.events.fail_all(&stopped);
         if let Some(peers) = &self.peers {
             peers.keep(&[]);
         }

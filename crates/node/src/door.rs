@@ -11,6 +11,7 @@ use quorate_consensus::{Group, NodeId};
 use tokio::sync::oneshot;
 
 use crate::core::Core;
+use crate::pulse::Told;
 use crate::registration::Registered;
 
 /// What a member that was removed is told when it calls. It may not have seen the entry itself: from
@@ -42,6 +43,11 @@ impl Core {
             max_memory_bytes: self.config.max_memory_bytes,
             lost_node: self.identity.lost_node,
             in_doubt: self.group.as_ref().is_some_and(Group::is_in_doubt),
+            learner: self.config.learner,
+            replaces: NodeId(0),
+            expect: self.expected(),
+            pledge: self.identity.pledge,
+            formats: self.config.formats,
         }
     }
 
@@ -73,6 +79,7 @@ impl Core {
             return Err(REMOVED.to_owned());
         }
         self.check_log(card)?;
+        self.check_format(card)?;
         self.reported(card);
         self.found(card);
         self.make_acquaintance(card);
@@ -108,6 +115,7 @@ impl Core {
         if let Some(group) = &mut self.group {
             group.reported(card.node, card.last);
         }
+        self.note_formats(card);
         let known = self.machine.members().get(card.node);
         let moved = known.is_some_and(|member| {
             member.peer_addr != card.peer_addr || member.client_addr != card.client_addr
@@ -148,9 +156,11 @@ impl Doorkeeper for Door {
         let core = self.0.upgrade().ok_or(ENDING)?;
         let mut core = core.borrow_mut();
         core.check_log(card)?;
+        core.check_format(card).map_err(|why| format!("{}: {why}", card.name))?;
         core.reported(card);
         let now = core.now();
-        core.pulses.heard(card.node, wall_ms, card.max_memory_bytes, false, now);
+        let told = Told { wall_ms, max_memory_bytes: card.max_memory_bytes, ..Told::default() };
+        core.pulses.heard(card.node, told, now);
         Ok(())
     }
 

@@ -20,7 +20,13 @@ pub(crate) enum Frame {
     /// A read has met a key that expires by `stamp_ms`: commit that time.
     StampAsk { stamp_ms: u64 },
     /// Once a second to everybody: the wall clock, and the digest at a checkpoint.
-    Pulse { wall_ms: u64, checkpoint: Option<(Index, u64)>, max_memory_bytes: u64, lagging: bool },
+    Pulse {
+        wall_ms: u64,
+        checkpoint: Option<(Index, u64)>,
+        max_memory_bytes: u64,
+        lagging: bool,
+        disk_delay_ms: u64,
+    },
     /// An administrative request for the leader, encoded by the admin room.
     AdminAsk { number: u64, request: Bytes },
     /// You were removed from the cluster.
@@ -103,13 +109,14 @@ impl Frame {
                 put_varint(out, *now_ms);
             }
             Self::StampAsk { stamp_ms } => put_varint(out, *stamp_ms),
-            Self::Pulse { wall_ms, checkpoint, max_memory_bytes, lagging } => {
+            Self::Pulse { wall_ms, checkpoint, max_memory_bytes, lagging, disk_delay_ms } => {
                 put_varint(out, *wall_ms);
                 let (index, digest) = checkpoint.unwrap_or_default();
                 put_varint(out, index.0);
                 put_varint(out, digest);
                 put_varint(out, *max_memory_bytes);
                 out.push(u8::from(*lagging));
+                put_varint(out, *disk_delay_ms);
             }
             Self::AdminAsk { number, request: bytes }
             | Self::AdminAnswer { number, answer: bytes } => {
@@ -146,6 +153,7 @@ impl Frame {
                     checkpoint: (index.0 != 0).then_some((index, digest)),
                     max_memory_bytes: reader.varint()?,
                     lagging: reader.bool()?,
+                    disk_delay_ms: reader.varint()?,
                 }
             }
             7 => Self::AdminAsk { number: reader.varint()?, request: reader.bytes()? },
@@ -176,8 +184,15 @@ mod tests {
                 checkpoint: Some((Index(64), u64::MAX)),
                 max_memory_bytes: u64::MAX,
                 lagging: false,
+                disk_delay_ms: 0,
             },
-            Frame::Pulse { wall_ms: 5, checkpoint: None, max_memory_bytes: 0, lagging: true },
+            Frame::Pulse {
+                wall_ms: 5,
+                checkpoint: None,
+                max_memory_bytes: 0,
+                lagging: true,
+                disk_delay_ms: 1 << 20,
+            },
             Frame::AdminAsk { number: 2, request: Bytes::from_static(b"r") },
             Frame::AdminAnswer { number: 2, answer: Bytes::from_static(b"a") },
         ];

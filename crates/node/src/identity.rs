@@ -2,7 +2,7 @@
 //! else is touched.
 //!
 //! `"QUORNODE" | format u8 | crc32c u32 LE of the rest | cluster | node | name | instance |
-//! lost number | peers`
+//! lost number | peers | pledge`
 
 use std::io;
 use std::path::Path;
@@ -14,9 +14,12 @@ use quorate_env::disk::{DirLock, read_file, replace_file};
 use quorate_env::{Disk, Rng};
 
 const MAGIC: &[u8; 8] = b"QUORNODE";
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// Without a pledge.
+const FORMAT_WITHOUT_PLEDGE: u8 = 1;
 const HEADER_BYTES: usize = 13;
-const FILE: &str = "identity";
+/// The file's name.
+pub(crate) const FILE: &str = "identity";
 const LOCK: &str = "lock";
 
 /// What a node is, for as long as its data directory lives.
@@ -34,6 +37,8 @@ pub(crate) struct Identity {
     pub(crate) lost_node: NodeId,
     /// Other members' addresses, as last known: whom to ask after damage.
     pub(crate) peers: Vec<String>,
+    /// The cluster to whose founding it has committed itself, for as long as the directory lives; 0: none.
+    pub(crate) pledge: ClusterId,
 }
 
 /// Why a data directory can't be used. Nothing in it was touched.
@@ -109,6 +114,7 @@ impl Identity {
         for peer in &self.peers {
             put_bytes(&mut body, peer.as_bytes());
         }
+        put_varint(&mut body, self.pledge.0);
         let mut out = MAGIC.to_vec();
         out.push(FORMAT);
         out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
@@ -116,9 +122,21 @@ impl Identity {
         out
     }
 
+    /// The identity in a file's `bytes`.
+    pub(crate) fn of(bytes: Vec<u8>) -> Result<Self, DecodeError> {
+        let known =
+            bytes.starts_with(MAGIC) && bytes.get(MAGIC.len()).is_some_and(|it| *it <= FORMAT);
+        if known { Self::decode(bytes) } else { Err(DecodeError::Range) }
+    }
+
+    /// The name in a file's `bytes`.
+    pub(crate) fn name_in(bytes: Vec<u8>) -> Result<String, DecodeError> {
+        Self::of(bytes).map(|identity| identity.name)
+    }
+
     fn decode(bytes: Vec<u8>) -> Result<Self, DecodeError> {
         let header = bytes.first_chunk::<HEADER_BYTES>().ok_or(DecodeError::Short)?;
-        let [.., s0, s1, s2, s3] = *header;
+        let [.., format, s0, s1, s2, s3] = *header;
         let sum = u32::from_le_bytes([s0, s1, s2, s3]);
         let body = bytes::Bytes::from(bytes).slice(HEADER_BYTES..);
         if crc32c::crc32c(&body) != sum {
@@ -132,9 +150,13 @@ impl Identity {
             instance: reader.varint()?,
             lost_node: NodeId(reader.varint()?),
             peers: Vec::new(),
+            pledge: ClusterId(0),
         };
         for _ in 0..reader.count(1)? {
             identity.peers.push(reader.text()?);
+        }
+        if format != FORMAT_WITHOUT_PLEDGE {
+            identity.pledge = ClusterId(reader.varint()?);
         }
         reader.end()?;
         Ok(identity)
@@ -207,11 +229,16 @@ mod tests {
             instance: 9,
             lost_node: NodeId(8),
             peers: vec!["a:1".to_owned()],
+            pledge: ClusterId(7),
         };
         let bytes = identity.encode();
-        assert_eq!(bytes[..9], *b"QUORNODE\x01");
-        assert_eq!(bytes[13..], [5, 2, 2, b'n', b'2', 9, 8, 1, 3, b'a', b':', b'1']);
-        assert_eq!(Identity::decode(bytes), Ok(identity));
+        assert_eq!(bytes[..9], *b"QUORNODE\x02");
+        assert_eq!(bytes[13..], [5, 2, 2, b'n', b'2', 9, 8, 1, 3, b'a', b':', b'1', 7]);
+        assert_eq!(Identity::decode(bytes), Ok(identity.clone()));
+        let first = [5, 2, 2, b'n', b'2', 9, 8, 1, 3, b'a', b':', b'1'];
+        let sum = crc32c::crc32c(&first).to_le_bytes();
+        let bytes = [&b"QUORNODE\x01"[..], &sum, &first].concat();
+        assert_eq!(Identity::decode(bytes), Ok(Identity { pledge: ClusterId(0), ..identity }));
     }
 
     #[test]

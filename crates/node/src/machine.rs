@@ -12,6 +12,7 @@ use quorate_engine::{Engine, EngineError, Purpose};
 use quorate_keyspace::{Keyspace, Moment, WatchRef};
 
 use crate::entry::{Command, EntryError, Part, Parts};
+use crate::format;
 use crate::members::{self, Members, Note};
 
 /// A committed entry can't be applied: this replica must stop.
@@ -50,6 +51,7 @@ pub(crate) struct Machine {
     keyspace: Keyspace,
     members: Members,
     configuration: Configuration,
+    format: u64,
     applied_term: Term,
     spans: Vec<quorate_api::Span>,
     checkpoints: VecDeque<(Index, u64)>,
@@ -71,6 +73,7 @@ impl Machine {
             keyspace,
             members: Members::default(),
             configuration: Configuration::default(),
+            format: 1,
             applied_term: Term(0),
             spans: Vec::new(),
             checkpoints: VecDeque::new(),
@@ -89,6 +92,9 @@ impl Machine {
         }
         if let Some(bytes) = machine.keyspace.system_get(members::CONFIGURATION)? {
             machine.configuration = Configuration::decode(bytes).map_err(wrong("configuration"))?;
+        }
+        if let Some(bytes) = machine.keyspace.system_get(format::RECORD)? {
+            machine.format = format::decode(bytes).map_err(wrong("format"))?;
         }
         Ok(machine)
     }
@@ -113,6 +119,11 @@ impl Machine {
         Index(self.keyspace.applied())
     }
 
+    /// The cluster format in force.
+    pub(crate) fn format(&self) -> u64 {
+        self.format
+    }
+
     /// The term of the last entry applied since start; 0 before.
     pub(crate) fn applied_term(&self) -> Term {
         self.applied_term
@@ -129,17 +140,47 @@ impl Machine {
         self.checkpoints.get(found).map(|(_, digest)| *digest)
     }
 
-    /// The first entry of a new cluster: one member. Not a log entry; it becomes the first snapshot.
+    /// The first entry of a new cluster: its founders, all of them voters. Not a log entry; it becomes
+    /// the first snapshot. The same for each of them.
     pub(crate) fn found(
         &mut self,
-        node: NodeId,
-        member: &members::Member,
+        founders: &[(NodeId, members::Member)],
+        format: u64,
     ) -> Result<(), ApplyError> {
         self.keyspace.begin(Moment { index: 1, stamp_ms: 0, seed: 0 });
-        self.members.apply(&Note::Put(node, member.clone()));
-        self.configuration = Configuration::of_one(node);
+        for (node, member) in founders {
+            self.members.apply(&Note::Put(*node, member.clone()));
+        }
+        let voters = founders.iter().map(|(node, _)| *node).collect();
+        self.configuration = Configuration { voters, ..Configuration::default() };
         self.save_members()?;
+        self.raise_format(format)?;
         self.keyspace.finish()?;
+        Ok(())
+    }
+
+    /// Only `node` is left, under a new number, from entry `index` on; `note` says of what this was made.
+    pub(crate) fn recover(
+        &mut self,
+        node: NodeId,
+        index: Index,
+        note: Bytes,
+    ) -> Result<Option<NodeId>, ApplyError> {
+        self.keyspace.begin_beyond(Moment { index: index.0, stamp_ms: 0, seed: 0 });
+        let successor = self.members.recover(node);
+        self.configuration = successor.map_or_else(Configuration::default, Configuration::of_one);
+        self.save_members()?;
+        self.keyspace.system_put(members::RECOVERED, note)?;
+        self.keyspace.finish()?;
+        Ok(successor)
+    }
+
+    /// Several leaders may have proposed the same step, or an old one a step that is done.
+    fn raise_format(&mut self, format: u64) -> Result<(), EngineError> {
+        if format > self.format {
+            self.format = format;
+            self.keyspace.system_put(format::RECORD, format::encode(format))?;
+        }
         Ok(())
     }
 
@@ -165,6 +206,9 @@ impl Machine {
                 self.members.apply(&note);
                 self.configuration = configuration.clone();
                 self.save_members()?;
+                if let Note::Format(format) = note {
+                    self.raise_format(format)?;
+                }
             }
         }
         self.keyspace.finish()?;

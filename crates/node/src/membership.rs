@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use quorate_api::limits::{MEMBERS_MAX, VOTERS_MAX};
+use quorate_api::limits::MEMBERS_MAX;
 use quorate_api::{AdminReply, AdminRequest, Error};
-use quorate_consensus::peers::{Card, Lane};
+use quorate_consensus::peers::{Card, Formats, Lane};
 use quorate_consensus::{
-    Body, Change, Committed, GroupRole, Index, MemberChange, NodeId, ProposeError, Term,
+    Body, Change, Committed, Configuration, GroupRole, Index, MemberChange, NodeId, ProposeError,
+    Term,
 };
 use quorate_env::Mono;
 use tokio::sync::oneshot;
@@ -16,7 +17,7 @@ use crate::admin;
 use crate::core::{Core, Stop};
 use crate::door::is_reachable;
 use crate::frames::Frame;
-use crate::members::{Member, Note};
+use crate::members::{Member, Members, Note, Wish};
 
 /// The outcome of an administrative request.
 pub(crate) type Outcome = Result<AdminReply, Error>;
@@ -52,28 +53,32 @@ pub(crate) struct Membership {
     found: BTreeMap<NodeId, (String, String)>,
     /// Who has just left, and when.
     departing: Vec<((NodeId, u64, String), Mono)>,
-    /// Requests for this node's own removal, which its successor as leader shall carry out.
-    leaving: Vec<(String, oneshot::Sender<Outcome>, Mono)>,
+    /// Requests that cost this node its vote, which its successor as leader shall carry out.
+    pub(crate) for_successor: Vec<(AdminRequest, oneshot::Sender<Outcome>, Mono)>,
+    /// The formats that members can work with, as they say in the handshake.
+    pub(crate) formats: BTreeMap<NodeId, Formats>,
     /// When this node was removed from the cluster.
     removed_at: Option<Mono>,
-    /// Waiting for a new leader.
-    transfers: Vec<(Term, oneshot::Sender<Outcome>, Mono)>,
 }
 
 /// Administrative requests take an entry through the log, or wait for an election.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
 /// How long a removed node goes on.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
-/// A learner this near to the leader's last entry has caught up.
-const CAUGHT_UP_ENTRIES: u64 = 256;
+
+/// The state in front of a change of members.
+pub(crate) struct Before {
+    others: Vec<(NodeId, u64, String)>,
+    tables: (Members, Configuration),
+    format: u64,
+}
 
 impl Membership {
     pub(crate) fn fail_all(&mut self, error: &Error) {
         let pending = self.pending.drain(..).map(|pending| pending.asker);
         let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.asker);
-        let leaving = self.leaving.drain(..).map(|(_, asker, _)| asker);
-        let transfers = self.transfers.drain(..).map(|(_, asker, _)| asker).chain(leaving);
-        for asker in pending.chain(asked).chain(transfers) {
+        let for_successor = self.for_successor.drain(..).map(|(_, asker, _)| asker);
+        for asker in pending.chain(asked).chain(for_successor) {
             give(asker, Err(error.clone()));
         }
     }
@@ -98,20 +103,22 @@ impl Membership {
 }
 
 /// The asker may have gone: nobody needs the answer then.
-fn give(asker: oneshot::Sender<Outcome>, outcome: Outcome) {
+pub(crate) fn give(asker: oneshot::Sender<Outcome>, outcome: Outcome) {
     drop(asker.send(outcome));
 }
 
-fn refused(text: impl Into<String>) -> Outcome {
+pub(crate) fn refused(text: impl Into<String>) -> Outcome {
     Ok(AdminReply::Refused(text.into()))
 }
 
-fn member_of(card: &Card) -> Member {
+/// The row for a node that comes in with `card`.
+fn member_of(card: &Card, wish: Wish) -> Member {
     Member {
         name: card.name.clone(),
         instance: card.instance,
         peer_addr: card.peer_addr.clone(),
         client_addr: card.client_addr.clone(),
+        wish,
     }
 }
 
@@ -159,12 +166,15 @@ impl Core {
 
     fn carry_out_admin(&mut self, request: AdminRequest, asker: oneshot::Sender<Outcome>) {
         match request {
-            AdminRequest::Leave { member } => self.leave(&member, asker),
+            AdminRequest::Leave { member, caution } => self.leave(&member, caution, asker),
+            AdminRequest::Promote { member } => self.promote(&member, asker),
+            AdminRequest::Demote { member, caution } => self.demote(&member, caution, asker),
             AdminRequest::Transfer { to } => self.transfer(to.as_deref(), asker),
             AdminRequest::ClusterStatus => {
                 give(asker, Ok(AdminReply::Status(Box::new(self.status()))));
             }
             AdminRequest::Join { .. }
+            | AdminRequest::Events { .. }
             | AdminRequest::ReadLog { .. }
             | AdminRequest::Wait { .. } => {
                 give(asker, refused("not a request for the leader"));
@@ -181,16 +191,27 @@ impl Core {
             );
             return give(asker, refused(text));
         }
+        if card.pledge.0 != 0 && card.pledge != self.identity.cluster {
+            let text = format!(
+                "{} has agreed to found another cluster; empty its data directory first",
+                card.name
+            );
+            return give(asker, refused(text));
+        }
+        if let Err(why) = self.check_format(card) {
+            return give(asker, refused(why));
+        }
         let members = self.machine.members();
         if let Some((node, member)) = members.by_name(&card.name) {
             let same = member.instance == card.instance;
             // Damaged: its old number has promised what it can't keep.
             if same && card.lost_node == node {
-                return self.replace(node, card, asker);
+                let wish = member.wish;
+                return self.replace(node, card, wish, asker);
             }
             // Asked twice: the first answer was lost. Or it is looking for us, from another address.
             if same {
-                if *member != member_of(card) {
+                if *member != member_of(card, member.wish) {
                     self.membership.moved(card);
                 }
                 return give(asker, Ok(AdminReply::Done));
@@ -220,90 +241,70 @@ impl Core {
         if members.len() >= MEMBERS_MAX {
             return give(asker, refused(format!("a cluster has at most {MEMBERS_MAX} members")));
         }
+        let wish = match self.wish_of(card) {
+            Ok(wish) => wish,
+            Err(why) => return give(asker, refused(why)),
+        };
         let node = members.next_node();
-        let context = Note::Put(node, member_of(card)).encode();
+        let context = Note::Put(node, member_of(card, wish)).encode();
         self.propose_change(
             &Change { steps: vec![MemberChange::AddLearner(node)], context },
             asker,
         );
     }
 
+    /// What is to become of the new node behind `card`.
+    fn wish_of(&self, card: &Card) -> Result<Wish, String> {
+        let old = card.replaces;
+        if old.0 == 0 {
+            return Ok(if card.learner { Wish::StaysLearner } else { Wish::Vote });
+        }
+        let members = self.machine.members();
+        let Some(member) = members.get(old) else {
+            return Err(format!("node {old}, which is to be replaced, is no member"));
+        };
+        if !self.machine.configuration().is_voter(old) {
+            let name = &member.name;
+            return Err(format!(
+                "{name} has no vote that another could take over; remove it and add the new one"
+            ));
+        }
+        match members.iter().find(|(_, heir)| heir.wish == Wish::Replaces(old)) {
+            Some((_, heir)) => {
+                Err(format!("{} is about to take the place of {} already", heir.name, member.name))
+            }
+            None => Ok(Wish::Replaces(old)),
+        }
+    }
+
     /// A member that has lost part of its log comes back under a new number, without a vote.
-    fn replace(&mut self, old: NodeId, card: &Card, asker: oneshot::Sender<Outcome>) {
+    fn replace(&mut self, old: NodeId, card: &Card, wish: Wish, asker: oneshot::Sender<Outcome>) {
         let node = self.machine.members().next_node();
-        let context = Note::Replace(old, node, member_of(card)).encode();
+        let context = Note::Replace(old, node, member_of(card, wish)).encode();
         let steps = vec![MemberChange::Remove(old), MemberChange::AddLearner(node)];
         self.propose_change(&Change { steps, context }, asker);
     }
 
-    fn leave(&mut self, member: &str, asker: oneshot::Sender<Outcome>) {
-        let Some(node) = self.machine.members().find(member) else {
-            return give(asker, refused(format!("no member has the name or address {member:?}")));
-        };
-        let configuration = self.machine.configuration();
-        if configuration.voters == [node] {
-            return give(asker, refused("the last voter can't leave: the data would be gone"));
-        }
-        if configuration.is_voter(node) && !self.quorum_survives_without(node) {
-            return give(
-                asker,
-                refused(format!(
-                    "without {member:?} no majority of the voters would be reachable; bring the others back first"
-                )),
-            );
-        }
-        if node == self.identity.node {
-            return self.leave_myself(member, asker);
-        }
-        let context = Note::Gone(node).encode();
-        self.propose_change(&Change { steps: vec![MemberChange::Remove(node)], context }, asker);
-    }
-
-    /// A leader hands over first: its successor removes it, and nobody waits for an election.
-    fn leave_myself(&mut self, member: &str, asker: oneshot::Sender<Outcome>) {
-        if self.best_successor().is_none() {
-            return give(
-                asker,
-                refused("no other voter is reachable and caught up to take the lead"),
-            );
-        }
-        self.hand_over();
-        let since = self.now();
-        self.membership.leaving.push((member.to_owned(), asker, since));
-    }
-
-    /// Passes requests for this node's removal on, once somebody else leads.
-    fn settle_leaving(&mut self) {
+    /// Passes requests that cost this node its vote on, once somebody else leads.
+    fn settle_for_successor(&mut self) {
         let (now, own) = (self.now(), self.identity.node);
         let limit = self.config.pace.election_timeout() * 3;
         let elsewhere = self.leader().is_some_and(|leader| leader != own);
-        for (member, asker, since) in std::mem::take(&mut self.membership.leaving) {
+        for (request, asker, since) in std::mem::take(&mut self.membership.for_successor) {
             if elsewhere {
-                self.administer(AdminRequest::Leave { member }, asker);
+                self.administer(request, asker);
             } else if now.since(since) > limit {
                 give(
                     asker,
                     refused("nobody else took the lead; look at the other members and retry"),
                 );
             } else {
-                self.membership.leaving.push((member, asker, since));
+                self.membership.for_successor.push((request, asker, since));
             }
         }
     }
 
-    fn quorum_survives_without(&self, node: NodeId) -> bool {
-        let Some(group) = &self.group else { return false };
-        let mut left = self.machine.configuration().clone();
-        left.voters.retain(|voter| *voter != node);
-        let progress = group.progress();
-        // `active` is a memory of up to an election timeout; a broken link is known at once.
-        let linked = |voter| voter == self.identity.node || is_reachable(self, voter);
-        left.has_quorum(|voter| {
-            linked(voter) && progress.iter().any(|p| p.node == voter && p.active)
-        })
-    }
-
-    fn propose_change(&mut self, change: &Change, asker: oneshot::Sender<Outcome>) {
+    pub(crate) fn propose_change(&mut self, change: &Change, asker: oneshot::Sender<Outcome>) {
         let (leading, since) = (self.is_leading(), self.now());
         let Some(group) = self.group.as_mut().filter(|_| leading) else {
             let error = self.no_leader();
@@ -320,58 +321,6 @@ impl Core {
             Err(error) => give(asker, Err(Error::not_applied(error.to_string()))),
         }
         self.wake();
-    }
-
-    fn transfer(&mut self, to: Option<&str>, asker: oneshot::Sender<Outcome>) {
-        let target = match to {
-            None => self.best_successor(),
-            Some(name) => match self.machine.members().find(name) {
-                None => {
-                    return give(
-                        asker,
-                        refused(format!("no member has the name or address {name:?}")),
-                    );
-                }
-                Some(node) if node == self.identity.node => {
-                    return give(asker, Ok(AdminReply::Done));
-                }
-                Some(node) if !self.machine.configuration().is_voter(node) => {
-                    return give(asker, refused(format!("{name:?} has no vote (yet)")));
-                }
-                node => node,
-            },
-        };
-        let Some(target) = target else {
-            return give(asker, refused("no other voter is reachable and caught up"));
-        };
-        let now = self.now();
-        if let Some(group) = &mut self.group {
-            group.transfer(target);
-            self.membership.transfers.push((group.term(), asker, now));
-        }
-        self.wake();
-    }
-
-    /// The reachable voter with the most of the log.
-    fn best_successor(&self) -> Option<NodeId> {
-        let group = self.group.as_ref()?;
-        let fits = |node: NodeId| {
-            node != self.identity.node
-                && self.machine.configuration().is_voter(node)
-                && !self.pulses.is_lagging(node)
-                && self.peers.as_ref().is_some_and(|peers| peers.is_up(node, Lane::Control))
-        };
-        let progress = group.progress().into_iter().filter(|p| p.active && fits(p.node));
-        progress.max_by_key(|progress| progress.matched).map(|progress| progress.node)
-    }
-
-    /// Hands leadership to whoever is fit for it.
-    pub(crate) fn hand_over(&mut self) {
-        if let Some(target) = self.best_successor()
-            && let Some(group) = &mut self.group
-        {
-            group.transfer(target);
-        }
     }
 
     /// Answers those who wait for a change at or below what is applied; `entry` is the one applied now.
@@ -399,14 +348,35 @@ impl Core {
         }
     }
 
+    /// What a change of members is compared with.
+    pub(crate) fn before_change(&self) -> Before {
+        Before {
+            others: self.other_members(),
+            tables: (self.machine.members().clone(), self.machine.configuration().clone()),
+            format: self.machine.format(),
+        }
+    }
+
     /// A change of members is applied.
-    pub(crate) fn members_changed(&mut self, before: Vec<(NodeId, u64, String)>) {
-        self.bid_farewell(before);
+    pub(crate) fn members_changed(&mut self, before: Before) -> Result<(), Stop> {
+        self.tell_of_change(&before.tables, before.format);
+        self.bid_farewell(before.others);
         self.link_members();
         self.remember_peers();
         if self.machine.members().has_left(self.identity.node) {
             self.was_removed();
         }
+        self.stop_unless_format_known()
+    }
+
+    /// A snapshot's table is in force.
+    pub(crate) fn snapshot_changed_members(&mut self, before: &Before) {
+        // To a newcomer all is new, and nothing has happened.
+        if before.tables.0.len() > 0 {
+            self.tell_of_change(&before.tables, before.format);
+        }
+        self.link_members();
+        self.remember_peers();
     }
 
     pub(crate) fn was_removed(&mut self) {
@@ -473,9 +443,21 @@ impl Core {
         self.link_members();
     }
 
+    /// `node`, whose address in the table is `stored`, was found at `addr`.
+    pub(crate) fn found_at(&mut self, node: NodeId, stored: String, addr: String) {
+        drop(self.membership.found.insert(node, (stored, addr)));
+    }
+
     /// Keeps links to all other members, and for a moment to those who have just left.
     pub(crate) fn link_members(&mut self) {
         let members = self.machine.members();
+        // A founder stands in the table without an address at first: where it called from must not be lost.
+        for (node, (_, addr)) in &self.membership.acquaintances {
+            if members.get(*node).is_some_and(|member| member.peer_addr.is_empty()) {
+                let at = (String::new(), addr.clone());
+                self.membership.found.entry(*node).or_insert(at);
+            }
+        }
         self.membership.found.retain(|node, (stored, _)| {
             members.get(*node).is_some_and(|member| member.peer_addr == *stored)
         });
@@ -486,6 +468,8 @@ impl Core {
         let met = self.membership.acquaintances.iter();
         others.extend(met.map(|(node, (instance, addr))| (*node, *instance, addr.clone())));
         others.extend(self.membership.departing.iter().map(|(member, _)| member.clone()));
+        // Founders' addresses are not known until they are found.
+        others.retain(|(_, _, addr)| !addr.is_empty());
         if let Some(peers) = &self.peers {
             peers.keep(&others);
         }
@@ -512,7 +496,7 @@ impl Core {
     pub(crate) fn tend_members(&mut self) -> Result<(), Stop> {
         self.leave_when_removed()?;
         self.settle_transfers();
-        self.settle_leaving();
+        self.settle_for_successor();
         let now = self.now();
         let before = self.membership.departing.len();
         self.membership.departing.retain(|(_, at)| now.since(*at) < LINGER);
@@ -545,20 +529,6 @@ impl Core {
         Ok(())
     }
 
-    fn settle_transfers(&mut self) {
-        let (now, term, leader) = (self.now(), self.term(), self.leader());
-        let limit = self.config.pace.election_timeout() * 3;
-        for (of, asker, since) in std::mem::take(&mut self.membership.transfers) {
-            if term > of && leader.is_some() {
-                give(asker, Ok(AdminReply::Done));
-            } else if now.since(since) > limit {
-                give(asker, refused("the transfer did not come about; the old leader goes on"));
-            } else {
-                self.membership.transfers.push((of, asker, since));
-            }
-        }
-    }
-
     /// At most one change of its own that the leader sees is due.
     fn next_change(&mut self) {
         let configuration = self.machine.configuration();
@@ -566,7 +536,7 @@ impl Core {
             // raft's own way out may never come after a change of leaders.
             Some(Change { steps: Vec::new(), context: Note::None.encode() })
         } else {
-            self.promotion().or_else(|| self.new_address())
+            self.promotion().or_else(|| self.new_address()).or_else(|| self.next_format())
         };
         let Some(change) = change else { return };
         if let Some(group) = &mut self.group
@@ -576,40 +546,24 @@ impl Core {
         }
     }
 
-    fn promotion(&self) -> Option<Change> {
-        let group = self.group.as_ref()?;
-        let configuration = self.machine.configuration();
-        if configuration.voters.len() >= VOTERS_MAX {
-            return None;
-        }
-        let last = group.last().0.0;
-        let ready = group.progress().into_iter().find(|progress| {
-            configuration.learners.contains(&progress.node)
-                && progress.active
-                && !progress.snapshot
-                && progress.matched.0 > 0
-                && last.saturating_sub(progress.matched.0) < CAUGHT_UP_ENTRIES
-        })?;
-        let steps = vec![MemberChange::Promote(ready.node)];
-        Some(Change { steps, context: Note::None.encode() })
-    }
-
     /// A member says in the handshake that it listens elsewhere now; or the leader does so itself.
     fn new_address(&mut self) -> Option<Change> {
         let own = self.card();
-        if self.machine.members().get(own.node).is_some_and(|known| *known != member_of(&own)) {
+        let differs = |known: &Member| *known != member_of(&own, known.wish);
+        if self.machine.members().get(own.node).is_some_and(differs) {
             self.membership.moved(&own);
         }
         // A change that can't be proposed now is tried again: nobody will say it a second time.
         let (node, member) = loop {
             let (node, card) = self.membership.moved.first_key_value()?;
-            let (node, member) = (*node, member_of(card));
-            let known = self.machine.members().get(node);
-            let same = |known: &Member| {
-                known.instance == member.instance && known.name == member.name && *known != member
+            let known = self.machine.members().get(*node);
+            let same = |known: &&Member| {
+                known.instance == card.instance
+                    && known.name == card.name
+                    && **known != member_of(card, known.wish)
             };
-            if known.is_some_and(same) {
-                break (node, member);
+            if let Some(known) = known.filter(same) {
+                break (*node, member_of(card, known.wish));
             }
             self.membership.moved.pop_first();
         };

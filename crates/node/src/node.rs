@@ -1,6 +1,7 @@
 //! The public face of a member: start it, open sessions on it, hand it peers' connections, stop it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -8,16 +9,18 @@ use std::time::Duration;
 
 use quorate_api::api::Administering;
 use quorate_api::{
-    AdminReply, AdminRequest, Answer, Api, Call, Consistency, Error, Session, Status, Transaction,
+    AdminReply, AdminRequest, Answer, Api, Call, Consistency, Error, Place, Session, Status,
+    Transaction,
 };
-use quorate_consensus::peers::{Doorkeeper, Peers, Purpose};
+use quorate_consensus::peers::{Doorkeeper, Peers, Purpose, all_addrs};
 use quorate_consensus::{GroupRole, Index};
 use quorate_env::{Env, Stream};
 use tokio::sync::oneshot;
 
-use crate::config::{Config, Entrance};
+use crate::config::Config;
 use crate::core::{Core, Stop};
 use crate::door::{self, Door};
+use crate::founding::found_together;
 use crate::observer::Observer;
 use crate::open::{self, StartError};
 use crate::session::Thread;
@@ -25,8 +28,8 @@ use crate::session::Thread;
 /// One member of a cluster, on one thread. Cheap to clone.
 #[derive(Clone)]
 pub struct Node {
-    core: Rc<RefCell<Core>>,
-    peers: Rc<Peers>,
+    pub(crate) core: Rc<RefCell<Core>>,
+    pub(crate) peers: Rc<Peers>,
     entrance: Rc<Cell<bool>>,
 }
 
@@ -81,7 +84,11 @@ impl Node {
     pub async fn run(&self) -> Stop {
         if !self.entrance.replace(true) {
             let env = self.core.borrow().env.clone();
-            env.tasks.spawn(Box::pin(join(self.clone())));
+            let expected = self.core.borrow().expected();
+            match usize::try_from(expected) {
+                Ok(nodes @ 1..) => env.tasks.spawn(Box::pin(found_together(self.clone(), nodes))),
+                Ok(0) | Err(_) => env.tasks.spawn(Box::pin(join(self.clone()))),
+            }
             env.tasks.spawn(Box::pin(seek(self.clone())));
         }
         let mut tick = {
@@ -101,6 +108,8 @@ impl Node {
         let (env, deadline) = {
             let mut core = self.core.borrow_mut();
             core.draining = true;
+            let ending = Error::Stopped { reason: "this node is shutting down".into() };
+            core.events.fail_all(&ending);
             let deadline = core.now() + HAND_OVER_TIME;
             if !core.group.as_ref().is_some_and(quorate_consensus::Group::is_alone) {
                 core.hand_over();
@@ -108,8 +117,16 @@ impl Node {
             core.wake();
             (core.env.clone(), deadline)
         };
+        let mut asked_at = env.clock.now();
         while env.clock.now() < deadline && !self.is_drained() {
             env.clock.sleep(WAIT_PAUSE).await;
+            // A transfer that did not come about in time is given up by raft: another one may.
+            let mut core = self.core.borrow_mut();
+            if env.clock.now().since(asked_at) > core.config.pace.election_timeout() {
+                asked_at = env.clock.now();
+                core.hand_over();
+                core.wake();
+            }
         }
     }
 
@@ -129,7 +146,22 @@ impl Node {
         core.stopped.is_some() || (idle && settled)
     }
 
-    async fn join_member(&self, id: Option<String>, addr: &str) -> Result<AdminReply, Error> {
+    async fn join_member(
+        &self,
+        id: Option<String>,
+        addr: &str,
+        place: Place,
+    ) -> Result<AdminReply, Error> {
+        let replaces = match &place {
+            Place::AsItWishes | Place::Learner => None,
+            Place::Of(old) => match self.core.borrow().machine.members().find(old) {
+                Some(node) => Some(node),
+                None => {
+                    let text = format!("no member has the name or address {old:?}");
+                    return Ok(AdminReply::Refused(text));
+                }
+            },
+        };
         let welcome = match self.peers.ask(addr, Purpose::Probe).await {
             Ok(welcome) => welcome,
             Err(error) => {
@@ -151,6 +183,8 @@ impl Node {
         if card.peer_addr.is_empty() {
             addr.clone_into(&mut card.peer_addr);
         }
+        card.learner |= place == Place::Learner;
+        card.replaces = replaces.unwrap_or_default();
         match door::enrol(&self.core, card).await {
             Ok(()) => Ok(AdminReply::Done),
             Err(text) => Ok(AdminReply::Refused(text)),
@@ -208,15 +242,14 @@ impl Node {
 
 /// Asks until a member has added this node.
 async fn join(node: Node) {
-    let (env, mut addrs) = {
+    let (env, seeds) = {
         let core = node.core.borrow();
-        let mut addrs = core.identity.peers.clone();
-        if let Entrance::Join(asked) = &core.config.entrance {
-            addrs.extend(asked.iter().cloned());
-        }
-        (core.env.clone(), addrs)
+        let mut seeds = core.identity.peers.clone();
+        seeds.extend(core.config.all_seeds());
+        (core.env.clone(), seeds)
     };
     let mut told = String::new();
+    let mut addrs: VecDeque<String> = VecDeque::new();
     loop {
         {
             let core = node.core.borrow();
@@ -224,14 +257,19 @@ async fn join(node: Node) {
                 return;
             }
         }
-        let Some(addr) = addrs.first().cloned() else { return };
+        if addrs.is_empty() {
+            addrs = all_addrs(&env, &seeds).await.into();
+        }
+        let Some(addr) = addrs.pop_front() else { return };
         if let Err(error) = node.peers.ask(&addr, Purpose::Enrol).await {
             let text = format!("{addr}: {error}");
             if text != told {
                 tracing::warn!(addr, %error, "not added yet");
             }
             told = text;
-            addrs.rotate_left(1);
+        } else {
+            // It has added us, and calls; if not, it is asked again.
+            addrs.push_front(addr);
         }
         env.clock.sleep(JOIN_PAUSE).await;
     }
@@ -240,11 +278,13 @@ async fn join(node: Node) {
 /// Asks at the addresses given at start for members which are no longer where they were: all may have
 /// come back under new addresses at once.
 async fn seek(node: Node) {
-    let (env, addrs) = {
+    let (env, seeds) = {
         let core = node.core.borrow();
-        let Entrance::Join(addrs) = core.config.entrance.clone() else { return };
-        (core.env.clone(), addrs)
+        (core.env.clone(), core.config.all_seeds())
     };
+    if seeds.is_empty() {
+        return;
+    }
     let mut pause = SEEK_PAUSE_MIN;
     loop {
         env.clock.sleep(pause).await;
@@ -255,7 +295,7 @@ async fn seek(node: Node) {
             pause = SEEK_PAUSE_MIN;
             continue;
         }
-        for addr in &addrs {
+        for addr in &all_addrs(&env, &seeds).await {
             let Ok(welcome) = node.peers.ask(addr, Purpose::Probe).await else { continue };
             node.core.borrow_mut().found(&welcome.card);
             if node.core.borrow().leader().is_none() {
@@ -280,11 +320,16 @@ impl Api for Node {
         let node = self.clone();
         Box::pin(async move {
             match request {
-                AdminRequest::Join { id, addr } => node.join_member(id, &addr).await,
+                AdminRequest::Join { id, addr, place } => node.join_member(id, &addr, place).await,
                 AdminRequest::ReadLog { index } => node.read_log(index),
                 AdminRequest::Wait { index, replicas, timeout_ms } => Ok(AdminReply::Replicas(
                     node.wait_for_replicas(index, replicas, timeout_ms).await,
                 )),
+                AdminRequest::Events { after } => {
+                    let (asker, answer) = oneshot::channel();
+                    node.core.borrow_mut().read_events(after, asker);
+                    answer.await.unwrap_or_else(|_| Err(Error::unknown("the node stopped")))
+                }
                 request => {
                     let (asker, answer) = oneshot::channel();
                     node.core.borrow_mut().administer(request, asker);

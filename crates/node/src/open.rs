@@ -12,24 +12,28 @@ use std::rc::Rc;
 use quorate_consensus::log::{HardState, Log, LogBatch, LogConfig, LogError, Recovered};
 use quorate_consensus::peers::{ClusterId, Inbox};
 use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
-use quorate_consensus::{
-    Configuration, Doubted, Group, GroupStart, Index, NodeId, Output, SnapshotMark, Term,
-};
+use quorate_consensus::{Doubted, Group, GroupStart, Index, NodeId, Output, SnapshotMark, Term};
 use quorate_engine::MemoryEngine;
 use quorate_env::Env;
 
 use crate::batch::Writes;
 use crate::config::{Config, Entrance};
 use crate::core::{Core, GROUP, Stop};
+use crate::events::Events;
+use crate::format;
+use crate::founding::Founding;
 use crate::gather::Gather;
+use crate::handover::Handover;
 use crate::identity::{self, Identity, IdentityError};
 use crate::machine::Machine;
-use crate::members::Member;
+use crate::members::{Member, Wish};
 use crate::membership::Membership;
 use crate::observer::Observer;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
+use crate::recover;
 use crate::registration::Registration;
+use crate::silence::Silence;
 use crate::snapshots::{self, Restored, Snapshots};
 use crate::stamp::StampClock;
 
@@ -51,6 +55,9 @@ pub enum StartError {
          restore a backup, or move the data directory away and begin anew"
     )]
     AloneWithDamage(String),
+    /// The cluster writes a format that this version does not know.
+    #[error("{0}")]
+    Format(String),
     /// Two orders that exclude each other.
     #[error("{0}")]
     Usage(String),
@@ -74,6 +81,9 @@ pub(crate) fn open(
 ) -> Result<Core, StartError> {
     let dir = config.data_dir.clone();
     let (mut identity, lock) = identity::open(&*env.disk, &*env.rng, &dir, &config.id)?;
+    if let Some(why) = recover::unfinished(env, &dir) {
+        return Err(StartError::Usage(why));
+    }
     if identity.node.0 == 0 {
         clear_away(env, &dir, &identity)?;
     }
@@ -91,6 +101,9 @@ pub(crate) fn open(
     let store = SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP)
         .map_err(|error| StartError::Snapshot(error.to_string()))?;
     let mut core = assemble(env, config, identity, lock, found, store)?;
+    if let Some(why) = format::mismatch(core.machine.format(), core.config.formats) {
+        return Err(StartError::Format(why));
+    }
     core.observer = observer;
     core.enter()?;
     Ok(core)
@@ -237,6 +250,10 @@ fn assemble(
         snapshots: Snapshots::new(store, &*env.tasks),
         membership: Membership::default(),
         registration: Registration::new(&*env.tasks),
+        founding: Founding::default(),
+        handover: Handover::default(),
+        silence: Silence::default(),
+        events: Events::default(),
         pulses: Pulses::default(),
         stopped: None,
         waker: None,
@@ -256,6 +273,7 @@ fn assemble(
     };
     let epoch = env.rng.next_u64() & !0xffff_ffff;
     core.membership.epoch = epoch;
+    core.events.run = epoch;
     core.membership.next_ask = epoch;
     core.reads.next_question = epoch;
     Ok(core)
@@ -281,23 +299,33 @@ impl Core {
         if self.identity.node.0 != 0 {
             return self.start_group().map_err(|stop| StartError::Snapshot(stop.0));
         }
-        if self.identity.cluster.0 == 0 && self.config.entrance == Entrance::Bootstrap {
-            self.found_cluster()?;
+        let is_new = self.identity.cluster.0 == 0 && self.identity.pledge.0 == 0;
+        if is_new && self.config.entrance == Entrance::Bootstrap {
+            let member = Member {
+                name: self.identity.name.clone(),
+                instance: self.identity.instance,
+                peer_addr: self.config.peer_addr.clone(),
+                client_addr: self.config.client_addr.clone(),
+                wish: Wish::Vote,
+            };
+            let cluster = ClusterId(self.env.rng.next_u64() | 1);
+            let format = self.config.formats.lowest;
+            self.found_cluster(&[(NodeId(1), member)], cluster, NodeId(1), format)?;
         }
         Ok(())
     }
 
-    fn found_cluster(&mut self) -> Result<(), StartError> {
-        let node = NodeId(1);
-        let member = Member {
-            name: self.identity.name.clone(),
-            instance: self.identity.instance,
-            peer_addr: self.config.peer_addr.clone(),
-            client_addr: self.config.client_addr.clone(),
-        };
+    /// Begins as member `node` of a new cluster of these founders.
+    pub(crate) fn found_cluster(
+        &mut self,
+        founders: &[(NodeId, Member)],
+        cluster: ClusterId,
+        node: NodeId,
+        format: u64,
+    ) -> Result<(), StartError> {
         let failed = |error: crate::machine::ApplyError| StartError::Snapshot(error.to_string());
-        self.machine.found(node, &member).map_err(failed)?;
-        let configuration = Configuration::of_one(node);
+        self.machine.found(founders, format).map_err(failed)?;
+        let configuration = self.machine.configuration().clone();
         let mark = SnapshotMark { index: Index(1), term: Term(1), configuration };
         let view = self.machine.keyspace().view();
         snapshots::write(&self.snapshots.store, &mark, &*view)
@@ -307,7 +335,7 @@ impl Core {
         self.found_snapshot = Some(mark);
         // Order matters: only with the state on the disk is this node somebody.
         let mut identity = self.identity.clone();
-        identity.cluster = ClusterId(self.env.rng.next_u64() | 1);
+        identity.cluster = cluster;
         identity.node = node;
         identity.save(&*self.env.disk, &self.config.data_dir)?;
         self.identity = identity;

@@ -23,16 +23,33 @@ const VERDICT: Duration = Duration::from_secs(10);
 /// How far a wall clock may be from the majority's for its node to lead.
 const CLOCK_BOUND_MS: u64 = 5_000;
 
+/// What a member tells of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    /// Its wall clock then. It is compared with ours as of now, so that a jump of ours shows at once.
+    pub(crate) wall_ms: u64,
+    pub(crate) max_memory_bytes: u64,
+    /// Its clock makes it a bad leader.
+    pub(crate) lagging: bool,
+    /// What its slowest write of the last seconds took.
+    pub(crate) disk_delay_ms: u64,
+}
+
 /// What a member told last.
 #[derive(Debug)]
 struct Heard {
     at: Mono,
-    /// Its wall clock then. It is compared with ours as of now, so that a jump of ours shows at once.
-    wall_ms: u64,
-    max_memory_bytes: u64,
-    lagging: bool,
+    told: Told,
     /// Whether its digest was ours, at the last index both knew.
     agrees: Option<bool>,
+}
+
+impl Heard {
+    /// Its wall clock, as of now.
+    fn wall_ms_at(&self, now: Mono) -> u64 {
+        let passed_ms = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
+        self.told.wall_ms.saturating_add(passed_ms)
+    }
 }
 
 /// What the voters' wall clocks say about ours.
@@ -76,26 +93,31 @@ pub(crate) struct Pulses {
 }
 
 impl Pulses {
-    pub(crate) fn heard(
-        &mut self,
-        from: NodeId,
-        wall_ms: u64,
-        max_memory_bytes: u64,
-        lagging: bool,
-        at: Mono,
-    ) {
+    pub(crate) fn heard(&mut self, from: NodeId, told: Told, at: Mono) {
         let agrees = self.heard.get(&from).and_then(|heard| heard.agrees);
-        self.heard.insert(from, Heard { at, wall_ms, max_memory_bytes, lagging, agrees });
+        self.heard.insert(from, Heard { at, told, agrees });
+    }
+
+    /// The others hear the next pulse now, not in a second.
+    pub(crate) fn hurry(&mut self, now: Mono) {
+        self.next = now;
+    }
+
+    /// What the slowest write of `node`'s disk took in its last seconds, as it said last.
+    pub(crate) fn disk_delay(&self, node: NodeId) -> Duration {
+        self.heard
+            .get(&node)
+            .map_or(Duration::ZERO, |heard| Duration::from_millis(heard.told.disk_delay_ms))
     }
 
     /// The smallest limit of all members: a follower must be able to apply what is admitted.
     pub(crate) fn smallest_memory(&self, own: u64) -> u64 {
-        self.heard.values().map(|heard| heard.max_memory_bytes).min().unwrap_or(own).min(own)
+        self.heard.values().map(|heard| heard.told.max_memory_bytes).min().unwrap_or(own).min(own)
     }
 
     /// True when `node` said of itself that its clock or disk makes it a bad leader.
     pub(crate) fn is_lagging(&self, node: NodeId) -> bool {
-        self.heard.get(&node).is_some_and(|heard| heard.lagging)
+        self.heard.get(&node).is_some_and(|heard| heard.told.lagging)
     }
 
     /// Judges `own`'s wall clock, which shows `wall_ms`, by those of the voters.
@@ -105,8 +127,7 @@ impl Pulses {
         });
         let (mut near, mut far) = (1, 0);
         for (_, heard) in others {
-            let passed_ms = u64::try_from(now.since(heard.at).as_millis()).unwrap_or(u64::MAX);
-            let theirs_ms = heard.wall_ms.saturating_add(passed_ms);
+            let theirs_ms = heard.wall_ms_at(now);
             if theirs_ms.abs_diff(wall_ms) > CLOCK_BOUND_MS { far += 1 } else { near += 1 }
         }
         Clocks::judge(voters.len(), near, far)
@@ -125,6 +146,7 @@ impl Core {
             checkpoint: self.machine.checkpoint(),
             max_memory_bytes: self.config.max_memory_bytes,
             lagging: !self.pulses.clocks.may_lead(),
+            disk_delay_ms: u64::try_from(self.worst_disk_delay().as_millis()).unwrap_or(u64::MAX),
         };
         let members = configuration.members();
         self.pulses.heard.retain(|node, _| members.contains(node));
@@ -147,7 +169,7 @@ impl Core {
         let before = std::mem::replace(&mut self.pulses.clocks, clocks);
         if clocks != before {
             // The others count on it when they look for a successor: they hear it now, not in a second.
-            self.pulses.next = now;
+            self.pulses.hurry(now);
         }
         let node = &self.identity.name;
         match clocks {
@@ -226,7 +248,8 @@ mod tests {
         for (node, ahead_ms) in others {
             let then_ms = WALL_MS - u64::try_from(ago.as_millis()).unwrap();
             let wall_ms = then_ms.checked_add_signed(*ahead_ms).unwrap();
-            pulses.heard(NodeId(*node), wall_ms, 0, false, Mono(NOW.0 - ago));
+            let told = Told { wall_ms, ..Told::default() };
+            pulses.heard(NodeId(*node), told, Mono(NOW.0 - ago));
         }
         let voters: Vec<_> = (1..=voters).map(NodeId).collect();
         pulses.judge(OWN, &voters, NOW, WALL_MS)

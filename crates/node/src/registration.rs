@@ -34,6 +34,11 @@ impl Registration {
     pub(crate) fn new(tasks: &dyn Tasks) -> Self {
         Self { lane: tasks.lane("identity"), callers: Vec::new(), failed_at: None }
     }
+
+    /// Whether this node is about to become a member.
+    pub(crate) fn is_under_way(&self) -> bool {
+        !self.callers.is_empty()
+    }
 }
 
 impl Core {
@@ -44,6 +49,7 @@ impl Core {
                 "this node is in no cluster yet, and is not the node you look for".to_owned()
             );
         }
+        self.check_pledge(hello.card.cluster)?;
         if hello.to <= self.identity.lost_node {
             return Err("this node has lost its log and can't be that member any more".to_owned());
         }
@@ -65,14 +71,15 @@ impl Core {
     pub(crate) fn remember_peers(&mut self) {
         let own = self.identity.node;
         let others = self.machine.members().iter().filter(|(node, _)| *node != own);
-        let peers: Vec<_> = others.map(|(_, member)| member.peer_addr.clone()).collect();
+        let addrs = others.map(|(_, member)| member.peer_addr.clone());
+        let peers: Vec<_> = addrs.filter(|addr| !addr.is_empty()).collect();
         if peers != self.identity.peers {
             self.identity.peers = peers;
             self.save(self.identity.clone());
         }
     }
 
-    fn save(&self, identity: Identity) {
+    pub(crate) fn save(&self, identity: Identity) {
         let (disk, dir) = (self.env.disk.clone(), self.config.data_dir.clone());
         self.snapshots.run(&*self.registration.lane, move || {
             let saved = identity.save(&*disk, &dir);
@@ -82,6 +89,9 @@ impl Core {
 
     /// The identity is on the disk, or is not.
     pub(crate) fn identity_saved(&mut self, identity: Identity, saved: io::Result<()>) {
+        if identity.pledge != self.identity.pledge {
+            return self.pledged(&identity, saved);
+        }
         if self.identity.node.0 == 0 && identity.node.0 != 0 {
             return self.registered(identity, saved);
         }

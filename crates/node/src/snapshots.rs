@@ -528,6 +528,7 @@ impl Core {
         let mut machine = Machine::of(restored.keyspace)
             .map_err(|error| Stop(format!("the snapshot's state can't be used: {error}")))?;
         (machine.writes, machine.entries) = (self.machine.writes, self.machine.entries);
+        let before = self.before_change();
         let old = std::mem::replace(&mut self.machine, machine);
         if let Some(observer) = &self.observer {
             observer.stood(self.identity.node, self.machine.keyspace());
@@ -536,9 +537,9 @@ impl Core {
         self.snapshots.making_lane.submit(Box::new(move || drop(old)));
         self.snapshots.installed += 1;
         self.writes_lost_in_snapshot();
-        self.link_members();
-        self.remember_peers();
+        self.snapshot_changed_members(&before);
         self.settle_changes(None);
+        self.stop_unless_format_known()?;
         tracing::info!(index = mark.index.0, "snapshot installed");
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! The status: figures handed up from every room.
 
 use quorate_api::Status;
-use quorate_api::status::{MemberStatus, Role};
+use quorate_api::status::{self, MemberStatus, Role};
 use quorate_consensus::{Group, GroupRole};
 
 use crate::core::{Core, GROUP};
 use crate::door::is_reachable;
+use crate::members::Wish;
 
 impl Core {
     /// This node's view of itself and its group.
@@ -24,9 +25,12 @@ impl Core {
             reads: self.reads.served,
             ..Status::default()
         };
+        status.format_highest = self.config.formats.highest;
         if self.identity.cluster.0 != 0 {
             status.cluster = self.identity.cluster.to_string();
+            status.format = self.machine.format();
         }
+        status.disk_slow = self.disk_trouble();
         self.describe_log(&mut status);
         self.describe_state(&mut status);
         if let Some(group) = &self.group {
@@ -104,11 +108,18 @@ impl Core {
                 node: node.0,
                 id: member.name.clone(),
                 addr: member.client_addr.clone(),
+                peer_addr: member.peer_addr.clone(),
                 voter: configuration.is_voter(node),
                 leader: leader == Some(node),
                 matched,
                 lag: if matched == 0 { 0 } else { last.0.saturating_sub(matched) },
                 alive: own || is_reachable(self, node) && known.is_none_or(|known| known.active),
+                silent_ms: millis(self.silence.of(node, self.now())),
+                wish: match member.wish {
+                    Wish::Vote => status::Wish::Vote,
+                    Wish::StaysLearner => status::Wish::StaysLearner,
+                    Wish::Replaces(node) => status::Wish::Replaces(node.0),
+                },
             }
         };
         self.machine.members().iter().map(describe).collect()

@@ -153,8 +153,8 @@ impl Core {
             self.settle_older_than(entry.term);
         }
         let before = match entry.body {
-            Body::Change { .. } => self.other_members(),
-            Body::Empty | Body::Normal(_) => Vec::new(),
+            Body::Change { .. } => Some(self.before_change()),
+            Body::Empty | Body::Normal(_) => None,
         };
         let own = self.identity.node;
         let Self { machine, writes, released, owed, .. } = self;
@@ -190,8 +190,8 @@ impl Core {
             observer.applied(own, entry.index, entry.term, self.machine.keyspace());
         }
         self.settle_changes(Some(entry));
-        if matches!(entry.body, Body::Change { .. }) {
-            self.members_changed(before);
+        if let Some(before) = before {
+            self.members_changed(before)?;
         }
         if !was_leading && self.is_leading() {
             let highest_ms = self.machine.keyspace().stamp_ms();

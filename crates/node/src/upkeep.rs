@@ -7,6 +7,7 @@ use quorate_consensus::{GroupRole, NodeId};
 
 use crate::core::{Core, GROUP, Stop};
 use crate::frames::Frame;
+use crate::pulse::Told;
 
 impl Core {
     /// One tick has passed.
@@ -28,6 +29,9 @@ impl Core {
         self.watch_memory();
         self.housekeep_if_due()?;
         self.tend_members()?;
+        self.tend_silence();
+        self.tend_readers();
+        self.watch_disk();
         self.tend_registration();
         self.tend_snapshots()?;
         self.pulse();
@@ -79,6 +83,7 @@ impl Core {
         );
         self.drop_round();
         self.repeat_question();
+        self.tell_of_leader();
         if role != GroupRole::Leader {
             self.give_back_inbound();
             self.stamp_wanted_ms = 0;
@@ -133,8 +138,9 @@ impl Core {
                 self.read_answered(from, number, index, now_ms);
             }
             Frame::StampAsk { stamp_ms } => self.stamp_asked(from, stamp_ms),
-            Frame::Pulse { wall_ms, checkpoint, max_memory_bytes, lagging } => {
-                self.pulses.heard(from, wall_ms, max_memory_bytes, lagging, self.env.clock.now());
+            Frame::Pulse { wall_ms, checkpoint, max_memory_bytes, lagging, disk_delay_ms } => {
+                let told = Told { wall_ms, max_memory_bytes, lagging, disk_delay_ms };
+                self.pulses.heard(from, told, self.env.clock.now());
                 self.compare_digest(from, checkpoint);
             }
             Frame::Removed => self.told_of_removal(from),

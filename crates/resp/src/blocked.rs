@@ -55,9 +55,10 @@ impl Session {
                         Reply::Int(i64::try_from(count).unwrap_or(i64::MAX))
                     }
                     AdminReply::Refused(reason) => Reply::err(reason),
-                    AdminReply::Done | AdminReply::LogEntry { .. } | AdminReply::Status(_) => {
-                        Reply::err("WAIT was answered with something else")
-                    }
+                    AdminReply::Done
+                    | AdminReply::Events { .. }
+                    | AdminReply::LogEntry { .. }
+                    | AdminReply::Status(_) => Reply::err("WAIT was answered with something else"),
                 });
                 (answer, *muted)
             }

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use quorate_api::{AdminReply, AdminRequest, Api, Error};
+use quorate_api::{AdminReply, AdminRequest, Api, Caution, Error};
 use quorate_env::mux::{Protocol, sniff};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Listener, Stream};
@@ -132,7 +132,9 @@ async fn take_order(mut stream: Box<dyn Stream>, node: Node) -> Option<()> {
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let request = match *words {
-        ["LEAVE", member] => AdminRequest::Leave { member: member.to_owned() },
+        ["LEAVE", member] => {
+            AdminRequest::Leave { member: member.to_owned(), caution: Caution::KeepMajority }
+        }
         ["TRANSFER"] => AdminRequest::Transfer { to: None },
         ["TRANSFER", to] => AdminRequest::Transfer { to: Some(to.to_owned()) },
         _ => return None,

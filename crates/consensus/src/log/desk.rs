@@ -106,10 +106,14 @@ pub(super) struct Desk {
     granted: u64,
     /// The batches of the write under way.
     writing: Vec<Ticket>,
+    /// When it began.
+    writing_since: Option<Mono>,
     done: VecDeque<Done>,
     last_ticket: Ticket,
     settled: Ticket,
     latency: Latency,
+    /// Of whole writes, the way to the lane and back included.
+    writes: Latency,
 }
 
 impl std::fmt::Debug for Desk {
@@ -155,10 +159,12 @@ impl Desk {
             flush: false,
             granted: 0,
             writing: Vec::new(),
+            writing_since: None,
             done: VecDeque::new(),
             last_ticket: Ticket(0),
             settled: Ticket(0),
             latency: Latency::default(),
+            writes: Latency::default(),
         }
     }
 
@@ -202,6 +208,12 @@ impl Desk {
         self.done.pop_front()
     }
 
+    /// How long a write takes lately: one that has not ended counts with what it took so far.
+    pub(super) fn delay(&self) -> Duration {
+        let under_way = self.writing_since.map(|since| self.clock.now().since(since));
+        under_way.unwrap_or_default().max(self.writes.lately())
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.queue.len() + self.writing.len()
     }
@@ -221,11 +233,13 @@ impl Desk {
                 return true;
             }
         };
+        let took = self.writing_since.take().map(|since| self.clock.now().since(since));
         match written {
             Written::Synced(fsync) => {
                 self.pen = Pen::Idle(writer);
                 self.durable = self.tail.at;
                 self.latency.note(fsync);
+                self.writes.note(took.unwrap_or(fsync));
                 for ticket in self.writing.drain(..) {
                     self.settled = ticket;
                     self.done.push_back(Done { ticket, result: Ok(()), fsync });
@@ -291,6 +305,7 @@ impl Desk {
     fn send(&mut self, mut writer: Box<Writer>, job: Box<WriteJob>) {
         let (sender, receiver) = oneshot::channel();
         self.pen = Pen::Busy(receiver);
+        self.writing_since = Some(self.clock.now());
         self.write_lane.submit(Box::new(move || {
             let written = writer.write(job);
             // Nobody listens when the log was dropped meanwhile: then nobody counts on the answer.

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// How many are remembered.
 const REMEMBERED: usize = 256;
 
+/// How many are lately.
+const LATELY: usize = 16;
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Latency {
@@ -33,6 +36,13 @@ impl Latency {
         self.recent.back().copied().unwrap_or_default()
     }
 
+    /// The median of the latest few: what a write takes lately, whatever a single one took.
+    pub(super) fn lately(&self) -> Duration {
+        let mut sorted: Vec<_> = self.recent.iter().rev().take(LATELY).copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+
     /// The one that 99 of 100 remembered ones do not exceed.
     pub(super) fn p99(&self) -> Duration {
         let mut sorted: Vec<_> = self.recent.iter().copied().collect();
@@ -56,5 +66,16 @@ mod tests {
         assert_eq!(latency.p99(), Duration::from_millis(253));
         assert_eq!(latency.last(), Duration::from_millis(255));
         assert_eq!(latency.count(), 257);
+    }
+
+    #[test]
+    fn one_slow_write_is_not_slow_lately_and_many_are() {
+        let mut latency = Latency::default();
+        assert_eq!(latency.lately(), Duration::ZERO);
+        (0..REMEMBERED).for_each(|_| latency.note(Duration::from_millis(1)));
+        latency.note(Duration::from_secs(9));
+        assert_eq!(latency.lately(), Duration::from_millis(1));
+        (0..LATELY / 2).for_each(|_| latency.note(Duration::from_secs(9)));
+        assert_eq!(latency.lately(), Duration::from_secs(9));
     }
 }

@@ -215,6 +215,11 @@ impl Log {
         self.desk.take_done().map_or(Poll::Pending, Poll::Ready)
     }
 
+    /// How long a write to the disk takes lately; one that hangs counts from its beginning.
+    pub fn delay(&self) -> Duration {
+        self.desk.delay()
+    }
+
     /// Batches whose fate isn't known yet.
     pub fn in_flight(&self) -> usize {
         self.desk.in_flight()

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::{Card, ClusterId, WIRE_FORMAT};
+use super::{Card, ClusterId, Formats, WIRE_FORMAT};
 use crate::codec::{DecodeError, Reader, put_bytes, put_varint};
 use crate::{Index, NodeId, Term};
 
@@ -114,6 +114,12 @@ fn put_card(out: &mut Vec<u8>, card: &Card) {
     put_varint(out, card.max_memory_bytes);
     put_varint(out, card.lost_node.0);
     out.push(u8::from(card.in_doubt));
+    out.push(u8::from(card.learner));
+    for number in [card.replaces.0, card.expect, card.pledge.0] {
+        put_varint(out, number);
+    }
+    put_varint(out, card.formats.lowest);
+    put_varint(out, card.formats.highest);
 }
 
 fn read_card(reader: &mut Reader) -> Result<Card, DecodeError> {
@@ -128,6 +134,11 @@ fn read_card(reader: &mut Reader) -> Result<Card, DecodeError> {
         max_memory_bytes: reader.varint()?,
         lost_node: NodeId(reader.varint()?),
         in_doubt: reader.bool()?,
+        learner: reader.bool()?,
+        replaces: NodeId(reader.varint()?),
+        expect: reader.varint()?,
+        pledge: ClusterId(reader.varint()?),
+        formats: Formats { lowest: reader.varint()?, highest: reader.varint()? },
     })
 }
 
@@ -219,6 +230,11 @@ mod tests {
             max_memory_bytes: 1 << 30,
             lost_node: NodeId(0),
             in_doubt: true,
+            learner: true,
+            replaces: NodeId(9),
+            expect: 3,
+            pledge: ClusterId(u64::MAX),
+            formats: Formats { lowest: 1, highest: 2 },
         };
         Hello { purpose: Purpose::Bulk, card, to: NodeId(1), to_instance: 4 }
     }

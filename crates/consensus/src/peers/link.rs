@@ -22,6 +22,8 @@ use crate::NodeId;
 pub(super) const HANDSHAKE_BYTES_MAX: usize = 4096;
 /// A handshake that takes longer is given up.
 pub(super) const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
+/// Of several addresses of one name, so much for each.
+const ONE_OF_SEVERAL_TIME: Duration = Duration::from_secs(1);
 /// Joining takes an entry through the log.
 const ENROL_TIME: Duration = Duration::from_secs(30);
 /// Bytes queued for a peer; beyond it frames are dropped, and Raft repeats.
@@ -109,12 +111,64 @@ pub async fn dial(
     hello: Hello,
 ) -> Result<Dialled, DialError> {
     let limit = if hello.purpose == Purpose::Enrol { ENROL_TIME } else { HANDSHAKE_TIME };
-    let work = async {
-        let mut stream = env.net.connect(addr).await?;
-        let welcome = shake(env, secret, &mut stream, &hello).await?;
-        Ok(Dialled { welcome, stream })
-    };
-    within(env, limit, work).await.unwrap_or(Err(DialError::Slow))
+    within(env, limit, dial_any(env, secret, addr, &hello)).await.unwrap_or(Err(DialError::Slow))
+}
+
+/// A name may stand for several addresses, of one machine or of many nodes: the first one that lets us in.
+/// It is looked up at each attempt, for what it stands for may change.
+async fn dial_any(
+    env: &Env,
+    secret: &Secret,
+    addr: &str,
+    hello: &Hello,
+) -> Result<Dialled, DialError> {
+    let addrs = env.net.resolve(addr).await?;
+    if let [addr] = &addrs[..] {
+        return dial_one(env, secret, addr, hello).await;
+    }
+    let mut failure =
+        DialError::Io(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for addr in &addrs {
+        // One that does not answer must not use the others' time up.
+        let one = within(env, ONE_OF_SEVERAL_TIME, dial_one(env, secret, addr, hello)).await;
+        match one.unwrap_or(Err(DialError::Slow)) {
+            Ok(dialled) => return Ok(dialled),
+            // What a node says tells more than that another one is not there.
+            Err(error) if matches!(failure, DialError::Refused(_)) => drop(error),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn dial_one(
+    env: &Env,
+    secret: &Secret,
+    addr: &str,
+    hello: &Hello,
+) -> Result<Dialled, DialError> {
+    let mut stream = env.net.connect(addr).await?;
+    let welcome = shake(env, secret, &mut stream, hello).await?;
+    Ok(Dialled { welcome, stream })
+}
+
+/// All addresses that `addrs` stand for at the moment, each once, in order; of a name that can't be looked
+/// up, the name.
+pub async fn all_addrs(env: &Env, addrs: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for addr in addrs {
+        let resolved = within(env, HANDSHAKE_TIME, env.net.resolve(addr)).await;
+        let found = match resolved {
+            Some(Ok(found)) => found,
+            Some(Err(_)) | None => vec![addr.clone()],
+        };
+        for one in found {
+            if !all.contains(&one) {
+                all.push(one);
+            }
+        }
+    }
+    all
 }
 
 async fn shake(
@@ -270,7 +324,12 @@ async fn dial_once(link: &Link, parts: &Parts) -> Result<Box<dyn Stream>, DialEr
     let hello = Hello { purpose, card, to: link.to.node, to_instance: link.to.instance };
     let dialled = dial(&parts.env, &parts.secret, &link.to.addr, hello).await?;
     let Welcome { card, wall_ms } = &dialled.welcome;
-    parts.door.met(card, *wall_ms).map_err(DialError::Refused)?;
+    let mut card = card.clone();
+    if card.node.0 == 0 {
+        // It said so before we told it who it is.
+        card.node = link.to.node;
+    }
+    parts.door.met(&card, *wall_ms).map_err(DialError::Refused)?;
     Ok(dialled.stream)
 }
 

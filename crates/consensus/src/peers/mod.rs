@@ -26,10 +26,10 @@ pub use frame::{FRAME_BYTES_MAX, Kind};
 pub use handshake::{Hello, Purpose, Secret, Welcome};
 pub use inbox::{Event, Inbox};
 pub use incoming::accept;
-pub use link::{DialError, Dialled, dial};
+pub use link::{DialError, Dialled, all_addrs, dial};
 
 /// The format of handshake and frames. A member of another format is refused.
-pub const WIRE_FORMAT: u64 = 1;
+pub const WIRE_FORMAT: u64 = 2;
 
 /// Which of the two links to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +84,32 @@ pub struct Card {
     pub lost_node: NodeId,
     /// Its tail was cut in doubt: its log may end below what it has acknowledged, and it knows that.
     pub in_doubt: bool,
+    /// When it is added, it wants no vote.
+    pub learner: bool,
+    /// When it is added, it shall take the place of this member; 0: of none.
+    pub replaces: NodeId,
+    /// How many nodes shall found a cluster together, itself included; 0: it takes part in no founding.
+    pub expect: u64,
+    /// The cluster to whose founding it has committed itself for good; 0: none yet.
+    pub pledge: ClusterId,
+    /// The lowest and the highest cluster format that it can work with.
+    pub formats: Formats,
+}
+
+/// The cluster formats that a binary can work with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Formats {
+    /// The lowest.
+    pub lowest: u64,
+    /// The highest.
+    pub highest: u64,
+}
+
+impl Formats {
+    /// Whether `format` is one of them.
+    pub fn contains(self, format: u64) -> bool {
+        (self.lowest..=self.highest).contains(&format)
+    }
 }
 
 /// Decides about handshakes; implemented by the node room.

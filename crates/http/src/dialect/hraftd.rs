@@ -9,7 +9,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::{get, post};
 use quorate_api::status::MemberStatus;
-use quorate_api::{AdminReply, AdminRequest, limits};
+use quorate_api::{AdminReply, AdminRequest, Caution, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::door::Door;
@@ -83,7 +83,7 @@ async fn leave(State(door): State<Arc<Door>>, body: Body) -> Result<Response, Pr
     if addr.is_empty() {
         return Err(Problem::bad(format!("addr is empty. Send {LEAVE}.")));
     }
-    door.change(AdminRequest::Leave { member: addr }).await?;
+    door.change(AdminRequest::Leave { member: addr, caution: Caution::KeepMajority }).await?;
     Ok(answer::done())
 }
 

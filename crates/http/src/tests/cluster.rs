@@ -1,6 +1,7 @@
 //! `/v1/cluster` and `/v1/node`.
 
-use quorate_api::{AdminRequest, Error};
+use quorate_api::status::Wish;
+use quorate_api::{AdminRequest, Caution, Error, Event, EventKind, EventPlace, Place};
 
 use super::world::World;
 
@@ -37,13 +38,77 @@ fn members_come_go_and_take_over() {
     assert_eq!(world.post("POST /v1/cluster/transfer", "{}").exact(), (204, ""));
     assert_eq!(world.get("POST /v1/cluster/transfer").exact(), (204, ""));
     let expected = [
-        AdminRequest::Join { id: Some("node4".to_owned()), addr: "10.0.0.4:7000".to_owned() },
-        AdminRequest::Leave { member: "node 4".to_owned() },
+        AdminRequest::Join {
+            id: Some("node4".to_owned()),
+            addr: "10.0.0.4:7000".to_owned(),
+            place: Place::AsItWishes,
+        },
+        AdminRequest::Leave { member: "node 4".to_owned(), caution: Caution::KeepMajority },
         AdminRequest::Transfer { to: Some("node2".to_owned()) },
         AdminRequest::Transfer { to: None },
         AdminRequest::Transfer { to: None },
     ];
     assert_eq!(world.node.administered, expected);
+}
+
+#[test]
+fn votes_are_given_taken_and_passed_on() {
+    let mut world = World::new();
+    let post = |world: &mut World, path: &str, body: &str| {
+        let line = format!("POST /v1/cluster/members{path}");
+        assert_eq!(world.post(&line, body).exact(), (204, ""), "{path}");
+    };
+    post(&mut world, "", r#"{"addr":"h:1","learner":true}"#);
+    post(&mut world, "/node%204/promote", "");
+    post(&mut world, "/node4/demote?force=true", "");
+    post(&mut world, "/h:2/replace", r#"{"addr":"h:3"}"#);
+    assert_eq!(world.get("DELETE /v1/cluster/members/n?force=true").exact(), (204, ""));
+    let join = |addr: &str, place| AdminRequest::Join { id: None, addr: addr.to_owned(), place };
+    let (member, caution) = (|name: &str| name.to_owned(), Caution::Force);
+    let expected = [
+        join("h:1", Place::Learner),
+        AdminRequest::Promote { member: member("node 4") },
+        AdminRequest::Demote { member: member("node4"), caution },
+        join("h:3", Place::Of(member("h:2"))),
+        AdminRequest::Leave { member: member("n"), caution },
+    ];
+    assert_eq!(world.node.administered, expected);
+    world.get("DELETE /v1/cluster/members/n?force=maybe").problem(400, "bad-request");
+}
+
+#[test]
+fn members_are_shown_with_what_is_to_become_of_them() {
+    let mut world = World::new();
+    let member = &mut world.node.status.members[2];
+    (member.wish, member.silent_ms) = (Wish::Replaces(2), 12_000);
+    let view = world.get("GET /v1/cluster/members").json();
+    assert_eq!(view["members"][2]["replaces"], 2);
+    assert_eq!(view["members"][2]["silent_ms"], 12_000);
+    assert_eq!(
+        (&view["members"][2]["wish"], &view["members"][0]["wish"]),
+        (&"replace".into(), &"vote".into())
+    );
+    assert_eq!(view["members"][0]["replaces"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_reader_of_events_goes_on_where_it_was() {
+    let mut world = World::new();
+    world.node.failure = Some(Error::not_applied("down"));
+    world.get("GET /v1/events").problem(503, "not-applied");
+    world.get("GET /v1/events?after=x").problem(400, "bad-request");
+    world.get("GET /v1/events?since=x").problem(400, "bad-request");
+    world.node.failure = None;
+    let text = "n4 has a vote now".to_owned();
+    let (kind, member) = (EventKind::MemberPromoted, "n4".to_owned());
+    world.node.events = vec![Event { number: 8, wall_ms: 5, index: 77, kind, member, text }];
+    world.node.fails_when_told = true;
+    let answer = world.get("GET /v1/events?after=ff-7");
+    let text = answer.text();
+    assert!(text.starts_with("retry: 1000\n\nid: ff-8\nevent: member-promoted\ndata: {"), "{text}");
+    assert!(text.contains(r#""index":77,"member":"n4","text":"n4 has a vote now"}"#), "{text}");
+    let asked = |number| AdminRequest::Events { after: Some(EventPlace { run: 0xff, number }) };
+    assert_eq!(world.node.administered[world.node.administered.len() - 2..], [asked(7), asked(8)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! hraftd's dialect, byte by byte.
 
-use quorate_api::{AdminRequest, Consistency};
+use quorate_api::{AdminRequest, Caution, Consistency, Place};
 
 use super::node::{Node, idempotency};
 use super::world::World;
@@ -77,6 +77,7 @@ fn join_takes_an_address_and_maybe_an_id() {
     let join = |id: Option<&str>, addr: &str| AdminRequest::Join {
         id: id.map(str::to_owned),
         addr: addr.to_owned(),
+        place: Place::AsItWishes,
     };
     let expected = [join(Some("node9"), "10.0.0.9:7000"), join(None, "n9:7000")];
     assert_eq!(world.node.administered, expected);
@@ -91,7 +92,8 @@ fn join_takes_an_address_and_maybe_an_id() {
 fn leave_takes_an_address() {
     let mut world = World::new();
     assert_eq!(world.post("POST /leave", r#"{"addr":"10.0.0.3:7000"}"#).exact(), (200, ""));
-    let leave = AdminRequest::Leave { member: "10.0.0.3:7000".to_owned() };
+    let leave =
+        AdminRequest::Leave { member: "10.0.0.3:7000".to_owned(), caution: Caution::KeepMajority };
     assert_eq!(world.node.administered, [leave]);
     world.post("POST /leave", r#"{"addr":""}"#).problem(400, "bad-request");
 }

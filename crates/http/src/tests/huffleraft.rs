@@ -1,6 +1,6 @@
 //! huffleraft's dialect, byte by byte.
 
-use quorate_api::AdminRequest;
+use quorate_api::{AdminRequest, Place};
 
 use super::node::Node;
 use super::world::World;
@@ -20,7 +20,10 @@ fn a_store_sets_reads_and_deletes() {
 fn join_takes_an_address() {
     let mut world = World::new();
     assert_eq!(world.post("POST /store1/join", r#"{"addr":"a:1"}"#).exact(), (200, ""));
-    assert_eq!(world.node.administered, [AdminRequest::Join { id: None, addr: "a:1".to_owned() }]);
+    assert_eq!(
+        world.node.administered,
+        [AdminRequest::Join { id: None, addr: "a:1".to_owned(), place: Place::AsItWishes }]
+    );
 }
 
 #[test]

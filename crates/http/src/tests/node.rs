@@ -6,8 +6,8 @@ use bytes::Bytes;
 use quorate_api::handle::Requests;
 use quorate_api::status::{MemberStatus, Role};
 use quorate_api::{
-    AdminReply, AdminRequest, CommandId, Consistency, Error, Idempotency, OwnedCall, Reply,
-    Request, Status,
+    AdminReply, AdminRequest, CommandId, Consistency, Error, Event, EventPlace, Idempotency,
+    OwnedCall, Reply, Request, Status,
 };
 
 /// A value, its revision, its time to live in milliseconds.
@@ -33,6 +33,10 @@ pub(super) struct Node {
     pub(super) consistencies: Vec<Consistency>,
     pub(super) idempotencies: Vec<Option<Idempotency>>,
     pub(super) administered: Vec<AdminRequest>,
+    /// Fails every request behind the first events.
+    pub(super) fails_when_told: bool,
+    /// What the next reader of events gets.
+    pub(super) events: Vec<Event>,
     held: Vec<Request>,
 }
 
@@ -51,6 +55,8 @@ impl Node {
             consistencies: Vec::new(),
             idempotencies: Vec::new(),
             administered: Vec::new(),
+            fails_when_told: false,
+            events: Vec::new(),
             held: Vec::new(),
         }
     }
@@ -161,6 +167,15 @@ impl Node {
                 kind: "command",
                 data: "SET k v".to_owned(),
             },
+            AdminRequest::Events { after } => {
+                let place = after.unwrap_or(EventPlace { run: 0xab, number: 1 });
+                let events = std::mem::take(&mut self.events);
+                if self.fails_when_told {
+                    self.failure = Some(Error::Stopped { reason: "it ends".into() });
+                }
+                let number = events.last().map_or(place.number, |event| event.number);
+                AdminReply::Events { place: EventPlace { number, ..place }, events }
+            }
             AdminRequest::ClusterStatus => AdminReply::Status(Box::new(self.status.clone())),
             _ => AdminReply::Done,
         })
@@ -185,8 +200,8 @@ fn status() -> Status {
         voter,
         leader: node == 1,
         matched: 42,
-        lag: 0,
         alive: true,
+        ..MemberStatus::default()
     };
     Status {
         id: "node1".to_owned(),

@@ -1,6 +1,6 @@
 //! raft-kv-example's dialect, byte by byte.
 
-use quorate_api::AdminRequest;
+use quorate_api::{AdminRequest, Place};
 
 use super::node::Node;
 use super::world::World;
@@ -26,7 +26,7 @@ fn join_answers_an_empty_object() {
         let answer = world.post(&format!("POST {path}"), r#"{"address":"a:1"}"#);
         assert_eq!(answer.exact(), (200, "{}"));
     }
-    let join = AdminRequest::Join { id: None, addr: "a:1".to_owned() };
+    let join = AdminRequest::Join { id: None, addr: "a:1".to_owned(), place: Place::AsItWishes };
     assert_eq!(world.node.administered, [join.clone(), join]);
 }
 

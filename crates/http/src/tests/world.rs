@@ -145,13 +145,29 @@ impl Answer {
             let mut answer = Self { status, headers, body: Vec::new() };
             let length = answer.header("content-length").map_or(0, |it| it.parse().unwrap());
             bytes = &bytes[end + 4..];
-            if !head_only {
+            if answer.header("transfer-encoding") == Some("chunked") {
+                bytes = answer.take_chunks(bytes);
+            } else if !head_only {
                 answer.body = bytes[..length].to_vec();
                 bytes = &bytes[length..];
             }
             answers.push(answer);
         }
         answers
+    }
+
+    /// Reads a body in chunks; what follows it.
+    fn take_chunks<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
+        loop {
+            let end = bytes.windows(2).position(|it| it == b"\r\n").expect("a chunk's length");
+            let length = std::str::from_utf8(&bytes[..end]).unwrap();
+            let length = usize::from_str_radix(length, 16).unwrap();
+            self.body.extend_from_slice(&bytes[end + 2..end + 2 + length]);
+            bytes = &bytes[end + 2 + length + 2..];
+            if length == 0 {
+                return bytes;
+            }
+        }
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {

@@ -219,6 +219,8 @@ fn raft(facts: &Facts<'_>, lines: &mut Lines) {
     lines.put("node", status.node);
     lines.put("addr", &status.addr);
     lines.put("cluster_id", &status.cluster);
+    lines.put("cluster_format", status.format);
+    lines.put("cluster_format_highest", status.format_highest);
     lines.put("group", status.group);
     lines.put("raft_role", status.role.as_str());
     lines.put("term", status.term);
@@ -245,11 +247,12 @@ fn raft(facts: &Facts<'_>, lines: &mut Lines) {
     lines.put("read_rounds", status.read_rounds);
     lines.put("elections_won", status.elections_won);
     lines.put("read_only", one_line(status.read_only.as_deref().unwrap_or_default()));
+    lines.put("disk_slow", one_line(status.disk_slow.as_deref().unwrap_or_default()));
     lines.put("stopped", one_line(status.stopped.as_deref().unwrap_or_default()));
     lines.put("num_members", status.members.len());
     for (at, member) in status.members.iter().enumerate() {
         lines.line(&format!(
-            "member{at}:node={},id={},addr={},voter={},leader={},matched={},lag={},alive={}",
+            "member{at}:node={},id={},addr={},voter={},leader={},matched={},lag={},alive={},silent_ms={}",
             member.node,
             member.id,
             member.addr,
@@ -258,6 +261,7 @@ fn raft(facts: &Facts<'_>, lines: &mut Lines) {
             member.matched,
             member.lag,
             u8::from(member.alive),
+            member.silent_ms,
         ));
     }
 }

@@ -185,6 +185,7 @@ impl Api for Door {
             matched: 41,
             lag: 1,
             alive: true,
+            ..MemberStatus::default()
         };
         Status {
             id: "node1".into(),

@@ -47,6 +47,25 @@ impl Gym {
         adjust: impl Fn(&NodeSpec, &mut Config) + 'static,
         started: impl Fn(&NodeSpec) + 'static,
     ) -> Self {
+        let mut gym = Self::unstarted(seed, count, look, adjust, started);
+        gym.cluster.start_all(&mut gym.world);
+        gym.until("all vote", |gym| {
+            let members = gym.leader().map(|leader| gym.status(leader).members);
+            members.is_some_and(|all| {
+                all.len() as u64 == count && all.iter().all(|member| member.voter && member.alive)
+            })
+        });
+        gym
+    }
+
+    /// The same, with none of them started.
+    pub(crate) fn unstarted(
+        seed: u64,
+        count: u64,
+        look: impl Fn(&mut NodeSpec) + 'static,
+        adjust: impl Fn(&NodeSpec, &mut Config) + 'static,
+        started: impl Fn(&NodeSpec) + 'static,
+    ) -> Self {
         let nodes = Nodes::default();
         let seen = Rc::clone(&nodes);
         let watch = move |spec: &NodeSpec, node: &Node| {
@@ -55,17 +74,14 @@ impl Gym {
         };
         let boot: Rc<Boot> = boot_with(look, adjust, watch);
         let mut world = World::new(seed, Recording::Digest);
-        let mut cluster = Cluster::new(&mut world, count, 0, boot, Sizes::default());
+        let cluster = Cluster::new(&mut world, count, 0, boot, Sizes::default());
         let client = world.add_host("client");
-        cluster.start_all(&mut world);
-        let mut gym = Self { world, cluster, nodes, client };
-        gym.until("all vote", |gym| {
-            let members = gym.leader().map(|leader| gym.status(leader).members);
-            members.is_some_and(|all| {
-                all.len() as u64 == count && all.iter().all(|member| member.voter && member.alive)
-            })
-        });
-        gym
+        Self { world, cluster, nodes, client }
+    }
+
+    /// The statuses of the nodes that run.
+    pub(crate) fn statuses(&self) -> Vec<Status> {
+        self.nodes.borrow().values().map(Api::status).collect()
     }
 
     pub(crate) fn host(&self, number: u64) -> HostId {

@@ -9,7 +9,9 @@
 
 mod addresses;
 mod clocks;
+mod founding;
 mod gym;
 mod lanes;
 mod leaderless;
 mod links;
+mod slow_disk;

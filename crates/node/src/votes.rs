@@ -1,0 +1,215 @@
+//! Votes: who gets one, who gives it up, who leaves; and that a majority can still be reached then.
+
+use quorate_api::limits::VOTERS_MAX;
+use quorate_api::{AdminReply, AdminRequest, Caution};
+use quorate_consensus::{Change, Configuration, MemberChange, NodeId};
+use tokio::sync::oneshot;
+
+use crate::core::Core;
+use crate::door::is_reachable;
+use crate::members::{Member, Note, Wish};
+use crate::membership::{Outcome, give, refused};
+
+/// A learner this near to the leader's last entry has caught up.
+const CAUGHT_UP_ENTRIES: u64 = 256;
+
+impl Core {
+    /// Removes a member.
+    pub(crate) fn leave(
+        &mut self,
+        member: &str,
+        caution: Caution,
+        asker: oneshot::Sender<Outcome>,
+    ) {
+        let Some(node) = self.machine.members().find(member) else {
+            return give(asker, refused(format!("no member has the name or address {member:?}")));
+        };
+        let configuration = self.machine.configuration();
+        if configuration.voters == [node] {
+            return give(asker, refused("the last voter can't leave: the data would be gone"));
+        }
+        if configuration.is_voter(node)
+            && let Err(why) = self.check_majority_without(node, caution)
+        {
+            return give(asker, refused(why));
+        }
+        if node == self.identity.node {
+            let request = AdminRequest::Leave { member: member.to_owned(), caution };
+            return self.hand_over_first(request, asker);
+        }
+        let context = Note::Gone(node).encode();
+        self.propose_change(&Change { steps: vec![MemberChange::Remove(node)], context }, asker);
+    }
+
+    /// Takes a voter's vote away.
+    pub(crate) fn demote(
+        &mut self,
+        member: &str,
+        caution: Caution,
+        asker: oneshot::Sender<Outcome>,
+    ) {
+        let Some((node, row)) = self.row(member) else {
+            return give(asker, refused(format!("no member has the name or address {member:?}")));
+        };
+        let configuration = self.machine.configuration();
+        let is_voter = configuration.is_voter(node);
+        if !is_voter && row.wish == Wish::StaysLearner {
+            return give(asker, Ok(AdminReply::Done));
+        }
+        if configuration.voters == [node] {
+            return give(
+                asker,
+                refused("the last voter can't give its vote up: nobody could decide"),
+            );
+        }
+        if is_voter {
+            if let Err(why) = self.check_majority_without(node, caution) {
+                return give(asker, refused(why));
+            }
+            if node == self.identity.node {
+                let request = AdminRequest::Demote { member: member.to_owned(), caution };
+                return self.hand_over_first(request, asker);
+            }
+        }
+        let context = Note::Put(node, Member { wish: Wish::StaysLearner, ..row }).encode();
+        self.propose_change(
+            &Change { steps: vec![MemberChange::AddLearner(node)], context },
+            asker,
+        );
+    }
+
+    /// Gives a learner a vote: now, or when it has caught up.
+    pub(crate) fn promote(&mut self, member: &str, asker: oneshot::Sender<Outcome>) {
+        let Some((node, row)) = self.row(member) else {
+            return give(asker, refused(format!("no member has the name or address {member:?}")));
+        };
+        let configuration = self.machine.configuration();
+        if configuration.is_voter(node) {
+            return give(asker, Ok(AdminReply::Done));
+        }
+        if configuration.voters.len() >= VOTERS_MAX {
+            return give(asker, refused(format!("a cluster has at most {VOTERS_MAX} voters")));
+        }
+        let step = if self.has_caught_up(node) {
+            MemberChange::Promote(node)
+        } else {
+            MemberChange::AddLearner(node)
+        };
+        let context = Note::Put(node, Member { wish: Wish::Vote, ..row }).encode();
+        self.propose_change(&Change { steps: vec![step], context }, asker);
+    }
+
+    fn row(&self, member: &str) -> Option<(NodeId, Member)> {
+        let node = self.machine.members().find(member)?;
+        self.machine.members().get(node).map(|row| (node, row.clone()))
+    }
+
+    /// A leader hands over before it gives its own vote up: its successor carries that out, and nobody
+    /// waits for an election.
+    fn hand_over_first(&mut self, request: AdminRequest, asker: oneshot::Sender<Outcome>) {
+        if self.best_successor().is_none() {
+            return give(
+                asker,
+                refused("no other voter is reachable and caught up to take the lead"),
+            );
+        }
+        self.hand_over();
+        let since = self.now();
+        self.membership.for_successor.push((request, asker, since));
+    }
+
+    fn check_majority_without(&self, node: NodeId, caution: Caution) -> Result<(), String> {
+        let mut left = self.machine.configuration().clone();
+        left.voters.retain(|voter| *voter != node);
+        let missing = self.missing_for_majority(&left);
+        if caution == Caution::Force || missing.is_empty() {
+            return Ok(());
+        }
+        let name = |node: NodeId| {
+            let member = self.machine.members().get(node);
+            member.map_or_else(|| format!("node {node}"), |member| member.name.clone())
+        };
+        let names: Vec<_> = missing.into_iter().map(name).collect();
+        Err(format!(
+            "without {} no majority of the voters would be reachable, for {} can't be reached now; bring the \
+             others back first, or replace them (quorate member replace). With force it is done all the \
+             same: then nothing is answered until a majority is back, and if they never come back, only \
+             `quorate recover` helps",
+            name(node),
+            names.join(", "),
+        ))
+    }
+
+    /// The voters that can't be reached, where they are too many for a majority of `configuration`.
+    fn missing_for_majority(&self, configuration: &Configuration) -> Vec<NodeId> {
+        let progress =
+            self.group.as_ref().map(quorate_consensus::Group::progress).unwrap_or_default();
+        // `active` is a memory of up to an election timeout; a broken link is known at once.
+        let linked = |voter| voter == self.identity.node || is_reachable(self, voter);
+        let is_there =
+            |voter| linked(voter) && progress.iter().any(|p| p.node == voter && p.active);
+        if configuration.has_quorum(is_there) {
+            return Vec::new();
+        }
+        configuration.voters.iter().copied().filter(|voter| !is_there(*voter)).collect()
+    }
+
+    fn has_caught_up(&self, node: NodeId) -> bool {
+        let Some(group) = &self.group else { return false };
+        let last = group.last().0.0;
+        group.progress().into_iter().any(|progress| {
+            progress.node == node
+                && progress.active
+                && !progress.snapshot
+                && progress.matched.0 > 0
+                && last.saturating_sub(progress.matched.0) < CAUGHT_UP_ENTRIES
+        })
+    }
+
+    /// A vote for a learner that has caught up and shall have one.
+    pub(crate) fn promotion(&mut self) -> Option<Change> {
+        let configuration = self.machine.configuration();
+        let has_room = configuration.voters.len() < VOTERS_MAX;
+        let mut ready = configuration.learners.clone();
+        ready.retain(|node| self.has_caught_up(*node));
+        for node in ready {
+            match self.machine.members().get(node).map(|member| member.wish) {
+                Some(Wish::Vote) if has_room => {
+                    let steps = vec![MemberChange::Promote(node)];
+                    return Some(Change { steps, context: Note::None.encode() });
+                }
+                Some(Wish::Replaces(old)) => {
+                    if let Some(change) = self.succession(old, node, has_room) {
+                        return Some(change);
+                    }
+                }
+                Some(Wish::Vote | Wish::StaysLearner) | None => {}
+            }
+        }
+        None
+    }
+
+    /// `new` gets the vote that `old` gives up, in one step.
+    fn succession(&mut self, old: NodeId, new: NodeId, has_room: bool) -> Option<Change> {
+        let configuration = self.machine.configuration();
+        if !configuration.is_voter(old) {
+            // Somebody has removed or demoted it meanwhile: what is left is a vote for the new one.
+            let member = self.machine.members().get(new)?.clone();
+            let context = Note::Put(new, Member { wish: Wish::Vote, ..member }).encode();
+            return has_room.then(|| Change { steps: vec![MemberChange::Promote(new)], context });
+        }
+        let mut after = configuration.clone();
+        after.voters.retain(|voter| *voter != old);
+        after.voters.push(new);
+        if !self.missing_for_majority(&after).is_empty() {
+            return None;
+        }
+        if old == self.identity.node {
+            // The next leader carries it out.
+            self.hand_over();
+            return None;
+        }
+        let steps = vec![MemberChange::Promote(new), MemberChange::Remove(old)];
+        Some(Change { steps, context: Note::Succeed(old, new).encode() })
+    }
+}
