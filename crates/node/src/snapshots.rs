@@ -33,6 +33,8 @@ pub(crate) enum Job {
         transfer: u64,
         piece: Result<Option<(u64, Bytes)>, SnapshotError>,
     },
+    /// Our own file of this index was read again.
+    Checked(Index, Result<(), SnapshotError>),
     /// A piece is on the disk, or was dropped: its payload had so many bytes.
     PieceTaken(usize),
     Restored(Arrival, Result<Box<Restored>, String>),
@@ -74,6 +76,10 @@ pub(crate) struct Snapshots {
     jobs: mpsc::UnboundedReceiver<Job>,
     making: bool,
     failed_at: Option<Mono>,
+    /// When our own newest file was read again last.
+    checked_at: Option<Mono>,
+    /// Our own file of this index is damaged.
+    damaged: Option<Index>,
     receiver: Arc<Mutex<Receiver>>,
     sending: Vec<Sending>,
     next_transfer: u64,
@@ -103,6 +109,8 @@ impl Snapshots {
             jobs,
             making: false,
             failed_at: None,
+            checked_at: None,
+            damaged: None,
             sending: Vec::new(),
             next_transfer: 0,
             restored: None,
@@ -153,6 +161,13 @@ pub(crate) fn write(
     let bytes = writer.finish()?;
     store.prune()?;
     Ok(bytes)
+}
+
+/// Reads a snapshot file from end to end and checks its bytes, not what they mean.
+fn check(store: &SnapshotStore, index: Index) -> Result<(), SnapshotError> {
+    let mut reader = store.reader(&store.path(index))?;
+    while reader.next_chunk()?.is_some() {}
+    Ok(())
 }
 
 /// Reads a snapshot file into a fresh engine, checking everything.
@@ -233,6 +248,7 @@ impl Core {
                     tracing::warn!(from = from.0, error, "snapshot could not be received");
                     self.answer_transfer(from, transfer, false);
                 }
+                Job::Checked(index, checked) => self.snapshot_checked(index, checked),
                 Job::IdentitySaved(identity, saved) => self.identity_saved(*identity, saved),
                 Job::Fetched(fetch, entries) => {
                     if let Some(group) = &mut self.group {
@@ -276,7 +292,9 @@ impl Core {
     pub(crate) fn make_snapshot(&mut self) {
         let index = self.machine.applied();
         let Some(group) = &self.group else { return };
-        let newer = group.snapshot().is_none_or(|mark| mark.index < index);
+        let damaged = self.snapshots.damaged;
+        let newer =
+            group.snapshot().is_none_or(|mark| mark.index < index || damaged == Some(mark.index));
         let Some(term) = group.term_at(index).filter(|_| newer && !self.snapshots.making) else {
             return;
         };
@@ -314,6 +332,7 @@ impl Core {
         };
         self.snapshots.bytes = bytes;
         self.snapshots.made += 1;
+        self.snapshots.damaged.take_if(|damaged| *damaged <= mark.index);
         let Some(group) = &mut self.group else { return Ok(()) };
         // One that was installed meanwhile may be newer.
         if group.snapshot().is_none_or(|known| known.index < mark.index) {
@@ -435,6 +454,38 @@ impl Core {
             if let Some(group) = &mut self.group {
                 group.snapshot_sent(from, arrived);
             }
+            if !arrived {
+                self.check_own_snapshot();
+            }
+        }
+    }
+
+    /// A member has refused what we sent: perhaps our own file has changed since it was made. It is read
+    /// again, off this thread; a member that can't take any (its disk is full) must not make us do so
+    /// all the time.
+    fn check_own_snapshot(&mut self) {
+        let now = self.now();
+        let Some(index) =
+            self.group.as_ref().and_then(|group| group.snapshot()).map(|mark| mark.index)
+        else {
+            return;
+        };
+        if self.snapshots.checked_at.is_some_and(|at| now.since(at) < RETRY) {
+            return;
+        }
+        self.snapshots.checked_at = Some(now);
+        let store = self.snapshots.store.clone();
+        self.snapshots
+            .run(&*self.snapshots.reading_lane, move || Job::Checked(index, check(&store, index)));
+    }
+
+    /// Our own file was read again. From a damaged one nobody can be served: another one is made of the
+    /// state in memory, which is right.
+    fn snapshot_checked(&mut self, index: Index, checked: Result<(), SnapshotError>) {
+        if let Err(error) = checked {
+            tracing::error!(%error, "this node's own snapshot can't be sent any more; making another one");
+            self.snapshots.damaged = Some(index);
+            self.make_snapshot();
         }
     }
 

@@ -15,3 +15,4 @@ mod lanes;
 mod leaderless;
 mod links;
 mod slow_disk;
+mod snapshots;
