@@ -33,6 +33,11 @@ impl Status {
         self.0.pointer(pointer).and_then(Value::as_u64).unwrap_or_default()
     }
 
+    /// What a member is, as it stands in the table.
+    pub(crate) fn member(&self, name: &str) -> Option<&Value> {
+        self.members().find(|member| member["id"] == name)
+    }
+
     fn members(&self) -> impl Iterator<Item = &Value> {
         self.0.pointer("/members").and_then(Value::as_array).into_iter().flatten()
     }
@@ -174,6 +179,7 @@ impl Cluster {
             data_dir: self.dir.path().join(&directory),
             log: self.dir.path().join(directory + ".log"),
             flags,
+            vars: Vec::new(),
             disk_bytes: None,
             wrapper: Vec::new(),
         }
@@ -187,6 +193,25 @@ impl Cluster {
 
     pub(crate) fn recipe(&self, node: usize) -> &Recipe {
         &self.nodes[node].recipe
+    }
+
+    /// What a node is started with from the next start on.
+    pub(crate) fn recipe_mut(&mut self, node: usize) -> &mut Recipe {
+        &mut self.nodes[node].recipe
+    }
+
+    /// A node that is not started yet, with flags of its own besides those of all.
+    pub(crate) fn plan(&mut self, flags: &[&str]) -> usize {
+        let name = format!("n{}", self.nodes.len() + 1);
+        let mut recipe = self.next_recipe(&name, Entrance::Wait);
+        recipe.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        self.nodes.push(Node { recipe, process: None });
+        self.nodes.len() - 1
+    }
+
+    /// A directory for whatever a test needs.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     pub(crate) fn addr(&self, node: usize) -> &str {
@@ -261,6 +286,13 @@ impl Cluster {
     pub(crate) fn restart(&mut self, node: usize) {
         assert!(self.nodes[node].process.is_none(), "it runs already");
         self.nodes[node].process = Some(self.nodes[node].recipe.start());
+    }
+
+    /// kill -9, and a start.
+    #[track_caller]
+    pub(crate) fn restart_after_kill(&mut self, node: usize) {
+        self.kill(&[node]);
+        self.restart(node);
     }
 
     /// SIGSTOP.

@@ -22,6 +22,8 @@ pub(crate) struct Recipe {
     pub(crate) log: PathBuf,
     /// Besides name, address and directory.
     pub(crate) flags: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) vars: Vec<(String, String)>,
     /// A small disk of its own, which lives as long as the process does.
     pub(crate) disk_bytes: Option<u64>,
     /// What stands before the binary: programs that arrange something and then become it.
@@ -73,6 +75,7 @@ impl Recipe {
         }
         let child = command
             .env("NO_COLOR", "1")
+            .envs(self.vars.clone())
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -96,6 +99,11 @@ impl Recipe {
 }
 
 impl Process {
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();

@@ -4,15 +4,20 @@
 mod address;
 mod cli;
 mod demo;
+mod doctor;
 mod failure;
 mod file;
 mod flags;
+mod http;
 mod huge_pages;
 mod layers;
 mod listeners;
 mod logging;
+mod member;
 mod memory;
 mod open_files;
+mod output;
+mod recover;
 mod report;
 mod secret;
 mod serve;
@@ -21,6 +26,7 @@ mod size;
 mod status;
 mod stop;
 mod table;
+mod watch;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -37,6 +43,9 @@ fn main() -> ExitCode {
     let outcome = match table.name {
         "serve" => serve::run(invocation.flags, &mut out),
         "status" => status::run(invocation.flags, &mut out),
+        "doctor" => doctor::run(invocation.flags, &mut out),
+        "recover" => recover::run(invocation.flags, &mut out),
+        name if name.starts_with("member ") => member::run(table, invocation.flags, &mut out),
         _ => demo::run(invocation.flags, &mut out),
     };
     let outcome = outcome.and_then(|()| out.flush().map_err(Failure::from));

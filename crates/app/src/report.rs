@@ -27,6 +27,8 @@ pub(crate) struct Member {
     pub(crate) lag: u64,
     /// It has been heard of lately.
     pub(crate) alive: bool,
+    /// For how long it could not be reached, milliseconds.
+    pub(crate) silent_ms: u64,
 }
 
 /// A node's view.
@@ -50,12 +52,38 @@ pub(crate) struct Report {
     pub(crate) read_only: String,
     /// Why it has stopped; empty: it has not.
     pub(crate) stopped: String,
+    /// Why its disk makes it a bad leader; empty: it does not.
+    pub(crate) disk_slow: String,
+    /// What is committed, as it knows.
+    pub(crate) commit: u64,
+    /// What it has applied.
+    pub(crate) applied: u64,
+    /// The last entry of its log.
+    pub(crate) log_last: u64,
+    /// Bytes of its log on the disk.
+    pub(crate) log_bytes: u64,
+    /// Bytes of its newest snapshot.
+    pub(crate) snapshot_bytes: u64,
+    /// What 99 of 100 of its latest fsyncs took at most, microseconds.
+    pub(crate) fsync_p99_us: u64,
+    /// The cluster's format.
+    pub(crate) format: u64,
+    /// The highest format that it knows.
+    pub(crate) format_highest: u64,
+    /// Its version.
+    pub(crate) version: String,
+    /// Its wall clock, Unix microseconds.
+    pub(crate) wall_us: u64,
+    /// Redis clients connected to it, and how many may be.
+    pub(crate) clients: (u64, u64),
+    /// Bytes of memory that its data take, and may take.
+    pub(crate) memory: (u64, u64),
     /// All members.
     pub(crate) members: Vec<Member>,
 }
 
 impl Report {
-    /// Reads the text of `INFO raft`; `None` when it is none.
+    /// Reads the text of `INFO raft server clients memory`; `None` when it is none.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut report = Self::default();
         for line in text.lines() {
@@ -70,6 +98,21 @@ impl Report {
                 "leader_addr" => value.clone_into(&mut report.leader_addr),
                 "read_only" => value.clone_into(&mut report.read_only),
                 "stopped" => value.clone_into(&mut report.stopped),
+                "disk_slow" => value.clone_into(&mut report.disk_slow),
+                "commit_index" => report.commit = value.parse().ok()?,
+                "applied_index" => report.applied = value.parse().ok()?,
+                "log_last_index" => report.log_last = value.parse().ok()?,
+                "log_bytes" => report.log_bytes = value.parse().ok()?,
+                "snapshot_bytes" => report.snapshot_bytes = value.parse().ok()?,
+                "fsync_p99_us" => report.fsync_p99_us = value.parse().ok()?,
+                "cluster_format" => report.format = value.parse().ok()?,
+                "cluster_format_highest" => report.format_highest = value.parse().ok()?,
+                "quorate_version" => value.clone_into(&mut report.version),
+                "server_time_usec" => report.wall_us = value.parse().ok()?,
+                "connected_clients" => report.clients.0 = value.parse().ok()?,
+                "maxclients" => report.clients.1 = value.parse().ok()?,
+                "used_memory" => report.memory.0 = value.parse().ok()?,
+                "maxmemory" => report.memory.1 = value.parse().ok()?,
                 _ => {
                     let number = name.strip_prefix("member").and_then(|n| n.parse::<u64>().ok());
                     if number.is_some() {
@@ -107,6 +150,7 @@ impl Member {
                 "matched" => member.matched = value.parse().ok()?,
                 "lag" => member.lag = value.parse().ok()?,
                 "alive" => member.alive = value == "1",
+                "silent_ms" => member.silent_ms = value.parse().ok()?,
                 _ => {}
             }
         }
@@ -140,7 +184,10 @@ async fn exchange(env: &Env, addr: &str, password: Option<&str>) -> Result<Repor
             return Err(advised(&text));
         }
     }
-    let reply = client.call(["INFO", "raft"]).await.map_err(|error| error.to_string())?;
+    let reply = client
+        .call(["INFO", "raft", "server", "clients", "memory"])
+        .await
+        .map_err(|error| error.to_string())?;
     let text = match reply {
         Value::Bulk(bytes) | Value::Verbatim(_, bytes) => bytes,
         Value::Error(text) => return Err(advised(&text)),
@@ -186,6 +233,7 @@ pub(crate) mod tests {
             matched: 88,
             lag: 2,
             alive: true,
+            silent_ms: 0,
         };
         assert_eq!(report.members[1], lagging);
         assert!(!report.members[2].voter && !report.members[2].alive);

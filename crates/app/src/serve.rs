@@ -25,6 +25,8 @@ pub(crate) fn run(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
         return Ok(());
     }
     let Settings { server, logging, stop_on_eof } = settings;
+    #[cfg(debug_assertions)]
+    let server = fake_formats(server)?;
     logging::start(logging);
     huge_pages::ask();
     tell_of_strange_variables();
@@ -35,6 +37,23 @@ pub(crate) fn run(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
     let stop = stop.map_err(|error| told(&format!("can't listen for signals: {error}")))?;
     LocalSet::new().block_on(&runtime, serve(server, stop))
 }
+
+/// A test build can pretend to be of another version, which works with other cluster formats: `1-2` in
+/// this variable. Release builds know nothing of it.
+#[cfg(debug_assertions)]
+fn fake_formats(mut server: quorate::ServerConfig) -> Result<quorate::ServerConfig, Failure> {
+    if let Ok(text) = std::env::var(FAKE_FORMATS) {
+        let range = text.split_once('-').and_then(|(lowest, highest)| {
+            Some(quorate::Formats { lowest: lowest.parse().ok()?, highest: highest.parse().ok()? })
+        });
+        server.node.formats =
+            range.ok_or_else(|| Failure::usage(format!("{FAKE_FORMATS} is {text:?}, not 1-2")))?;
+    }
+    Ok(server)
+}
+
+#[cfg(debug_assertions)]
+const FAKE_FORMATS: &str = "QUORATE_TEST_FORMATS";
 
 /// Flags > environment > file > defaults.
 fn layers(
@@ -85,6 +104,7 @@ fn tell_of_strange_variables() {
         name.starts_with(SERVE.env_prefix)
             && !name.starts_with("QUORATE_SERVICE_")
             && !name.starts_with("QUORATE_PORT")
+            && !name.starts_with("QUORATE_TEST_")
             && !known(name)
     };
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());

@@ -38,6 +38,8 @@ const _: () = assert!(quorate_api::limits::ENTRY_BYTES_MAX as u64 + 8 * MB <= 64
 const TICK_MS: std::ops::RangeInclusive<u64> = 5..=1000;
 const CONNECTIONS: std::ops::RangeInclusive<u64> = 1..=1_000_000;
 const ID_BYTES_MAX: usize = 64;
+/// Founders are voters.
+const EXPECTED: std::ops::RangeInclusive<u64> = 1..=quorate_api::limits::VOTERS_MAX as u64;
 
 impl Settings {
     /// Checks what `layers` say.
@@ -63,6 +65,15 @@ impl Settings {
         server.node.peer_addr = addresses.peer_addr;
         server.node.secret = Secret::new(&cluster_secret.unwrap_or_default());
         server.node.entrance = entrance(layers)?;
+        server.node.seeds = addrs(layers, "peers")?;
+        server.node.learner = layers.is_on("learner")?;
+        if server.node.seeds.is_empty()
+            && let Entrance::Expect(2..) = server.node.entrance
+        {
+            return Err(Failure::usage(
+                "--bootstrap-expect needs --peers: say where the other nodes are looked for",
+            ));
+        }
         if let Some(consistency) = layers.parse("read-mode", read_mode)? {
             server.node.consistency = consistency;
         }
@@ -85,11 +96,32 @@ impl Settings {
     }
 }
 
+/// Addresses of others, from a list.
+fn addrs(layers: &Layers, name: &str) -> Result<Vec<String>, Failure> {
+    let Some(given) = layers.get(name) else { return Ok(Vec::new()) };
+    let addrs =
+        items(given.text).map(|item| Address::parse_reachable(item).map(|it| it.to_string()));
+    addrs.collect::<Result<_, _>>().map_err(|advice| given.refused(&advice))
+}
+
 /// Founding and joining exclude each other, so they win and lose together: a `--join` on the command
 /// line overrules a `bootstrap = true` in the file.
 fn entrance(layers: &Layers) -> Result<Entrance, Failure> {
-    let [bootstrap, join] = layers.get_together(["bootstrap", "join"]);
+    let [bootstrap, expect, join] = layers.get_together(["bootstrap", "bootstrap-expect", "join"]);
     let founds = bootstrap.map(|given| given.parse(truth)).transpose()?.unwrap_or_default();
+    if let Some(expect) = expect {
+        if founds || join.is_some_and(|join| items(join.text).next().is_some()) {
+            return Err(expect.refused(
+                "a node founds a cluster alone (--bootstrap) or with others (--bootstrap-expect), or joins one                  (--join); leave the others out",
+            ));
+        }
+        let nodes = expect.parse(|text| number(text, EXPECTED))?;
+        return Ok(match usize::try_from(nodes).unwrap_or(usize::MAX) {
+            // Nobody else is to be waited for.
+            1 => Entrance::Bootstrap,
+            nodes => Entrance::Expect(nodes),
+        });
+    }
     let Some(join) = join else {
         return Ok(if founds { Entrance::Bootstrap } else { Entrance::Wait });
     };
@@ -246,6 +278,10 @@ mod tests {
             ("password-file", "/no/such/file", "No such file"),
             ("cluster-secret-file", "/no/such/file", "No such file"),
             ("insecure", "2", "true or false"),
+            ("bootstrap-expect", "0", "from 1 to 7"),
+            ("bootstrap-expect", "8", "from 1 to 7"),
+            ("peers", "a:1,b", "HOST:PORT"),
+            ("learner", "maybe", "true or false"),
         ] {
             let refusal = refusal(name, text);
             assert!(refusal.starts_with(&format!("--{name} is {text:?}: ")), "{refusal}");
@@ -290,6 +326,13 @@ mod tests {
         assert_eq!(entrance(&[("bootstrap", "true")], &[("join", "a:1")]), Ok(Entrance::Bootstrap));
         assert_eq!(entrance(&[("bootstrap", "false")], &[("join", "a:1")]), Ok(Entrance::Wait));
         assert_eq!(entrance(&[("join", "")], &[("bootstrap", "true")]), Ok(Entrance::Wait));
+        let three = [("bootstrap-expect", "3"), ("peers", "a:1,a:1,b:2")];
+        assert_eq!(entrance(&three, &[]), Ok(Entrance::Expect(3)));
+        assert_eq!(entrance(&[("bootstrap-expect", "1")], &[]), Ok(Entrance::Bootstrap));
+        let alone = entrance(&[("bootstrap-expect", "3")], &[]).unwrap_err();
+        assert!(alone.to_string().contains("needs --peers"));
+        let twice = entrance(&[("bootstrap-expect", "3"), ("join", "a:1")], &[]);
+        assert!(twice.unwrap_err().to_string().contains("leave the others out"));
         let both = entrance(&[("join", "a:1"), ("bootstrap", "true")], &[]);
         assert!(both.unwrap_err().to_string().contains("leave one of them out"));
     }

@@ -1,6 +1,7 @@
 //! `quorate status`: a cluster as one of its members sees it, and its leader where that can be asked.
 
 use std::io::Write;
+use std::time::Duration;
 
 use quorate_env::Env;
 use serde_json::json;
@@ -11,21 +12,20 @@ use crate::address::Address;
 use crate::failure::Failure;
 use crate::flags::STATUS;
 use crate::layers::{Layer, Layers};
+use crate::output::{self, Output};
 use crate::report::{self, Member, Report};
-use crate::{secret, settings, table};
-
-/// How it is shown.
-#[derive(Clone, Copy, Debug)]
-enum Output {
-    Table,
-    Json,
-}
+use crate::{secret, settings, table, watch};
 
 /// What is asked for.
-struct Question {
-    addr: String,
-    password: Option<String>,
-    output: Output,
+pub(crate) struct Question {
+    /// Whom to ask.
+    pub(crate) addr: String,
+    /// The nodes' password.
+    pub(crate) password: Option<String>,
+    /// For whom the answer is.
+    pub(crate) output: Output,
+    /// Between two looks; `None`: one look is enough.
+    pub(crate) interval: Option<Duration>,
 }
 
 /// Runs the command.
@@ -37,6 +37,9 @@ pub(crate) fn run(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
     let question = check(&Layers::new(STATUS, vec![flags, env, Layer::of_defaults(STATUS)]))?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let env = quorate::env::real::env();
+    if let Some(interval) = question.interval {
+        return LocalSet::new().block_on(&runtime, watch::run(&env, &question, interval, out));
+    }
     let view = LocalSet::new().block_on(&runtime, View::ask(&env, &question))?;
     match question.output {
         Output::Table => view.lines().iter().try_for_each(|line| writeln!(out, "{line}"))?,
@@ -46,13 +49,15 @@ pub(crate) fn run(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn check(layers: &Layers) -> Result<Question, Failure> {
-    let words = [("table", Output::Table), ("json", Output::Json)];
-    let output = layers.parse("output", |text| settings::choice(text, &words))?;
+    let output = output::chosen(layers)?;
+    let interval = layers.parse("interval", |text| settings::number(text, 1..=3600))?;
+    let interval = interval.map(Duration::from_secs).filter(|_| layers.is_on("watch") == Ok(true));
     let addr = layers.require("addr", Address::parse_reachable, "say whom to ask")?;
     Ok(Question {
         addr: addr.to_string(),
         password: layers.parse("password-file", secret::password)?,
-        output: output.unwrap_or(Output::Table),
+        output,
+        interval,
     })
 }
 

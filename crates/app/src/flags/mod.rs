@@ -2,6 +2,9 @@
 //! the file's keys come. A flag has one name everywhere: `--data-dir`, `QUORATE_DATA_DIR`, `data-dir`.
 
 mod demo;
+mod doctor;
+mod member;
+mod recover;
 mod serve;
 mod status;
 
@@ -14,6 +17,8 @@ pub(crate) enum Kind {
     Value,
     /// Values, separated by commas or given one by one.
     List,
+    /// A word at its place, without a name before it.
+    Word,
 }
 
 /// One flag.
@@ -50,6 +55,10 @@ impl Flag {
         Self::new(Kind::List, name, value, help)
     }
 
+    const fn word(name: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self::new(Kind::Word, name, value, help).on_command_line_only()
+    }
+
     const fn default(self, default: &'static str) -> Self {
         Self { default, ..self }
     }
@@ -71,7 +80,7 @@ pub(crate) struct Family {
 /// A command of the binary.
 #[derive(Debug)]
 pub(crate) struct CommandTable {
-    /// Its name.
+    /// Its name; of two words where it belongs to one of the [`GROUPS`].
     pub(crate) name: &'static str,
     /// What it does, in a line.
     pub(crate) about: &'static str,
@@ -104,10 +113,30 @@ impl CommandTable {
 pub(crate) const SERVE: &CommandTable = &serve::TABLE;
 /// Shows a cluster.
 pub(crate) const STATUS: &CommandTable = &status::TABLE;
+/// Looks for what could be wrong with a cluster.
+pub(crate) const DOCTOR: &CommandTable = &doctor::TABLE;
+/// Makes a cluster of what has survived.
+pub(crate) const RECOVER: &CommandTable = &recover::TABLE;
 /// Runs a small cluster on this machine.
 pub(crate) const DEMO: &CommandTable = &demo::TABLE;
 /// All commands.
-pub(crate) const COMMANDS: &[&CommandTable] = &[SERVE, STATUS, DEMO];
+pub(crate) const COMMANDS: &[&CommandTable] = &[
+    SERVE,
+    STATUS,
+    &member::LIST,
+    &member::ADD,
+    &member::REMOVE,
+    &member::PROMOTE,
+    &member::DEMOTE,
+    &member::TRANSFER,
+    &member::REPLACE,
+    DOCTOR,
+    RECOVER,
+    DEMO,
+];
+/// First words of commands that belong together, and what they are about.
+pub(crate) const GROUPS: &[(&str, &str)] =
+    &[("member", "Shows and changes the members of a cluster")];
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +156,15 @@ mod tests {
     fn every_flag_is_explained_with_a_sentence() {
         for flag in COMMANDS.iter().flat_map(|table| table.flags()) {
             assert!(flag.help.ends_with('.'), "{}", flag.name);
+        }
+    }
+
+    #[test]
+    fn commands_of_two_words_belong_to_a_group() {
+        for table in COMMANDS {
+            if let Some((group, _)) = table.name.split_once(' ') {
+                assert!(GROUPS.iter().any(|(name, _)| *name == group), "{}", table.name);
+            }
         }
     }
 

@@ -41,6 +41,20 @@ const NODE: Family = Family {
              there for members that have moved. With neither this nor --bootstrap a new node waits until \
              a member adds it.",
         ),
+        Flag::value(
+            "bootstrap-expect",
+            "NUMBER",
+            "Found a cluster together with the other nodes that are started with this flag: so many in all, from 1              to 7, this one included. The command is the same on all of them (but for --id and addresses) and may              be repeated; nothing happens before all are there. Where there is a cluster already, join it. Needs              --peers.",
+        ),
+        Flag::list(
+            "peers",
+            "HOST:PORT",
+            "Where other nodes are looked for: to found a cluster with --bootstrap-expect, and later whenever a              member is not where it was. A name may stand for several nodes; it is looked up anew each time. This              node may be among them.",
+        ),
+        Flag::switch(
+            "learner",
+            "When this node is added, it stays a learner: it has all data and serves reads, but has no vote.              `quorate member promote` gives it one.",
+        ),
         Flag::value("config", "FILE", "A TOML file with settings; keys are the flags' names."),
         Flag::switch(
             "print-config",

@@ -17,6 +17,13 @@ pub(super) const TABLE: CommandTable = CommandTable {
                 .default("127.0.0.1:7400"),
             Flag::value("password-file", "FILE", "The file with the nodes' password."),
             Flag::value("output", "FORMAT", "table, or json for programs.").default("table"),
+            Flag::switch(
+                "watch",
+                "Ask every member, and show it all anew every --interval until interrupted; with json, one line \
+                 for each look.",
+            )
+            .on_command_line_only(),
+            Flag::value("interval", "SECONDS", "Between two looks, from 1 to 3600.").default("1"),
         ],
     }],
 };
