@@ -170,9 +170,15 @@ impl Writes {
 
     /// All sent batches for which `fits` holds.
     pub(crate) fn take_sent(&mut self, fits: impl Fn(&Sent) -> bool) -> Vec<Sent> {
+        self.take_sent_numbered(fits).into_iter().map(|(_, sent)| sent).collect()
+    }
+
+    /// The same, with their numbers.
+    pub(crate) fn take_sent_numbered(&mut self, fits: impl Fn(&Sent) -> bool) -> Vec<(u64, Sent)> {
         let numbers: Vec<_> =
             self.sent.iter().filter(|(_, sent)| fits(sent)).map(|(number, _)| *number).collect();
-        numbers.into_iter().filter_map(|number| self.remove_sent(number)).collect()
+        let taken = numbers.into_iter();
+        taken.filter_map(|number| Some((number, self.remove_sent(number)?))).collect()
     }
 
     pub(crate) fn any_sent(&self, fits: impl Fn(&Sent) -> bool) -> bool {

@@ -188,9 +188,9 @@ impl Core {
             self.answer_all(batch.waiters, &stopped);
         }
         self.membership.fail_all(&unknown);
-        for (_, asker, _) in std::mem::take(&mut self.handover.transfers) {
+        for transfer in std::mem::take(&mut self.handover.transfers) {
             // It may have gone.
-            drop(asker.send(Err(unknown.clone())));
+            drop(transfer.asker.send(Err(unknown.clone())));
         }
         self.events.fail_all(&stopped);
         if let Some(peers) = &self.peers {

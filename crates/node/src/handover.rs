@@ -55,10 +55,24 @@ impl Worst {
     }
 }
 
+/// Somebody waits for another leader.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    to: NodeId,
+    /// The term that is to end.
+    of: Term,
+    pub(crate) asker: oneshot::Sender<Outcome>,
+    since: Mono,
+    /// Raft gives an attempt up after an election timeout.
+    tried_at: Option<Mono>,
+}
+
+/// How long a transfer that was asked for is tried.
+const TRANSFER_TIME: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Default)]
 pub(crate) struct Handover {
-    /// Those who wait for a new leader, of which term they want no more.
-    pub(crate) transfers: Vec<(Term, oneshot::Sender<Outcome>, Mono)>,
+    pub(crate) transfers: Vec<Transfer>,
     /// When this node last handed over for its disk's sake.
     for_disk_at: Option<Mono>,
     /// Since when this node's disk is too slow to lead.
@@ -92,11 +106,10 @@ impl Core {
         let Some(target) = target else {
             return give(asker, refused("no other voter is reachable and caught up"));
         };
-        let now = self.now();
-        if let Some(group) = &mut self.group {
-            group.transfer(target);
-            self.handover.transfers.push((group.term(), asker, now));
-        }
+        let (of, since) = (self.term(), self.now());
+        let transfer = Transfer { to: target, of, asker, since, tried_at: None };
+        self.handover.transfers.push(transfer);
+        self.settle_transfers();
         self.wake();
     }
 
@@ -131,15 +144,29 @@ impl Core {
 
     pub(crate) fn settle_transfers(&mut self) {
         let (now, term, leader) = (self.now(), self.term(), self.leader());
-        let limit = self.config.pace.election_timeout() * 3;
-        for (of, asker, since) in std::mem::take(&mut self.handover.transfers) {
-            if term > of && leader.is_some() {
-                give(asker, Ok(AdminReply::Done));
-            } else if now.since(since) > limit {
-                give(asker, refused("the transfer did not come about; the old leader goes on"));
-            } else {
-                self.handover.transfers.push((of, asker, since));
+        let attempt = self.config.pace.election_timeout() * 2;
+        for mut waits in std::mem::take(&mut self.handover.transfers) {
+            if term > waits.of && leader.is_some() {
+                give(waits.asker, Ok(AdminReply::Done));
+                continue;
             }
+            if now.since(waits.since) > TRANSFER_TIME {
+                let why = "the transfer did not come about; the old leader goes on";
+                give(waits.asker, refused(why));
+                continue;
+            }
+            // A member that has just come in does not know enough clocks yet to lead: to ask it now would only
+            // make writes wait.
+            let may_lead = !self.pulses.is_lagging(waits.to);
+            if may_lead
+                && waits.tried_at.is_none_or(|at| now.since(at) > attempt)
+                && let Some(group) =
+                    self.group.as_mut().filter(|group| group.role() == GroupRole::Leader)
+            {
+                group.transfer(waits.to);
+                waits.tried_at = Some(now);
+            }
+            self.handover.transfers.push(waits);
         }
     }
 

@@ -198,8 +198,10 @@ impl Core {
         while let Some(lost) = self.writes.proposed.pop_front_if(|first| first.term < term) {
             self.answer_all(lost.waiters, &error);
         }
-        for sent in self.writes.take_sent(|sent| sent.term < term) {
-            self.answer_all(sent.batch.waiters, &error);
+        // What was forwarded is still here, as it was: it goes to the next leader. Order matters: nothing that
+        // came later has gone there before (see `forward`).
+        for (number, sent) in self.writes.take_sent_numbered(|sent| sent.term < term) {
+            self.writes.put_back(sent.batch, number);
         }
     }
 
