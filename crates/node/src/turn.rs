@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use quorate_consensus::codec::put_varint;
 use quorate_consensus::peers::{Event, Kind as FrameKind, Lane};
-use quorate_consensus::{Body, Committed, GroupRole, LogFailed, Outgoing};
+use quorate_consensus::{Body, Committed, GroupRole, LogFailed};
 use quorate_env::clock::Sleep;
 
 use crate::core::{Core, GROUP, Stop};
@@ -132,17 +132,17 @@ impl Core {
 
     fn send_messages(&mut self) {
         let Some(peers) = &self.peers else { return };
-        for Outgoing { to, bulk, bytes } in self.out.messages.drain(..) {
-            let lane = if bulk { Lane::Bulk } else { Lane::Control };
-            let sent = peers.send(to, lane, FrameKind::Raft, |out| {
+        for message in self.out.messages.drain(..) {
+            let lane = if message.bulk { Lane::Bulk } else { Lane::Control };
+            let sent = peers.send(message.to, lane, FrameKind::Raft, |out| {
                 put_varint(out, GROUP.0);
-                out.extend_from_slice(&bytes);
+                message.encode(out);
             });
             if !sent
-                && bulk
+                && message.bulk
                 && let Some(group) = &mut self.group
             {
-                group.unreachable(to);
+                group.unreachable(message.to);
             }
         }
     }
