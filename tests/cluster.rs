@@ -188,6 +188,7 @@ impl Cluster {
     }
 
     /// For the next start of a node.
+    #[cfg(feature = "failpoints")]
     pub(crate) fn recipe_mut(&mut self, node: usize) -> &mut Recipe {
         &mut self.nodes[node].recipe
     }

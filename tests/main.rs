@@ -21,6 +21,8 @@ mod curl;
 mod directory;
 mod expiry;
 mod failing_sync;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod full_disk;
 mod http;
 mod idempotency;
