@@ -22,12 +22,12 @@ pub(crate) struct Recipe {
     pub(crate) log: PathBuf,
     /// Besides name, address and directory.
     pub(crate) flags: Vec<String>,
-    /// Variables of its environment.
-    pub(crate) vars: Vec<(String, String)>,
     /// A small disk of its own, which lives as long as the process does.
     pub(crate) disk_bytes: Option<u64>,
     /// What stands before the binary: programs that arrange something and then become it.
     pub(crate) wrapper: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 /// A running node. Its standard input is a pipe of ours, so that it also ends when we are killed.
@@ -75,7 +75,7 @@ impl Recipe {
         }
         let child = command
             .env("NO_COLOR", "1")
-            .envs(self.vars.clone())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -6,7 +6,8 @@ use crate::patience::{LONG, until};
 use crate::writer::Load;
 
 fn knows(cluster: &mut Cluster, node: usize, formats: &str) {
-    cluster.recipe_mut(node).vars = vec![("QUORATE_TEST_FORMATS".to_owned(), formats.to_owned())];
+    cluster.recipe_mut(node).variables =
+        vec![("QUORATE_TEST_FORMATS".to_owned(), formats.to_owned())];
 }
 
 fn format(cluster: &Cluster, node: usize) -> u64 {

@@ -5,6 +5,8 @@ mod address;
 mod cli;
 mod demo;
 mod doctor;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod failure;
 mod file;
 mod flags;
