@@ -3,7 +3,11 @@
 //!
 //! `cargo run --example five_nodes`
 
-#![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "an example speaks, and may panic")]
+#![allow(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "an example speaks, and may panic"
+)]
 
 use quorate::{Builder, Network, Node};
 

@@ -6,7 +6,11 @@
 //!
 //! `cargo run --example leader_election`
 
-#![allow(clippy::print_stdout, reason = "an example speaks")]
+#![allow(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "an example speaks, and may panic"
+)]
 
 use std::time::Duration;
 

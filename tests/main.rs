@@ -14,6 +14,7 @@
     reason = "test code outside of test functions, which drives processes of this machine"
 )]
 
+mod backup;
 mod client;
 mod cluster;
 mod crash;
@@ -24,6 +25,7 @@ mod full_disk;
 mod http;
 mod idempotency;
 mod image;
+mod inspect;
 mod joining;
 mod leaving;
 mod patience;

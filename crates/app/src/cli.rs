@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::flags::{COMMANDS, CommandTable, Flag, Kind};
+use crate::flags::{COMMANDS, CommandTable, Flag, GROUPS, Kind};
 use crate::layers::{Layer, Source};
 
 /// What the user wants.
@@ -25,11 +25,40 @@ pub(crate) fn tree() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(100)
-        .subcommands(COMMANDS.iter().map(|table| subcommand(table)))
+        .subcommands(top_level())
 }
 
-fn subcommand(table: &'static CommandTable) -> Command {
-    let command = Command::new(table.name).about(table.about).after_help(table.after);
+/// Commands in the order of the tables; those of a group stand where its first one does.
+fn top_level() -> Vec<Command> {
+    let mut commands: Vec<Command> = Vec::new();
+    for table in COMMANDS {
+        let Some((group, name)) = table.name.split_once(' ') else {
+            commands.push(subcommand(table.name, table));
+            continue;
+        };
+        let inner = subcommand(name, table);
+        match commands.iter().position(|command| command.get_name() == group) {
+            Some(at) => {
+                let outer = commands.remove(at).subcommand(inner);
+                commands.insert(at, outer);
+            }
+            None => commands.push(self::group(group).subcommand(inner)),
+        }
+    }
+    commands
+}
+
+fn group(name: &'static str) -> Command {
+    let about = GROUPS.iter().find(|(known, _)| *known == name).map_or("", |(_, about)| about);
+    Command::new(name)
+        .about(about)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+}
+
+fn subcommand(name: &'static str, table: &'static CommandTable) -> Command {
+    let command = Command::new(name).about(table.about).after_help(table.after);
     table.families.iter().fold(command, |command, family| {
         let args = family.flags.iter().map(|flag| arg(table, flag).help_heading(family.heading));
         command.args(args)
@@ -44,8 +73,10 @@ fn arg(table: &CommandTable, flag: &'static Flag) -> Arg {
     if !flag.on_command_line_only {
         help.push_str(&format!(" [env: {}]", table.env(flag)));
     }
-    let arg = Arg::new(flag.name).long(flag.name).value_name(flag.value).help(help);
+    let arg = Arg::new(flag.name).value_name(flag.value).help(help);
+    let arg = if flag.kind == Kind::Word { arg } else { arg.long(flag.name) };
     match flag.kind {
+        Kind::Word => arg.required(flag.default.is_empty()),
         Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Kind::Value => arg.action(ArgAction::Set),
         Kind::List => arg.action(ArgAction::Append),
@@ -60,12 +91,17 @@ pub(crate) fn parse(
     args: impl IntoIterator<Item = std::ffi::OsString>,
 ) -> Result<Invocation, clap::Error> {
     let matches = tree().try_get_matches_from(args)?;
-    let found = matches.subcommand().and_then(|(name, matches)| {
-        COMMANDS.iter().find(|table| table.name == name).map(|table| (*table, matches))
+    let found = matches.subcommand().and_then(|(name, matches)| match matches.subcommand() {
+        Some((inner, matches)) => find(&format!("{name} {inner}")).zip(Some(matches)),
+        None => find(name).zip(Some(matches)),
     });
     let (table, matches) =
         found.ok_or_else(|| tree().error(ErrorKind::MissingSubcommand, "a command is missing"))?;
     Ok(Invocation { table, flags: layer(table, matches) })
+}
+
+fn find(name: &str) -> Option<&'static CommandTable> {
+    COMMANDS.iter().copied().find(|table| table.name == name)
 }
 
 fn layer(table: &CommandTable, matches: &ArgMatches) -> Layer {
@@ -81,11 +117,12 @@ fn layer(table: &CommandTable, matches: &ArgMatches) -> Layer {
 
 /// An error of ours in clap's clothes: with the usage of the command.
 pub(crate) fn wrong_usage(table: &CommandTable, text: &str) -> clap::Error {
-    let mut tree = tree();
-    tree.build();
-    match tree.find_subcommand_mut(table.name) {
+    let mut root = tree();
+    root.build();
+    let found = table.name.split(' ').try_fold(&mut root, Command::find_subcommand_mut);
+    match found {
         Some(command) => command.error(ErrorKind::ValueValidation, text),
-        None => tree.error(ErrorKind::ValueValidation, text),
+        None => tree().error(ErrorKind::ValueValidation, text),
     }
 }
 
@@ -111,6 +148,18 @@ mod tests {
         assert_eq!(invocation.flags.get("bootstrap"), Some("true"));
         assert_eq!(invocation.flags.get("join"), Some("a:1,b:2,c:3"));
         assert_eq!(invocation.flags.get("listen"), None);
+    }
+
+    #[test]
+    fn a_command_of_two_words_takes_words_at_their_places() {
+        let invocation = parsed(&["quorate", "backup", "create", "f", "--addr", "a:1"]).unwrap();
+        assert_eq!(invocation.table.name, "backup create");
+        assert_eq!(invocation.flags.get("file"), Some("f"));
+        assert_eq!(invocation.flags.get("addr"), Some("a:1"));
+        assert!(parsed(&["quorate", "backup", "verify"]).is_err());
+        assert!(parsed(&["quorate", "backup"]).is_err());
+        let text = wrong_usage(invocation.table, "x").to_string();
+        assert!(text.contains("Usage: quorate backup create"), "{text}");
     }
 
     #[test]

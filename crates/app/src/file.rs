@@ -64,7 +64,7 @@ fn unknown(table: &CommandTable, name: &str, key: &str) -> String {
 fn wrong_kind(flag: &Flag, name: &str, kind: &str) -> String {
     let wanted = match flag.kind {
         Kind::Switch => "true or false",
-        Kind::Value => "a string or a number",
+        Kind::Value | Kind::Word => "a string or a number",
         Kind::List => "a string or an array of strings",
     };
     format!("{} in {name} is of the kind {kind}: it must be {wanted}", flag.name)

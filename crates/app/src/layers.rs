@@ -166,7 +166,7 @@ impl Layers {
             };
             let value = match flag.kind {
                 Kind::Switch => truth(given.text).unwrap_or_default().to_string(),
-                Kind::Value => quoted(given.text),
+                Kind::Value | Kind::Word => quoted(given.text),
                 Kind::List => {
                     let items: Vec<String> = items(given.text).map(quoted).collect();
                     format!("[{}]", items.join(", "))

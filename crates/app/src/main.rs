@@ -2,12 +2,14 @@
 //! become checked settings, these a node; `status` and `demo` look at nodes from outside.
 
 mod address;
+mod backup;
 mod cli;
 mod demo;
 mod failure;
 mod file;
 mod flags;
 mod huge_pages;
+mod inspect;
 mod layers;
 mod listeners;
 mod logging;
@@ -17,6 +19,7 @@ mod report;
 mod secret;
 mod serve;
 mod settings;
+mod shell;
 mod size;
 mod status;
 mod stop;
@@ -37,6 +40,14 @@ fn main() -> ExitCode {
     let outcome = match table.name {
         "serve" => serve::run(invocation.flags, &mut out),
         "status" => status::run(invocation.flags, &mut out),
+        "backup create" => backup::create(invocation.flags, &mut out),
+        "backup verify" => backup::verify(invocation.flags, &mut out),
+        "backup restore" => backup::restore(invocation.flags, &mut out),
+        "inspect log" => inspect::log(invocation.flags, &mut out),
+        "inspect snapshot" => inspect::snapshot(invocation.flags, &mut out),
+        "inspect engine" => inspect::engine(invocation.flags, &mut out),
+        "completions" => shell::completions(invocation.flags, &mut out),
+        "man" => shell::man(invocation.flags, &mut out),
         _ => demo::run(invocation.flags, &mut out),
     };
     let outcome = outcome.and_then(|()| out.flush().map_err(Failure::from));

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod local;
 pub mod mux;
 pub mod net;
+pub mod overlay;
 pub mod real;
 pub mod rng;
 pub mod suite;

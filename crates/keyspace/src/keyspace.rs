@@ -116,6 +116,18 @@ impl Keyspace {
         self.open = Some(Open { moment: Moment { stamp_ms, ..moment }, position: 0 });
     }
 
+    /// As [`Keyspace::begin`], for an entry far behind the last one: in a cluster that is made of another
+    /// one's remains, no revision may be given which that one may have given.
+    ///
+    /// # Panics
+    /// When it is not behind the last one, or that one is unfinished.
+    pub fn begin_beyond(&mut self, moment: Moment) {
+        assert!(self.open.is_none(), "the entry before was not finished");
+        assert!(moment.index > self.applied(), "indexes never go back");
+        let stamp_ms = moment.stamp_ms.max(self.stamp_ms());
+        self.open = Some(Open { moment: Moment { stamp_ms, ..moment }, position: 0 });
+    }
+
     /// The entry under way.
     ///
     /// # Panics

@@ -6,6 +6,7 @@
 //! never at a log's (consensus).
 
 mod admin;
+pub mod backup;
 mod barrier;
 mod batch;
 pub mod config;
@@ -17,6 +18,7 @@ mod entry;
 mod frames;
 mod gather;
 mod identity;
+pub mod inspect;
 mod machine;
 mod members;
 mod membership;

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use quorate_api::api::Administering;
+use quorate_api::backup::Backing;
 use quorate_api::{
     AdminReply, AdminRequest, Answer, Api, Call, Consistency, Error, Session, Status, Transaction,
 };
@@ -15,6 +16,7 @@ use quorate_consensus::{GroupRole, Index};
 use quorate_env::{Env, Stream};
 use tokio::sync::oneshot;
 
+use crate::backup;
 use crate::config::{Config, Entrance};
 use crate::core::{Core, Stop};
 use crate::door::{self, Door};
@@ -127,6 +129,10 @@ impl Node {
             && !core.writes.any_sent(|_| true);
         let settled = alone || !leads || core.machine.configuration().voters.len() < 2;
         core.stopped.is_some() || (idle && settled)
+    }
+
+    pub(crate) fn core(&self) -> &RefCell<Core> {
+        &self.core
     }
 
     async fn join_member(&self, id: Option<String>, addr: &str) -> Result<AdminReply, Error> {
@@ -274,6 +280,10 @@ impl Api for Node {
 
     fn status(&self) -> Status {
         self.core.borrow().status()
+    }
+
+    fn back_up(&self, consistency: Consistency) -> Backing {
+        Box::pin(backup::back_up(self.clone(), consistency))
     }
 
     fn administer(&self, request: AdminRequest) -> Administering {

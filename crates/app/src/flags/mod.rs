@@ -1,8 +1,11 @@
 //! The flags: one table per command, from which the parser, the help, the environment's variables and
 //! the file's keys come. A flag has one name everywhere: `--data-dir`, `QUORATE_DATA_DIR`, `data-dir`.
 
+mod backup;
 mod demo;
+mod inspect;
 mod serve;
+mod shell;
 mod status;
 
 /// What a flag takes.
@@ -14,6 +17,8 @@ pub(crate) enum Kind {
     Value,
     /// Values, separated by commas or given one by one.
     List,
+    /// A word at its place, without a name before it.
+    Word,
 }
 
 /// One flag.
@@ -50,6 +55,10 @@ impl Flag {
         Self::new(Kind::List, name, value, help)
     }
 
+    const fn word(name: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self::new(Kind::Word, name, value, help).on_command_line_only()
+    }
+
     const fn default(self, default: &'static str) -> Self {
         Self { default, ..self }
     }
@@ -71,7 +80,7 @@ pub(crate) struct Family {
 /// A command of the binary.
 #[derive(Debug)]
 pub(crate) struct CommandTable {
-    /// Its name.
+    /// Its name; of two words where it belongs to one of the [`GROUPS`].
     pub(crate) name: &'static str,
     /// What it does, in a line.
     pub(crate) about: &'static str,
@@ -104,10 +113,43 @@ impl CommandTable {
 pub(crate) const SERVE: &CommandTable = &serve::TABLE;
 /// Shows a cluster.
 pub(crate) const STATUS: &CommandTable = &status::TABLE;
+/// Fetches a backup from a node.
+pub(crate) const BACKUP_CREATE: &CommandTable = &backup::CREATE;
+/// Checks a backup.
+pub(crate) const BACKUP_VERIFY: &CommandTable = &backup::VERIFY;
+/// Makes a new cluster of a backup.
+pub(crate) const BACKUP_RESTORE: &CommandTable = &backup::RESTORE;
+/// Shows a directory's log.
+pub(crate) const INSPECT_LOG: &CommandTable = &inspect::LOG;
+/// Shows a directory's snapshots.
+pub(crate) const INSPECT_SNAPSHOT: &CommandTable = &inspect::SNAPSHOT;
+/// Shows a directory's state.
+pub(crate) const INSPECT_ENGINE: &CommandTable = &inspect::ENGINE;
+/// Prints completions for a shell.
+pub(crate) const COMPLETIONS: &CommandTable = &shell::COMPLETIONS;
+/// Prints manual pages.
+pub(crate) const MAN: &CommandTable = &shell::MAN;
 /// Runs a small cluster on this machine.
 pub(crate) const DEMO: &CommandTable = &demo::TABLE;
 /// All commands.
-pub(crate) const COMMANDS: &[&CommandTable] = &[SERVE, STATUS, DEMO];
+pub(crate) const COMMANDS: &[&CommandTable] = &[
+    SERVE,
+    STATUS,
+    BACKUP_CREATE,
+    BACKUP_VERIFY,
+    BACKUP_RESTORE,
+    INSPECT_LOG,
+    INSPECT_SNAPSHOT,
+    INSPECT_ENGINE,
+    DEMO,
+    COMPLETIONS,
+    MAN,
+];
+/// First words of commands that belong together, and what they are about.
+pub(crate) const GROUPS: &[(&str, &str)] = &[
+    ("backup", "Makes, checks and restores backups"),
+    ("inspect", "Shows what a stopped node's directory holds, and changes nothing"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +169,15 @@ mod tests {
     fn every_flag_is_explained_with_a_sentence() {
         for flag in COMMANDS.iter().flat_map(|table| table.flags()) {
             assert!(flag.help.ends_with('.'), "{}", flag.name);
+        }
+    }
+
+    #[test]
+    fn commands_of_two_words_belong_to_a_group() {
+        for table in COMMANDS {
+            if let Some((group, _)) = table.name.split_once(' ') {
+                assert!(GROUPS.iter().any(|(name, _)| *name == group), "{}", table.name);
+            }
         }
     }
 

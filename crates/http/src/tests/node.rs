@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quorate_api::handle::Requests;
 use quorate_api::status::{MemberStatus, Role};
 use quorate_api::{
-    AdminReply, AdminRequest, CommandId, Consistency, Error, Idempotency, OwnedCall, Reply,
+    AdminReply, AdminRequest, Backup, CommandId, Consistency, Error, Idempotency, OwnedCall, Reply,
     Request, Status,
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub(super) consistencies: Vec<Consistency>,
     pub(super) idempotencies: Vec<Option<Idempotency>>,
     pub(super) administered: Vec<AdminRequest>,
+    /// The pieces of a backup.
+    pub(super) backup: Vec<Result<Bytes, Error>>,
     held: Vec<Request>,
 }
 
@@ -51,6 +53,7 @@ impl Node {
             consistencies: Vec::new(),
             idempotencies: Vec::new(),
             administered: Vec::new(),
+            backup: Vec::new(),
             held: Vec::new(),
         }
     }
@@ -70,6 +73,15 @@ impl Node {
             Request::Call(call, sender) => drop(sender.send(self.call(&call))),
             Request::Transact(..) => panic!("no dialect has transactions"),
             Request::Status(sender) => drop(sender.send(self.status.clone())),
+            Request::BackUp(consistency, sender) => {
+                self.consistencies.push(consistency);
+                let (pieces, backup) = tokio::sync::mpsc::channel(self.backup.len().max(1));
+                for piece in &self.backup {
+                    pieces.try_send(piece.clone()).unwrap();
+                }
+                let backup = Backup { index: 7, pieces: backup };
+                drop(sender.send(self.failure.clone().map_or(Ok(backup), Err)));
+            }
             Request::Administer(request, sender) => drop(sender.send(self.administer(&request))),
         }
     }
