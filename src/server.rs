@@ -73,7 +73,21 @@ pub enum End {
     Stopped(String),
 }
 
-/// A member with its listeners.
+/// A member with its listeners, on the thread that starts it, inside of any executor which its [`Env`]
+/// knows. Programs that want no executor of their own have [`crate::Builder`].
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut config = quorate::ServerConfig::new("n1", "data/n1");
+/// config.node.entrance = quorate::Entrance::Bootstrap;
+/// config.listeners = vec![quorate::Listen::all("127.0.0.1:7400")];
+/// let server = quorate::Server::start(&quorate::env::real::env(), config)?;
+/// let handle = server.handle(); // for any thread
+/// let stop = server.run(std::future::pending()).await;
+/// # let _ = (handle, stop);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Server {
     env: Env,
     node: Node,

@@ -14,6 +14,7 @@
     reason = "test code outside of test functions, which drives processes of this machine"
 )]
 
+mod backup;
 mod client;
 mod cluster;
 mod crash;
@@ -29,6 +30,7 @@ mod handover;
 mod http;
 mod idempotency;
 mod image;
+mod inspect;
 mod joining;
 mod leaving;
 mod members;

@@ -61,7 +61,10 @@ const HOMES: &[Home] = &[
     Home { dependency: "hyper-util", rooms: &["http"] },
     Home { dependency: "tower", rooms: &["http"] },
     Home { dependency: "clap", rooms: &["app"] },
+    Home { dependency: "clap_complete", rooms: &["app"] },
+    Home { dependency: "clap_mangen", rooms: &["app"] },
     Home { dependency: "anyhow", rooms: &["app"] },
+    Home { dependency: "zstd", rooms: &["node"] },
 ];
 
 pub(crate) fn run() -> Outcome {

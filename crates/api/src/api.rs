@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::backup::{self, Backing};
 use crate::{AdminReply, AdminRequest, Call, Consistency, Error, Reply, Status, Transaction};
 
 /// A reply that is a result, or a failure of this node.
@@ -20,6 +21,11 @@ pub trait Api {
     fn status(&self) -> Status;
     /// Membership and the like; resolves when it is done, or failed.
     fn administer(&self, request: AdminRequest) -> Administering;
+    /// A backup of the state as it is once `consistency` holds, while the member goes on. A member that
+    /// makes none (a front-end's test double) says so.
+    fn back_up(&self, consistency: Consistency) -> Backing {
+        backup::none(consistency)
+    }
 }
 
 /// One connection's thread of commands.

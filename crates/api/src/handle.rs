@@ -8,7 +8,8 @@ use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    AdminReply, AdminRequest, Answer, Api, Error, OwnedCall, Session, Status, Transaction,
+    AdminReply, AdminRequest, Answer, Api, Backup, Consistency, Error, OwnedCall, Session, Status,
+    Transaction,
 };
 
 /// A message to the shard's thread.
@@ -20,6 +21,8 @@ pub enum Request {
     Transact(Transaction, oneshot::Sender<Answer>),
     /// Report the status.
     Status(oneshot::Sender<Status>),
+    /// Make a backup.
+    BackUp(Consistency, oneshot::Sender<Result<Backup, Error>>),
     /// Administer.
     Administer(AdminRequest, oneshot::Sender<Result<AdminReply, Error>>),
 }
@@ -90,6 +93,18 @@ impl Handle {
         receiver.await.map_err(|_| Error::Stopped { reason: "this node has been shut down".into() })
     }
 
+    /// Makes a backup; see [`Api::back_up`].
+    ///
+    /// # Errors
+    /// As [`Error`] says.
+    pub async fn back_up(&self, consistency: Consistency) -> Result<Backup, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let request = Request::BackUp(consistency, sender);
+        self.requests.try_send(request).map_err(|error| refused(&error))?;
+        let gone = Error::Stopped { reason: "this node has been shut down".into() };
+        receiver.await.unwrap_or(Err(gone))
+    }
+
     /// Administers.
     ///
     /// # Errors
@@ -120,6 +135,10 @@ where
                 spawn(Box::pin(answer(session, sender)));
             }
             Request::Status(sender) => drop(sender.send(api.status())),
+            Request::BackUp(consistency, sender) => {
+                let backing = api.back_up(consistency);
+                spawn(Box::pin(async move { drop(sender.send(backing.await)) }));
+            }
             Request::Administer(request, sender) => {
                 let administering = api.administer(request);
                 spawn(Box::pin(async move { drop(sender.send(administering.await)) }));

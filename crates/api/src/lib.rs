@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod api;
 pub mod args;
+pub mod backup;
 pub mod call;
 pub mod command;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod status;
 pub use admin::{AdminReply, AdminRequest, Caution, Place};
 pub use api::{Answer, Api, Session};
 pub use args::{Args, OwnedArgs, Span};
+pub use backup::Backup;
 pub use call::{Call, Consistency, Idempotency, OwnedCall, Transaction, Watch};
 pub use command::{CommandId, Spec};
 pub use error::Error;

@@ -162,6 +162,14 @@ mod tests {
         assert!(parsed(&["quorate", "member"]).is_err());
         let text = wrong_usage(invocation.table, "x").to_string();
         assert!(text.contains("Usage: quorate member replace"), "{text}");
+        let invocation = parsed(&["quorate", "backup", "create", "f", "--addr", "a:1"]).unwrap();
+        assert_eq!(invocation.table.name, "backup create");
+        assert_eq!(invocation.flags.get("file"), Some("f"));
+        assert_eq!(invocation.flags.get("addr"), Some("a:1"));
+        assert!(parsed(&["quorate", "backup", "verify"]).is_err());
+        assert!(parsed(&["quorate", "backup"]).is_err());
+        let text = wrong_usage(invocation.table, "x").to_string();
+        assert!(text.contains("Usage: quorate backup create"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! become checked settings, these a node; `status` and `demo` look at nodes from outside.
 
 mod address;
+mod backup;
 mod cli;
 mod demo;
 mod doctor;
@@ -12,6 +13,7 @@ mod file;
 mod flags;
 mod http;
 mod huge_pages;
+mod inspect;
 mod layers;
 mod listeners;
 mod logging;
@@ -24,6 +26,7 @@ mod report;
 mod secret;
 mod serve;
 mod settings;
+mod shell;
 mod size;
 mod status;
 mod stop;
@@ -48,6 +51,14 @@ fn main() -> ExitCode {
         "doctor" => doctor::run(invocation.flags, &mut out),
         "recover" => recover::run(invocation.flags, &mut out),
         name if name.starts_with("member ") => member::run(table, invocation.flags, &mut out),
+        "backup create" => backup::create(invocation.flags, &mut out),
+        "backup verify" => backup::verify(invocation.flags, &mut out),
+        "backup restore" => backup::restore(invocation.flags, &mut out),
+        "inspect log" => inspect::log(invocation.flags, &mut out),
+        "inspect snapshot" => inspect::snapshot(invocation.flags, &mut out),
+        "inspect engine" => inspect::engine(invocation.flags, &mut out),
+        "completions" => shell::completions(invocation.flags, &mut out),
+        "man" => shell::man(invocation.flags, &mut out),
         _ => demo::run(invocation.flags, &mut out),
     };
     let outcome = outcome.and_then(|()| out.flush().map_err(Failure::from));

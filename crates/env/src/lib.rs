@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod local;
 pub mod mux;
 pub mod net;
 pub mod overlay;

@@ -27,6 +27,11 @@ struct Changes {
 
 struct OverlayFile(Content);
 
+/// Of a directory that nobody could write to.
+struct NoLock;
+
+impl DirLock for NoLock {}
+
 impl std::fmt::Debug for Overlay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Overlay").finish_non_exhaustive()
@@ -130,9 +135,16 @@ impl Disk for Overlay {
         self.exists_now(&locked(&self.changed), path)
     }
 
-    /// Of the disk below: whoever writes there must not while we read.
+    /// Of the disk below: whoever writes there must not while we read. Where there is no such file nobody
+    /// has ever written, and none is made; a device that can't be written has no writers.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>> {
-        self.below.lock(path)
+        if !self.below.exists(path)? {
+            return Ok(Box::new(NoLock));
+        }
+        match self.below.lock(path) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(Box::new(NoLock)),
+            locked => locked,
+        }
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {

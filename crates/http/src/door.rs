@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use quorate_api::{
-    AdminReply, AdminRequest, Consistency, Handle, Idempotency, OwnedCall, Reply, Status,
+    AdminReply, AdminRequest, Backup, Consistency, Handle, Idempotency, OwnedCall, Reply, Status,
 };
 
 use crate::budget::{Budget, Reserved};
@@ -87,6 +87,11 @@ impl Door {
             Reply::Error(error) => Err(error.into()),
             reply => Ok(reply),
         }
+    }
+
+    /// A backup.
+    pub(crate) async fn back_up(&self, consistency: Consistency) -> Result<Backup, Problem> {
+        Ok(self.handle.back_up(consistency).await?)
     }
 
     /// The node's own status.

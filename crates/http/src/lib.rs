@@ -7,6 +7,7 @@
 //! [`quorate_env::Clock`]. The reference for users is `docs/HTTP.md`.
 
 mod answer;
+mod backup;
 mod body;
 mod budget;
 mod cluster;

@@ -16,7 +16,7 @@ use crate::dialect::{hraftd, huffleraft, raftkv};
 use crate::door::Door;
 use crate::guard::Guard;
 use crate::options::Options;
-use crate::{cluster, events, health, index, metrics, v1};
+use crate::{backup, cluster, events, health, index, metrics, v1};
 
 /// Answers HTTP requests for one node; shared by all of its connections.
 pub struct Server {
@@ -84,6 +84,7 @@ fn routes() -> Router<Arc<Door>> {
     Router::new()
         .merge(index::routes())
         .merge(v1::routes())
+        .merge(backup::routes())
         .merge(cluster::routes())
         .merge(events::routes())
         .merge(health::routes())

@@ -13,7 +13,7 @@ use quorate_consensus::{
     Doubted, Group, GroupId, GroupRole, Index, NodeId, Output, SharedLog, SnapshotMark, Term,
 };
 use quorate_env::disk::DirLock;
-use quorate_env::{Env, Mono};
+use quorate_env::{Env, Lane, Mono};
 
 use crate::batch::Writes;
 use crate::config::Config;
@@ -66,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) inbox: Inbox,
     pub(crate) released: Vec<Thread>,
     pub(crate) snapshots: Snapshots,
+    /// Where backups are packed: none of them keeps a snapshot waiting.
+    pub(crate) backup_lane: Option<Box<dyn Lane>>,
     pub(crate) membership: Membership,
     pub(crate) registration: Registration,
     pub(crate) founding: Founding,

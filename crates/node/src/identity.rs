@@ -20,7 +20,7 @@ const FORMAT_WITHOUT_PLEDGE: u8 = 1;
 const HEADER_BYTES: usize = 13;
 /// The file's name.
 pub(crate) const FILE: &str = "identity";
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 
 /// What a node is, for as long as its data directory lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,6 +169,17 @@ impl Identity {
     pub(crate) fn save(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
         replace_file(disk, &dir.join(FILE), &self.encode())
     }
+}
+
+/// Whether `dir` is anybody's.
+pub(crate) fn is_there(disk: &dyn Disk, dir: &Path) -> io::Result<bool> {
+    disk.exists(&dir.join(FILE))
+}
+
+/// Whose `dir` is, as far as it can be read; changes nothing.
+pub(crate) fn look(disk: &dyn Disk, dir: &Path) -> Option<Identity> {
+    let bytes = read_file(disk, &dir.join(FILE)).ok()?;
+    bytes.starts_with(MAGIC).then(|| Identity::decode(bytes).ok()).flatten()
 }
 
 /// Locks `dir` and reads whose it is; a new or empty one becomes `name`'s.

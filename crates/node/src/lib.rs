@@ -6,6 +6,7 @@
 //! never at a log's (consensus).
 
 mod admin;
+pub mod backup;
 mod barrier;
 mod batch;
 pub mod config;
@@ -21,6 +22,7 @@ mod frames;
 mod gather;
 mod handover;
 mod identity;
+pub mod inspect;
 mod machine;
 mod members;
 mod membership;

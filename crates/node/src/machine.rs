@@ -184,6 +184,23 @@ impl Machine {
         Ok(())
     }
 
+    /// The state of another cluster as the first one of a new cluster of one, whose first entry is far
+    /// behind all of the other's. Nobody of that one is a member, nor ever was.
+    pub(crate) fn found_beyond(
+        &mut self,
+        index: Index,
+        node: NodeId,
+        member: &members::Member,
+    ) -> Result<(), ApplyError> {
+        self.keyspace.begin_beyond(Moment { index: index.0, stamp_ms: 0, seed: 0 });
+        self.members = Members::default();
+        self.members.apply(&Note::Put(node, member.clone()));
+        self.configuration = Configuration::of_one(node);
+        self.save_members()?;
+        self.keyspace.finish()?;
+        Ok(())
+    }
+
     fn save_members(&mut self) -> Result<(), EngineError> {
         self.keyspace.system_put(members::RECORD, self.members.encode())?;
         let configuration = self.configuration.encode();

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use quorate_api::api::Administering;
+use quorate_api::backup::Backing;
 use quorate_api::{
     AdminReply, AdminRequest, Answer, Api, Call, Consistency, Error, Place, Session, Status,
     Transaction,
@@ -17,6 +18,7 @@ use quorate_consensus::{GroupRole, Index};
 use quorate_env::{Env, Stream};
 use tokio::sync::oneshot;
 
+use crate::backup;
 use crate::config::Config;
 use crate::core::{Core, Stop};
 use crate::door::{self, Door};
@@ -144,6 +146,10 @@ impl Node {
             && !core.writes.any_sent(|_| true);
         let settled = alone || !leads || core.machine.configuration().voters.len() < 2;
         core.stopped.is_some() || (idle && settled)
+    }
+
+    pub(crate) fn core(&self) -> &RefCell<Core> {
+        &self.core
     }
 
     async fn join_member(
@@ -314,6 +320,10 @@ impl Api for Node {
 
     fn status(&self) -> Status {
         self.core.borrow().status()
+    }
+
+    fn back_up(&self, consistency: Consistency) -> Backing {
+        Box::pin(backup::back_up(self.clone(), consistency))
     }
 
     fn administer(&self, request: AdminRequest) -> Administering {

@@ -192,7 +192,7 @@ fn move_aside(env: &Env, dir: &Path) -> Result<(), StartError> {
 
 /// A node without a number has no state: what lies there is a founding that a crash interrupted, or
 /// damage that a crash kept from being set aside.
-fn clear_away(env: &Env, dir: &Path, identity: &Identity) -> Result<(), StartError> {
+pub(crate) fn clear_away(env: &Env, dir: &Path, identity: &Identity) -> Result<(), StartError> {
     let kept = env.disk.list(dir)?.iter().any(|name| name.contains(DAMAGED));
     if identity.lost_node.0 != 0 && !kept {
         return move_aside(env, dir);
@@ -248,6 +248,7 @@ fn assemble(
         inbox: Inbox::default(),
         released: Vec::new(),
         snapshots: Snapshots::new(store, &*env.tasks),
+        backup_lane: None,
         membership: Membership::default(),
         registration: Registration::new(&*env.tasks),
         founding: Founding::default(),

@@ -1,11 +1,14 @@
 //! The flags: one table per command, from which the parser, the help, the environment's variables and
 //! the file's keys come. A flag has one name everywhere: `--data-dir`, `QUORATE_DATA_DIR`, `data-dir`.
 
+mod backup;
 mod demo;
 mod doctor;
+mod inspect;
 mod member;
 mod recover;
 mod serve;
+mod shell;
 mod status;
 
 /// What a flag takes.
@@ -117,6 +120,22 @@ pub(crate) const STATUS: &CommandTable = &status::TABLE;
 pub(crate) const DOCTOR: &CommandTable = &doctor::TABLE;
 /// Makes a cluster of what has survived.
 pub(crate) const RECOVER: &CommandTable = &recover::TABLE;
+/// Fetches a backup from a node.
+pub(crate) const BACKUP_CREATE: &CommandTable = &backup::CREATE;
+/// Checks a backup.
+pub(crate) const BACKUP_VERIFY: &CommandTable = &backup::VERIFY;
+/// Makes a new cluster of a backup.
+pub(crate) const BACKUP_RESTORE: &CommandTable = &backup::RESTORE;
+/// Shows a directory's log.
+pub(crate) const INSPECT_LOG: &CommandTable = &inspect::LOG;
+/// Shows a directory's snapshots.
+pub(crate) const INSPECT_SNAPSHOT: &CommandTable = &inspect::SNAPSHOT;
+/// Shows a directory's state.
+pub(crate) const INSPECT_ENGINE: &CommandTable = &inspect::ENGINE;
+/// Prints completions for a shell.
+pub(crate) const COMPLETIONS: &CommandTable = &shell::COMPLETIONS;
+/// Prints manual pages.
+pub(crate) const MAN: &CommandTable = &shell::MAN;
 /// Runs a small cluster on this machine.
 pub(crate) const DEMO: &CommandTable = &demo::TABLE;
 /// All commands.
@@ -131,12 +150,23 @@ pub(crate) const COMMANDS: &[&CommandTable] = &[
     &member::TRANSFER,
     &member::REPLACE,
     DOCTOR,
+    BACKUP_CREATE,
+    BACKUP_VERIFY,
+    BACKUP_RESTORE,
     RECOVER,
+    INSPECT_LOG,
+    INSPECT_SNAPSHOT,
+    INSPECT_ENGINE,
     DEMO,
+    COMPLETIONS,
+    MAN,
 ];
 /// First words of commands that belong together, and what they are about.
-pub(crate) const GROUPS: &[(&str, &str)] =
-    &[("member", "Shows and changes the members of a cluster")];
+pub(crate) const GROUPS: &[(&str, &str)] = &[
+    ("member", "Shows and changes the members of a cluster"),
+    ("backup", "Makes, checks and restores backups"),
+    ("inspect", "Shows what a stopped node's directory holds, and changes nothing"),
+];
 
 #[cfg(test)]
 mod tests {

@@ -4,11 +4,14 @@ mod clock;
 mod disk;
 mod net;
 mod rng;
+mod shard;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+
+pub use shard::{Shard, shard};
 
 use crate::Env;
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use quorate_api::handle::Requests;
 use quorate_api::status::{MemberStatus, Role};
 use quorate_api::{
-    AdminReply, AdminRequest, CommandId, Consistency, Error, Event, EventPlace, Idempotency,
-    OwnedCall, Reply, Request, Status,
+    AdminReply, AdminRequest, Backup, CommandId, Consistency, Error, Event, EventPlace,
+    Idempotency, OwnedCall, Reply, Request, Status,
 };
 
 /// A value, its revision, its time to live in milliseconds.
@@ -37,6 +37,8 @@ pub(super) struct Node {
     pub(super) fails_when_told: bool,
     /// What the next reader of events gets.
     pub(super) events: Vec<Event>,
+    /// The pieces of a backup.
+    pub(super) backup: Vec<Result<Bytes, Error>>,
     held: Vec<Request>,
 }
 
@@ -57,6 +59,7 @@ impl Node {
             administered: Vec::new(),
             fails_when_told: false,
             events: Vec::new(),
+            backup: Vec::new(),
             held: Vec::new(),
         }
     }
@@ -76,6 +79,15 @@ impl Node {
             Request::Call(call, sender) => drop(sender.send(self.call(&call))),
             Request::Transact(..) => panic!("no dialect has transactions"),
             Request::Status(sender) => drop(sender.send(self.status.clone())),
+            Request::BackUp(consistency, sender) => {
+                self.consistencies.push(consistency);
+                let (pieces, backup) = tokio::sync::mpsc::channel(self.backup.len().max(1));
+                for piece in &self.backup {
+                    pieces.try_send(piece.clone()).unwrap();
+                }
+                let backup = Backup { index: 7, pieces: backup };
+                drop(sender.send(self.failure.clone().map_or(Ok(backup), Err)));
+            }
             Request::Administer(request, sender) => drop(sender.send(self.administer(&request))),
         }
     }

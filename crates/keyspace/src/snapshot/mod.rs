@@ -10,11 +10,13 @@
 //! stream; what is checked here is that it is whole and that it is a keyspace's state.
 
 mod export;
+mod exporter;
 mod restore;
 
 use quorate_engine::EngineError;
 
 pub use export::{Exported, export};
+pub use exporter::Exporter;
 pub use restore::Restore;
 
 /// What a stream starts with; its last two characters are the version.

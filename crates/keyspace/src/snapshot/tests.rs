@@ -126,3 +126,21 @@ fn a_restore_replaces_what_the_engine_held() {
     let again = Play { keyspace: restore.finish().unwrap(), ..Play::default() };
     assert!(again.snapshot() == stream);
 }
+
+#[test]
+fn a_stream_on_demand_is_the_same_stream() {
+    let play = some_state();
+    let whole = play.snapshot();
+    for bytes in [0, 1, 100, 1000, usize::MAX] {
+        let mut exporter = Exporter::new(play.keyspace.view());
+        let mut stream = Vec::new();
+        loop {
+            let goal = stream.len().saturating_add(bytes).max(stream.len() + 1);
+            if exporter.fill(&mut stream, goal).unwrap() {
+                break;
+            }
+            assert!(stream.len() >= goal);
+        }
+        assert!(stream == whole, "{bytes}");
+    }
+}

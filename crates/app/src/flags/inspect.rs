@@ -1,0 +1,45 @@
+//! The flags of `quorate inspect`.
+
+use super::{CommandTable, Family, Flag};
+
+const DATA_DIR: Flag =
+    Flag::value("data-dir", "DIR", "The directory of a node that is not running.");
+const OUTPUT: Flag =
+    Flag::value("output", "FORMAT", "table, or json for programs.").default("table");
+const AFTER: &str = "The directory is read through a copy in memory and never written. One that a running node uses \
+                     is refused.";
+
+pub(super) const LOG: CommandTable = CommandTable {
+    name: "inspect log",
+    about: "Shows a node's log: term, vote, commit, and its entries",
+    after: AFTER,
+    env_prefix: "QUORATE_",
+    families: &[Family {
+        heading: "Options",
+        flags: &[
+            DATA_DIR,
+            Flag::value("from", "INDEX", "The first entry shown; the last 20 unless given.")
+                .on_command_line_only(),
+            Flag::value("count", "NUMBER", "How many entries are shown.")
+                .default("20")
+                .on_command_line_only(),
+            OUTPUT,
+        ],
+    }],
+};
+
+pub(super) const SNAPSHOT: CommandTable = CommandTable {
+    name: "inspect snapshot",
+    about: "Shows a node's newest snapshot, and checks every byte of it",
+    after: AFTER,
+    env_prefix: "QUORATE_",
+    families: &[Family { heading: "Options", flags: &[DATA_DIR, OUTPUT] }],
+};
+
+pub(super) const ENGINE: CommandTable = CommandTable {
+    name: "inspect engine",
+    about: "Shows a node's state: the snapshot, and what the log says is committed behind it",
+    after: AFTER,
+    env_prefix: "QUORATE_",
+    families: &[Family { heading: "Options", flags: &[DATA_DIR, OUTPUT] }],
+};

@@ -1,0 +1,40 @@
+//! `quorate completions` and `quorate man`: made of the same tables as the parser and the help.
+
+use std::io::Write;
+use std::path::Path;
+
+use clap_complete::Shell;
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::flags::{COMPLETIONS, MAN};
+use crate::layers::{Layer, Layers};
+
+/// `quorate completions`.
+///
+/// # Errors
+/// There is no such shell.
+pub(crate) fn completions(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
+    let layers = Layers::new(COMPLETIONS, vec![flags]);
+    let parse = |text: &str| text.parse::<Shell>().map_err(|_| "no shell that is known".to_owned());
+    let shell = layers.require("shell", parse, "name a shell")?;
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut cli::tree(), "quorate", &mut text);
+    Ok(out.write_all(&text)?)
+}
+
+/// `quorate man`.
+///
+/// # Errors
+/// A page can't be written.
+pub(crate) fn man(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
+    let layers = Layers::new(MAN, vec![flags]);
+    let text = |text: &str| Ok::<_, String>(text.to_owned());
+    let dir = layers.require("dir", text, "say where the pages go")?;
+    if dir == "-" {
+        return Ok(clap_mangen::Man::new(cli::tree()).render(out)?);
+    }
+    let failed = |error: std::io::Error| Failure::other(format!("{dir}: {error}"));
+    clap_mangen::generate_to(cli::tree(), Path::new(&dir)).map_err(failed)?;
+    Ok(writeln!(out, "the pages are in {dir}")?)
+}

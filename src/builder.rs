@@ -1,0 +1,293 @@
+//! From settings to a running node.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_api::Consistency;
+use quorate_env::local::{Host, MemoryDisk, Network};
+use quorate_env::mux::Protocol;
+use quorate_env::net::Connecting;
+use quorate_env::{Disk, Env, Listener, Net};
+use quorate_node::{Entrance, Pace, Secret};
+
+use crate::blocking;
+use crate::error::OpenError;
+use crate::listen::Listen;
+use crate::node::Node;
+use crate::server::ServerConfig;
+
+/// Where a node keeps the keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Engine {
+    /// An ordered map in memory, durable through the log and snapshots of it.
+    #[default]
+    Memory,
+}
+
+/// The port that a node has on a [`Network`]: nobody else is on its host.
+const LOCAL_PORT: u16 = 7400;
+/// How long a new node waits to be a voting member.
+const JOIN_TIME: Duration = Duration::from_secs(60);
+/// Log behind a snapshot when the log is in memory, too.
+const MEMORY_LOG_BYTES: u64 = 16 * 1024 * 1024;
+/// How long a node keeps a command that it can send nowhere, when only handles ask: they ask again.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A node in the making: a member of a cluster within this program.
+///
+/// ```
+/// # quorate::blocking::run(async {
+/// // A cluster of one, in memory, without a port.
+/// let node = quorate::Builder::new("n1").start().await?;
+/// let store = node.store();
+/// store.set("greeting", "hello").await?;
+/// assert_eq!(store.get("greeting").await?.as_deref(), Some(&b"hello"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+///
+/// A durable one that Redis clients, HTTP clients and other processes reach:
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let node = quorate::Builder::new("n2")
+///     .data_dir("data/n2")
+///     .listen("127.0.0.1:7401")
+///     .join(["127.0.0.1:7400"])
+///     .start()
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder {
+    config: ServerConfig,
+    engine: Engine,
+    disk: Option<MemoryDisk>,
+    network: Option<Network>,
+    entrance: Option<Entrance>,
+    exactly_once: bool,
+    join_time: Duration,
+}
+
+/// What a node's thread is started with.
+pub(crate) struct Plan {
+    pub(crate) env: Env,
+    pub(crate) config: ServerConfig,
+    pub(crate) exactly_once: bool,
+    pub(crate) join_time: Duration,
+}
+
+/// Peers on the network within the process, clients on real ports.
+struct Both {
+    local: Host,
+    name: String,
+    real: Arc<dyn Net>,
+}
+
+impl Net for Both {
+    fn listen(&self, addr: &str) -> std::io::Result<Box<dyn Listener>> {
+        let ours = addr.rsplit_once(':').is_some_and(|(host, _)| host == self.name);
+        if ours { self.local.listen(addr) } else { self.real.listen(addr) }
+    }
+
+    /// A node dials only its peers.
+    fn connect(&self, addr: &str) -> Connecting {
+        self.local.connect(addr)
+    }
+}
+
+impl Builder {
+    /// A node of this name, in memory, without a port. A name is never given to another node of the
+    /// cluster, not even after this one has left.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            config: ServerConfig::new(name.clone(), format!("memory/{name}")),
+            engine: Engine::default(),
+            disk: Some(MemoryDisk::new()),
+            network: None,
+            entrance: None,
+            exactly_once: true,
+            join_time: JOIN_TIME,
+        }
+    }
+
+    /// Keeps everything in this directory; started again with it, the node resumes.
+    #[must_use]
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.config.node.data_dir = dir.into();
+        self.disk = None;
+        self
+    }
+
+    /// Keeps everything in this memory, which the caller holds: a node that is started again with it
+    /// resumes, as after `kill -9`. Costs the data about twice, and the log behind a snapshot.
+    #[must_use]
+    pub fn memory(mut self, disk: &MemoryDisk) -> Self {
+        self.config.node.data_dir = format!("memory/{}", self.config.node.id).into();
+        self.disk = Some(disk.clone());
+        self
+    }
+
+    /// Where the keys are kept.
+    #[must_use]
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Takes Redis clients, HTTP clients and other members at `addr` (`host:port`; port 0 picks a free
+    /// one, see [`Node::addrs`]). May be said more than once.
+    #[must_use]
+    pub fn listen(self, addr: impl Into<String>) -> Self {
+        self.listener(Listen::all(addr))
+    }
+
+    /// Takes some protocols at a port.
+    #[must_use]
+    pub fn listener(mut self, listen: Listen) -> Self {
+        self.config.listeners.push(listen);
+        self
+    }
+
+    /// Reaches the other members over a network within the process: no ports. There the node is found
+    /// under its name, which is what [`Builder::join`] takes then.
+    #[must_use]
+    pub fn network(mut self, network: &Network) -> Self {
+        self.network = Some(network.clone());
+        self
+    }
+
+    /// Founds a cluster, unless the node is a member of one already. It is what a node does anyway that
+    /// nobody could add, for want of a port and a network.
+    #[must_use]
+    pub fn bootstrap(mut self) -> Self {
+        self.entrance = Some(Entrance::Bootstrap);
+        self
+    }
+
+    /// Joins the cluster of any of these, unless the node is a member already.
+    #[must_use]
+    pub fn join<I>(mut self, addrs: I) -> Self
+    where
+        I: IntoIterator<Item: Into<String>>,
+    {
+        self.entrance = Some(Entrance::Join(addrs.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// How long [`Builder::start`] waits for a new node to be a voting member; a minute unless set.
+    #[must_use]
+    pub fn join_time(mut self, limit: Duration) -> Self {
+        self.join_time = limit;
+        self
+    }
+
+    /// What reads may miss that do not say otherwise.
+    #[must_use]
+    pub fn consistency(mut self, consistency: Consistency) -> Self {
+        self.config.node.consistency = consistency;
+        self
+    }
+
+    /// Whether every write carries a name, so that it can be repeated when its outcome is unknown. It
+    /// can, unless this says no: then such writes fail with [`crate::Error::Unknown`], and the cluster
+    /// remembers nothing about them (it keeps some 100 bytes per write for a quarter of an hour, of a
+    /// million writes at most).
+    #[must_use]
+    pub fn exactly_once(mut self, yes: bool) -> Self {
+        self.exactly_once = yes;
+        self
+    }
+
+    /// What clients must prove who come through a port.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.config.password = Some(password.into());
+        self
+    }
+
+    /// What the members prove to each other.
+    #[must_use]
+    pub fn cluster_secret(mut self, secret: Secret) -> Self {
+        self.config.node.secret = secret;
+        self
+    }
+
+    /// How the group keeps time; the same on every member.
+    #[must_use]
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.config.node.pace = pace;
+        self
+    }
+
+    /// Everything else. What is set here stands, whatever the other methods say.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut ServerConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Starts the node on a thread of its own, and returns when it is what it was built for: a new one
+    /// is a voting member that has caught up; one that was a member before is up, and its calls wait
+    /// until enough others are.
+    ///
+    /// # Errors
+    /// [`OpenError`]; then nothing of it runs.
+    pub async fn start(self) -> Result<Node, OpenError> {
+        Node::start(self.plan()?).await
+    }
+
+    /// As [`Builder::start`], for code without a runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn start_blocking(self) -> Result<blocking::Node, OpenError> {
+        blocking::run(self.start()).map(blocking::Node::new)
+    }
+
+    fn plan(self) -> Result<Plan, OpenError> {
+        let Self { mut config, engine, disk, network, entrance, exactly_once, join_time } = self;
+        let mut env = quorate_env::real::env();
+        match engine {
+            Engine::Memory => {}
+        }
+        if let Some(disk) = disk {
+            env.disk = Arc::new(disk) as Arc<dyn Disk>;
+            let limit = &mut config.node.snapshot_log_bytes;
+            *limit = (*limit).min(MEMORY_LOG_BYTES);
+        }
+        if config.listeners.is_empty() {
+            config.node.patience = config.node.patience.min(PATIENCE);
+        }
+        let name = config.node.id.clone();
+        let mut entrance = entrance;
+        if let Some(network) = network {
+            if name.is_empty() || name.contains(':') {
+                let text = "a node on a network has a name, and no colon in it";
+                return Err(OpenError::Invalid(text.into()));
+            }
+            let local = network.host(name.clone());
+            let addr = format!("{name}:{LOCAL_PORT}");
+            config.listeners.insert(0, Listen::only(addr, [Protocol::Peer]));
+            env.net = Arc::new(Both { local, name, real: env.net });
+            if let Some(Entrance::Join(addrs)) = &mut entrance {
+                for addr in addrs.iter_mut().filter(|addr| !addr.contains(':')) {
+                    addr.push_str(&format!(":{LOCAL_PORT}"));
+                }
+            }
+        }
+        let can_be_found = config.listeners.iter().any(|listen| listen.takes(Protocol::Peer));
+        match (entrance, can_be_found) {
+            (Some(Entrance::Join(_)), false) => {
+                let text = "a node that joins a cluster needs a port or a network for its peers";
+                return Err(OpenError::Invalid(text.into()));
+            }
+            (Some(entrance), _) => config.node.entrance = entrance,
+            (None, false) => config.node.entrance = Entrance::Bootstrap,
+            (None, true) => {}
+        }
+        Ok(Plan { env, config, exactly_once, join_time })
+    }
+}

@@ -1,0 +1,346 @@
+//! Typed calls on keys.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use quorate_api::{OwnedArgs, Reply};
+
+use crate::error::Error;
+use crate::scan::Scan;
+use crate::store::Store;
+
+/// When a key was written, in the order of all writes of the cluster: a later write of any key has a
+/// higher one, on every node and after every failure. As a *fencing token* it tells a late holder of a
+/// lock from the present one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+impl std::fmt::Display for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A value with what the cluster knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Bytes,
+    /// Its last change.
+    pub revision: Revision,
+    /// When it goes away.
+    pub expires_at: Option<SystemTime>,
+}
+
+/// What a key must be like for [`Store::compare_and_swap`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Not there.
+    Absent,
+    /// There, whatever its value.
+    Present,
+    /// As it was written by this write.
+    Revision(Revision),
+    /// There with this value.
+    Value(Bytes),
+}
+
+impl From<Revision> for Expected {
+    fn from(revision: Revision) -> Self {
+        Self::Revision(revision)
+    }
+}
+
+/// How a conditional write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// It was made; the key has this revision now.
+    Done(Revision),
+    /// The key was not as expected, and stays as it is.
+    Differs {
+        /// The key's revision; `None` when it is not there.
+        current: Option<Revision>,
+    },
+}
+
+impl Swap {
+    /// The new revision, where the write was made.
+    pub fn done(self) -> Option<Revision> {
+        match self {
+            Self::Done(revision) => Some(revision),
+            Self::Differs { .. } => None,
+        }
+    }
+}
+
+/// A write of one key with everything it may say.
+///
+/// ```
+/// # quorate::blocking::run(async {
+/// # let node = quorate::Builder::new("n1").start().await?;
+/// # let store = node.store();
+/// use quorate::{Expected, Put};
+/// let put = Put::new("job:7", "mine").expect(Expected::Absent).ttl(std::time::Duration::from_secs(30));
+/// assert!(store.put(put.clone()).await?.done().is_some());
+/// assert!(store.put(put).await?.done().is_none(), "somebody has it");
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Put {
+    key: Bytes,
+    value: Bytes,
+    expected: Option<Expected>,
+    ttl: Option<Duration>,
+}
+
+impl Put {
+    /// Sets `key`, whatever it is.
+    pub fn new(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        let copy = Bytes::copy_from_slice;
+        Self { key: copy(key.as_ref()), value: copy(value.as_ref()), expected: None, ttl: None }
+    }
+
+    /// Only when the key is as expected.
+    #[must_use]
+    pub fn expect(self, expected: impl Into<Expected>) -> Self {
+        Self { expected: Some(expected.into()), ..self }
+    }
+
+    /// For so long, to the millisecond; without this a key stays, and loses what time it had.
+    #[must_use]
+    pub fn ttl(self, ttl: Duration) -> Self {
+        Self { ttl: Some(ttl), ..self }
+    }
+}
+
+/// A TTL in milliseconds; it can't be zero.
+pub(crate) fn ttl_ms(ttl: Duration) -> Result<u64, Error> {
+    let ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+    if ms == 0 { Err(Error::invalid("a key lives for a millisecond at least")) } else { Ok(ms) }
+}
+
+fn condition(expected: Option<&Expected>) -> String {
+    match expected {
+        None | Some(Expected::Value(_)) => String::new(),
+        Some(Expected::Absent) => "*".to_owned(),
+        Some(Expected::Present) => "+".to_owned(),
+        Some(Expected::Revision(revision)) => revision.to_string(),
+    }
+}
+
+/// A reply of another shape than its command has. This build and its own cluster disagree.
+pub(crate) fn odd(reply: &Reply) -> Error {
+    Error::unknown(format!("the reply can't be understood: {reply:?}"))
+}
+
+fn number(reply: &Reply) -> Result<i64, Error> {
+    match reply {
+        Reply::Int(number) => Ok(*number),
+        other => Err(odd(other)),
+    }
+}
+
+fn revision(reply: &Reply) -> Result<Revision, Error> {
+    u64::try_from(number(reply)?).map(Revision).map_err(|_| odd(reply))
+}
+
+/// Whether it was done, and the key's revision.
+fn swap(reply: &Reply) -> Result<Swap, Error> {
+    let Reply::Array(parts) = reply else { return Err(odd(reply)) };
+    let [done, current] = parts.as_slice() else { return Err(odd(reply)) };
+    let current = revision(current)?;
+    Ok(match number(done)? {
+        0 => Swap::Differs { current: Some(current).filter(|revision| revision.0 != 0) },
+        _ => Swap::Done(current),
+    })
+}
+
+fn entry(reply: Reply) -> Result<Option<Entry>, Error> {
+    let parts = match reply {
+        Reply::Nil => return Ok(None),
+        Reply::Array(parts) => parts,
+        other => return Err(odd(&other)),
+    };
+    match parts.as_slice() {
+        [Reply::Bulk(value), at, expires] => {
+            let expires_at = match expires {
+                Reply::Nil => None,
+                ms => {
+                    let ms = u64::try_from(number(ms)?).map_err(|_| odd(ms))?;
+                    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
+                }
+            };
+            Ok(Some(Entry { value: value.clone(), revision: revision(at)?, expires_at }))
+        }
+        _ => Err(odd(&Reply::Array(parts))),
+    }
+}
+
+impl Store {
+    /// The key's value.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, Error> {
+        match self.call(OwnedArgs::new([b"GET", key.as_ref()])).await? {
+            Reply::Bulk(value) => Ok(Some(value)),
+            Reply::Nil => Ok(None),
+            other => Err(odd(&other)),
+        }
+    }
+
+    /// The key's value, revision and expiry.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>, Error> {
+        entry(self.call(OwnedArgs::new([b"KV.GET", key.as_ref()])).await?)
+    }
+
+    /// Sets the key; it has no expiry then.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn set(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<Revision, Error> {
+        match self.put(Put::new(key, value)).await? {
+            Swap::Done(revision) => Ok(revision),
+            Swap::Differs { .. } => Err(Error::unknown("a write without a condition met one")),
+        }
+    }
+
+    /// Sets the key when it is as expected, atomically.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// use quorate::{Expected, Swap};
+    /// let first = store.set("config", "v1").await?;
+    /// let Swap::Done(second) = store.compare_and_swap("config", first, "v2").await? else { panic!() };
+    /// // Somebody who still believes in the first version loses.
+    /// let late = store.compare_and_swap("config", first, "v3").await?;
+    /// assert_eq!(late, Swap::Differs { current: Some(second) });
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn compare_and_swap(
+        &self,
+        key: impl AsRef<[u8]>,
+        expected: impl Into<Expected>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<Swap, Error> {
+        self.put(Put::new(key, value).expect(expected)).await
+    }
+
+    /// Makes the write.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn put(&self, put: Put) -> Result<Swap, Error> {
+        let Some(Expected::Value(wanted)) = &put.expected else { return self.put_once(&put).await };
+        // By way of the revision: who finds the value and meets another revision has been overtaken,
+        // and looks again.
+        loop {
+            let found = self.linearizable().get_entry(&put.key).await?;
+            let current = found.as_ref().map(|entry| entry.revision);
+            let Some(entry) = found.filter(|entry| entry.value == *wanted) else {
+                return Ok(Swap::Differs { current });
+            };
+            let put = Put { expected: Some(Expected::Revision(entry.revision)), ..put.clone() };
+            match self.put_once(&put).await? {
+                Swap::Differs { .. } => {}
+                done @ Swap::Done(_) => return Ok(done),
+            }
+        }
+    }
+
+    async fn put_once(&self, put: &Put) -> Result<Swap, Error> {
+        let ttl = put.ttl.map(ttl_ms).transpose()?.unwrap_or(0).to_string();
+        let condition = condition(put.expected.as_ref());
+        let parts =
+            [b"KV.PUT".as_slice(), &put.key, &put.value, condition.as_bytes(), ttl.as_bytes()];
+        swap(&self.call(OwnedArgs::new(parts)).await?)
+    }
+
+    /// Deletes the key; true when it was there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        Ok(number(&self.call(OwnedArgs::new([b"DEL", key.as_ref()])).await?)? == 1)
+    }
+
+    /// Deletes the key when it is still as that write left it; true when it was.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn delete_if(
+        &self,
+        key: impl AsRef<[u8]>,
+        revision: Revision,
+    ) -> Result<bool, Error> {
+        let condition = revision.to_string();
+        let parts = [b"KV.DELETE".as_slice(), key.as_ref(), condition.as_bytes()];
+        Ok(swap(&self.call(OwnedArgs::new(parts)).await?)?.done().is_some())
+    }
+
+    /// Adds `by` to the number in the key (0 where there is none); the sum.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] when the value is no number or the sum does not fit, or another [`Error`].
+    pub async fn increment(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
+        let by = by.to_string();
+        let parts = [b"INCRBY".as_slice(), key.as_ref(), by.as_bytes()];
+        number(&self.call(OwnedArgs::new(parts)).await?)
+    }
+
+    /// Lets the key go away after `ttl`; false when it is not there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn expire(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<bool, Error> {
+        let ms = ttl_ms(ttl)?.to_string();
+        let parts = [b"PEXPIRE".as_slice(), key.as_ref(), ms.as_bytes()];
+        Ok(number(&self.call(OwnedArgs::new(parts)).await?)? == 1)
+    }
+
+    /// Lets the key stay; false when it is not there or was to stay anyway.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn persist(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        Ok(number(&self.call(OwnedArgs::new([b"PERSIST", key.as_ref()])).await?)? == 1)
+    }
+
+    /// Walks over all keys that begin with `prefix`; an empty one is the beginning of all.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// store.set("user:1", "a").await?;
+    /// store.set("user:2", "b").await?;
+    /// store.set("group:1", "c").await?;
+    /// let mut scan = store.scan("user:");
+    /// let mut found = 0;
+    /// while let Some(key) = scan.next().await? {
+    ///     assert!(key.starts_with(b"user:"));
+    ///     found += 1;
+    /// }
+    /// assert_eq!(found, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn scan(&self, prefix: impl AsRef<[u8]>) -> Scan {
+        Scan::new(self.clone(), prefix.as_ref())
+    }
+
+    fn linearizable(&self) -> Self {
+        self.consistency(quorate_api::Consistency::Linearizable)
+    }
+}

@@ -1,0 +1,86 @@
+//! `quorate inspect`: readable, and never written; and what the shell is told.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::backup::{quorate, quorate_json, refused};
+use crate::cluster::Cluster;
+
+/// Every file with its content and the time of its last change.
+fn everything(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(everything(&path));
+        } else {
+            let changed = fs::metadata(&path).unwrap().modified().unwrap();
+            files.insert(path.clone(), (fs::read(&path).unwrap(), changed));
+        }
+    }
+    files
+}
+
+#[test]
+fn a_killed_nodes_directory_is_shown_and_left_as_it_is() {
+    let mut cluster = Cluster::of(1);
+    for n in 0..30 {
+        cluster.tell(0, &["SET", &format!("k{n}"), "value"]);
+    }
+    cluster.tell(0, &["EXPIRE", "k0", "1000"]);
+    let data = cluster.recipe(0).data_dir.clone();
+    let dir = data.to_str().unwrap();
+    for part in ["log", "snapshot", "engine"] {
+        let why = refused(&["inspect", part, "--data-dir", dir]);
+        assert!(why.contains("in use by a running node"), "{why}");
+    }
+    cluster.kill(&[0]);
+    let before = everything(&data);
+    let engine = quorate_json(&["inspect", "engine", "--data-dir", dir]);
+    let log = quorate_json(&["inspect", "log", "--data-dir", dir, "--count", "1000"]);
+    let snapshot = quorate_json(&["inspect", "snapshot", "--data-dir", dir]);
+    for part in ["log", "snapshot", "engine"] {
+        let said = quorate(&["inspect", part, "--data-dir", dir]);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let text = String::from_utf8(said.out).unwrap();
+        assert!(text.starts_with("node n1 (number 1) of cluster "), "{text}");
+    }
+    assert!(everything(&data) == before, "the directory has changed");
+
+    assert_eq!(snapshot["members"][0]["id"], "n1");
+    assert_eq!(snapshot["index"], 1);
+    assert_eq!((&log["first"], &log["vote"]), (&2.into(), &1.into()));
+    let entries = log["entries"].as_array().unwrap();
+    assert_eq!(entries.last().unwrap()["index"], log["last"]);
+    assert!(entries.iter().any(|entry| entry["data"].as_str().unwrap().contains("SET k7 value")));
+    // A node that was killed knows at least what it had acknowledged before its last entry to be committed.
+    let keys = engine["databases"][0]["keys"].as_u64().unwrap();
+    assert!(keys > 0 && keys <= 30, "{engine}");
+    assert_eq!(engine["applied"], log["commit"]);
+    assert_eq!(engine["engine"], "memory");
+
+    let nobody = refused(&["inspect", "log", "--data-dir", "/nonexistent"]);
+    assert!(nobody.contains("holds no node"), "{nobody}");
+    cluster.restart(0);
+    cluster.wait_until_ready();
+    assert_eq!(cluster.ask::<i64>(0, &["DBSIZE"]), 30);
+}
+
+#[test]
+fn completions_and_manual_pages_come_from_the_flags() {
+    for shell in ["bash", "zsh", "fish"] {
+        let said = quorate(&["completions", shell]);
+        let text = String::from_utf8(said.out).unwrap();
+        assert!(said.code == Some(0) && text.contains("cluster-secret-file"), "{shell}");
+    }
+    assert_eq!(quorate(&["completions", "nosuch"]).code, Some(2));
+    let dir = tempfile::tempdir().unwrap();
+    let said = quorate(&["man", dir.path().to_str().unwrap()]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let page = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    assert!(page("quorate.1").contains("quorate\\-serve(1)"));
+    assert!(page("quorate-serve.1").contains("data\\-dir"));
+    assert!(page("quorate-backup-restore.1").contains("revisions go on"));
+}
