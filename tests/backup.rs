@@ -89,7 +89,7 @@ fn a_backup_under_load_becomes_a_new_cluster_of_three() {
     let restored = quorate_json(&["backup", "restore", &file, "--data-dir", &data, "--id", "n1"]);
     assert_ne!(restored["new_cluster"], restored["cluster"]);
     let mut new = Cluster::empty(&[]);
-    new.add_within(Entrance::Wait, data.into(), Vec::new());
+    new.add_as(Entrance::Wait, |recipe| recipe.data_dir = data.into());
     new.wait_until_ready();
     new.add(Entrance::Join);
     new.add(Entrance::Join);
