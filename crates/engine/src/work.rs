@@ -1,0 +1,81 @@
+//! What an engine wants done on another thread: the engine has none of its own, its owner decides where.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::engine::EngineError;
+
+/// Which of an engine's works may not overlap: those of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkKind {
+    /// Writes what is applied to the device.
+    Flush,
+    /// Rewrites what is on the device.
+    Compact,
+}
+
+/// A work that waits for a device. Dropping it undone is fine: the engine is as good as without it.
+pub struct Work {
+    /// Its kind.
+    pub kind: WorkKind,
+    job: Box<dyn FnOnce() + Send>,
+}
+
+impl Work {
+    /// A work that does `job`.
+    pub fn new(kind: WorkKind, job: impl FnOnce() + Send + 'static) -> Self {
+        Self { kind, job: Box::new(job) }
+    }
+
+    /// Does it. Then the engine wants to be told, with [`crate::Engine::settle`].
+    pub fn run(self) {
+        (self.job)();
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Work({:?})", self.kind)
+    }
+}
+
+/// Reads that wait for a device.
+pub struct Fetch(Box<dyn FnOnce() -> Fetched + Send>);
+
+impl Fetch {
+    /// Reads with `job`.
+    pub fn new(job: impl FnOnce() -> Fetched + Send + 'static) -> Self {
+        Self(Box::new(job))
+    }
+
+    /// Reads; the result is for [`crate::Engine::admit`].
+    #[must_use]
+    pub fn run(self) -> Fetched {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fetch")
+    }
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// Tells whether the device's state may have been replaced since it was read.
+    pub(crate) epoch: u64,
+    /// Keys with their values; `None`: absent.
+    pub(crate) records: Vec<(Box<[u8]>, Option<Bytes>)>,
+    /// The device failed, or its bytes are wrong.
+    pub(crate) failed: Option<EngineError>,
+}
+
+impl Fetched {
+    /// Why not everything was read.
+    pub fn take_failed(&mut self) -> Option<EngineError> {
+        self.failed.take()
+    }
+}
