@@ -19,6 +19,7 @@ mod cluster;
 mod crash;
 mod curl;
 mod directory;
+mod engine;
 mod expiry;
 mod full_disk;
 mod http;

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod engine;
 pub mod memory;
 pub mod mirror;
+pub mod scratch;
 pub mod suite;
 pub mod work;
 
@@ -19,4 +20,5 @@ pub use disk::{DiskCellar, DiskOptions};
 pub use engine::{Engine, EngineError, EngineStats, Found, Purpose, Reader, View};
 pub use memory::{MemoryEngine, Reclaim};
 pub use mirror::{MirrorCellar, MirrorEngine};
+pub use scratch::Scratch;
 pub use work::{Fetch, Fetched, Work, WorkKind};

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::cellar::{Cellar, EngineKind};
-use crate::engine::{
-    Engine, EngineError, EngineStats, Found, Purpose, Reader, View, Visitor,
-};
+use crate::engine::{Engine, EngineError, EngineStats, Found, Purpose, Reader, View, Visitor};
 use crate::work::{Fetch, Fetched, Work};
 
 /// Two engines that must agree. Durability, work and figures are the first one's.

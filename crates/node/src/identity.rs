@@ -3,6 +3,9 @@
 //!
 //! `"QUORNODE" | format u8 | crc32c u32 LE of the rest | cluster | node | name | instance |
 //! lost number | peers`
+//!
+//! The format also says which kind of engine the directory is made for: 1 memory, 2 disk. (A version that
+//! knows no disk engine refuses the second.)
 
 use std::io;
 use std::path::Path;
@@ -10,11 +13,12 @@ use std::path::Path;
 use quorate_consensus::NodeId;
 use quorate_consensus::codec::{DecodeError, Reader, put_bytes, put_varint};
 use quorate_consensus::peers::ClusterId;
+use quorate_engine::EngineKind;
 use quorate_env::disk::{DirLock, read_file, replace_file};
 use quorate_env::{Disk, Rng};
 
 const MAGIC: &[u8; 8] = b"QUORNODE";
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const HEADER_BYTES: usize = 13;
 const FILE: &str = "identity";
 const LOCK: &str = "lock";
@@ -34,6 +38,8 @@ pub(crate) struct Identity {
     pub(crate) lost_node: NodeId,
     /// Other members' addresses, as last known: whom to ask after damage.
     pub(crate) peers: Vec<String>,
+    /// The engine that its data is kept in.
+    pub(crate) engine: EngineKind,
 }
 
 /// Why a data directory can't be used. Nothing in it was touched.
@@ -83,6 +89,19 @@ pub enum IdentityError {
         /// What is wrong.
         what: DecodeError,
     },
+    /// Its data is kept in another kind of engine.
+    #[error(
+        "data directory {dir} was made with --engine {found} and can't be opened with --engine {asked}; \
+         to change the engine, let the node leave and join again with a new directory"
+    )]
+    OtherEngine {
+        /// The directory.
+        dir: String,
+        /// Its kind of engine.
+        found: EngineKind,
+        /// What was asked for.
+        asked: EngineKind,
+    },
     /// It belongs to another node.
     #[error(
         "data directory {dir} belongs to node {found:?}, but --id says {asked:?}; a node keeps its name for life"
@@ -110,7 +129,10 @@ impl Identity {
             put_bytes(&mut body, peer.as_bytes());
         }
         let mut out = MAGIC.to_vec();
-        out.push(FORMAT);
+        out.push(match self.engine {
+            EngineKind::Memory => 1,
+            EngineKind::Disk => 2,
+        });
         out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
         out.extend_from_slice(&body);
         out
@@ -118,7 +140,12 @@ impl Identity {
 
     fn decode(bytes: Vec<u8>) -> Result<Self, DecodeError> {
         let header = bytes.first_chunk::<HEADER_BYTES>().ok_or(DecodeError::Short)?;
-        let [.., s0, s1, s2, s3] = *header;
+        let [.., format, s0, s1, s2, s3] = *header;
+        let engine = match format {
+            1 => EngineKind::Memory,
+            2 => EngineKind::Disk,
+            _ => return Err(DecodeError::Range),
+        };
         let sum = u32::from_le_bytes([s0, s1, s2, s3]);
         let body = bytes::Bytes::from(bytes).slice(HEADER_BYTES..);
         if crc32c::crc32c(&body) != sum {
@@ -132,6 +159,7 @@ impl Identity {
             instance: reader.varint()?,
             lost_node: NodeId(reader.varint()?),
             peers: Vec::new(),
+            engine,
         };
         for _ in 0..reader.count(1)? {
             identity.peers.push(reader.text()?);
@@ -158,6 +186,7 @@ pub(crate) fn open(
     rng: &dyn Rng,
     dir: &Path,
     name: &str,
+    engine: EngineKind,
 ) -> Result<(Identity, Box<dyn DirLock>), IdentityError> {
     let text = dir.display().to_string();
     let failed = |source: io::Error| IdentityError::Io { dir: text.clone(), source };
@@ -173,8 +202,8 @@ pub(crate) fn open(
         _ => failed(source),
     })?;
     if !known {
-        let identity =
-            Identity { name: name.to_owned(), instance: rng.next_u64() | 1, ..Identity::default() };
+        let instance = rng.next_u64() | 1;
+        let identity = Identity { name: name.to_owned(), instance, engine, ..Identity::default() };
         identity.save(disk, dir).map_err(failed)?;
         return Ok((identity, lock));
     }
@@ -190,6 +219,10 @@ pub(crate) fn open(
     if identity.name != name {
         let (found, asked) = (identity.name, name.to_owned());
         return Err(IdentityError::OtherName { dir: text, found, asked });
+    }
+    if identity.engine != engine {
+        let (found, asked) = (identity.engine, engine);
+        return Err(IdentityError::OtherEngine { dir: text, found, asked });
     }
     Ok((identity, lock))
 }
@@ -207,17 +240,22 @@ mod tests {
             instance: 9,
             lost_node: NodeId(8),
             peers: vec!["a:1".to_owned()],
+            engine: EngineKind::Memory,
         };
         let bytes = identity.encode();
         assert_eq!(bytes[..9], *b"QUORNODE\x01");
         assert_eq!(bytes[13..], [5, 2, 2, b'n', b'2', 9, 8, 1, 3, b'a', b':', b'1']);
-        assert_eq!(Identity::decode(bytes), Ok(identity));
+        assert_eq!(Identity::decode(bytes), Ok(identity.clone()));
+        let on_disk = Identity { engine: EngineKind::Disk, ..identity };
+        let bytes = on_disk.encode();
+        assert_eq!(bytes[..9], *b"QUORNODE\x02");
+        assert_eq!(Identity::decode(bytes), Ok(on_disk));
     }
 
     #[test]
     fn a_flipped_bit_is_noticed() {
         let bytes = Identity { name: "n1".to_owned(), ..Identity::default() }.encode();
-        for bit in 9 * 8..bytes.len() * 8 {
+        for bit in 8 * 8..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(Identity::decode(damaged).is_err(), "bit {bit}");

@@ -30,6 +30,7 @@ mod session;
 mod snapshots;
 mod stamp;
 mod status;
+mod storage;
 mod turn;
 mod upkeep;
 mod writes;

@@ -123,7 +123,7 @@ impl Core {
         let pulse = Frame::Pulse {
             wall_ms: self.env.clock.wall_ms(),
             checkpoint: self.machine.checkpoint(),
-            max_memory_bytes: self.config.max_memory_bytes,
+            max_memory_bytes: self.own_memory_limit(),
             lagging: !self.pulses.clocks.may_lead(),
         };
         let members = configuration.members();

@@ -55,7 +55,8 @@ impl Weighter<Box<[u8]>, Option<Bytes>> for Weigh {
     }
 }
 
-type Records = Cache<Box<[u8]>, Option<Bytes>, Weigh, Seeded, DefaultLifecycle<Box<[u8]>, Option<Bytes>>>;
+type Records =
+    Cache<Box<[u8]>, Option<Bytes>, Weigh, Seeded, DefaultLifecycle<Box<[u8]>, Option<Bytes>>>;
 
 /// The cache.
 pub(super) struct RecordCache {
@@ -139,7 +140,10 @@ mod tests {
         cache.forget(b"k");
         assert!(!cache.knows(b"k"));
         cache.put(b"absent", &Bytes::new());
-        assert!(!cache.knows(b"absent"), "an index record is not kept, and what was known is wrong");
+        assert!(
+            !cache.knows(b"absent"),
+            "an index record is not kept, and what was known is wrong"
+        );
     }
 
     #[test]

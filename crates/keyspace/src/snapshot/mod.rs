@@ -14,7 +14,7 @@ mod restore;
 
 use quorate_engine::EngineError;
 
-pub use export::{Exported, export};
+pub use export::{Export, Exported, export};
 pub use restore::Restore;
 
 /// What a stream starts with; its last two characters are the version.
