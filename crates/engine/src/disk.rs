@@ -31,8 +31,8 @@ mod wire;
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 
@@ -59,6 +59,12 @@ fn damage(what: &str) -> EngineError {
 /// So many times the flush size may wait in memory before writers are asked to wait.
 const WAITING_MAX: u64 = 3;
 
+/// Tells apart what was read for different engines of a process.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
+
+/// Small steps of reclaiming for each change: its value, and a share of the nodes.
+const REMAINS_PER_CHANGE: usize = 2;
+
 /// What a record in the overlay costs besides its bytes.
 const OVERHEAD_BYTES: u64 = 100;
 
@@ -71,11 +77,22 @@ enum Outcome {
     Reopened(Result<bool, EngineError>),
 }
 
+/// A work's end, and what the tree weighs then.
+type Report = (Outcome, Figures);
+
 /// What is under way elsewhere.
 #[derive(Debug, Default)]
 struct Busy {
     flush: bool,
     compact: bool,
+}
+
+/// What is to be done elsewhere.
+#[derive(Debug, Default)]
+struct Wanted {
+    flush: bool,
+    compaction: bool,
+    reopening: bool,
 }
 
 /// What is known without the device.
@@ -138,17 +155,17 @@ pub struct DiskEngine {
     /// What the flush under way will make durable.
     flushing_applied: u64,
     in_batch: bool,
+    /// Puts and deletes since the last [`Engine::maintain`].
+    changes: usize,
     busy: Busy,
-    wants_flush: bool,
-    wants_compaction: bool,
+    wanted: Wanted,
     /// No room on the disk: nothing is tried until [`Engine::checkpoint`] asks for it.
     full: bool,
-    wants_reopen: bool,
     /// Counts what replaces the base's state, or this one's: what was read before may be out of date.
     epoch: u64,
     flushes: u64,
     figures: Figures,
-    outcomes: (mpsc::Sender<(Outcome, Figures)>, mpsc::Receiver<(Outcome, Figures)>),
+    outcomes: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     note: Vec<u8>,
     failed: Option<EngineError>,
     /// Counts the views: each holds a clone.
@@ -184,12 +201,12 @@ impl DiskEngine {
             durable: meta.applied,
             flushing_applied: 0,
             in_batch: false,
+            changes: 0,
             busy: Busy::default(),
-            wants_flush: false,
-            wants_compaction: true,
+            wanted: Wanted { compaction: true, ..Wanted::default() },
             full: false,
-            wants_reopen: false,
-            epoch: 0,
+            // Counts on from a place that no other engine comes to.
+            epoch: ENGINES.fetch_add(1, Ordering::Relaxed) << 40,
             flushes: 0,
             figures,
             outcomes: mpsc::channel(),
@@ -215,7 +232,7 @@ impl DiskEngine {
         let frozen = std::mem::replace(&mut self.resident.recent, fresh);
         self.resident.flushing = Some(frozen);
         self.flushing_applied = self.applied;
-        self.wants_flush = false;
+        self.wanted.flush = false;
     }
 
     fn flush_work(&mut self) -> Option<Work> {
@@ -234,7 +251,7 @@ impl DiskEngine {
 
     fn compact_work(&mut self) -> Work {
         self.busy.compact = true;
-        self.wants_compaction = false;
+        self.wanted.compaction = false;
         let (base, done) = (Arc::clone(&self.base), self.outcomes.0.clone());
         Work::new(WorkKind::Compact, move || {
             // One step: the engine asks for the next one, or has gone.
@@ -262,7 +279,7 @@ impl DiskEngine {
         self.durable = self.flushing_applied;
         self.epoch += 1;
         self.flushes += 1;
-        self.wants_compaction = true;
+        self.wanted.compaction = true;
     }
 
     /// Leaves the old base to its views.
@@ -271,7 +288,7 @@ impl DiskEngine {
         self.base = Arc::new(base);
         // What is under way for the old one is of no interest any more.
         (self.busy, self.outcomes) = (Busy::default(), mpsc::channel());
-        (self.full, self.wants_reopen, self.wants_flush) = (false, false, false);
+        (self.wanted, self.full) = (Wanted::default(), false);
         self.resident.base_is_empty.set(true);
         self.figures = self.base.figures();
         self.note.clear();
@@ -286,7 +303,7 @@ impl DiskEngine {
         match result {
             Ok(done) => Ok(done),
             Err(EngineError::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
-                (self.full, self.wants_reopen) = (true, true);
+                (self.full, self.wanted.reopening) = (true, true);
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -313,12 +330,14 @@ impl Engine for DiskEngine {
     fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
         self.check_failed()?;
         self.in_batch = true;
+        self.changes += 1;
         self.resident.cache.put(key, &value);
         self.resident.recent.put(key, value)
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
         self.in_batch = true;
+        self.changes += 1;
         self.resident.cache.forget(key);
         if self.resident.base_is_empty.get() && self.resident.flushing.is_none() {
             return self.resident.recent.delete(key);
@@ -371,7 +390,10 @@ impl Engine for DiskEngine {
     }
 
     fn maintain(&mut self, budget: usize) -> bool {
-        self.resident.recent.maintain(budget)
+        // Each record that is put is taken apart again a flush later: so much at least must be done, or
+        // what is left behind grows without end.
+        let due = REMAINS_PER_CHANGE * std::mem::take(&mut self.changes);
+        self.resident.recent.maintain(budget.max(due))
     }
 
     fn stats(&self) -> EngineStats {
@@ -443,8 +465,8 @@ impl Engine for DiskEngine {
     }
 
     fn take_work(&mut self) -> Option<Work> {
-        if self.wants_reopen && !self.busy.flush && !self.busy.compact {
-            self.wants_reopen = false;
+        if self.wanted.reopening && !self.busy.flush && !self.busy.compact {
+            self.wanted.reopening = false;
             return Some(self.reopen_work());
         }
         if self.full {
@@ -453,7 +475,7 @@ impl Engine for DiskEngine {
         if !self.busy.flush && !self.in_batch && self.figures.runs < RUNS_MAX {
             let grown = self.recent_bytes() >= self.options.flush_bytes;
             if self.resident.flushing.is_none()
-                && (grown || self.wants_flush)
+                && (grown || self.wanted.flush)
                 && self.applied > self.durable
             {
                 self.freeze();
@@ -462,7 +484,7 @@ impl Engine for DiskEngine {
                 return Some(work);
             }
         }
-        (self.wants_compaction && !self.busy.compact).then(|| self.compact_work())
+        (self.wanted.compaction && !self.busy.compact).then(|| self.compact_work())
     }
 
     fn settle(&mut self) -> Result<(), EngineError> {
@@ -478,12 +500,12 @@ impl Engine for DiskEngine {
                 Outcome::Compacted(result) => {
                     self.busy.compact = false;
                     // A step that changed nothing was the last.
-                    self.wants_compaction |= self.judge(result)?;
+                    self.wanted.compaction |= self.judge(result)?;
                 }
                 Outcome::Reopened(result) => {
                     (self.busy.flush, self.busy.compact) = (false, false);
                     // A view that is alive keeps the tree open: later.
-                    self.wants_reopen = !result?;
+                    self.wanted.reopening = !result?;
                 }
             }
         }
@@ -495,7 +517,7 @@ impl Engine for DiskEngine {
     }
 
     fn checkpoint(&mut self) {
-        self.wants_flush = true;
+        self.wanted.flush = true;
         self.full = false;
     }
 

@@ -16,8 +16,24 @@ use crate::work::{Fetch, Fetched, Work};
 /// Two engines that must agree. Durability, work and figures are the first one's.
 #[derive(Debug)]
 pub struct MirrorEngine<A, B> {
+    both: Both<A, B>,
+}
+
+/// What the first one knows without the device, compared with all that the second one knows.
+#[derive(Debug)]
+struct Both<A, B> {
     first: A,
     second: B,
+}
+
+impl<A: Engine, B: Engine> Reader for Both<A, B> {
+    fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
+        get_both(self.first.resident(), &self.second, key)
+    }
+
+    fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
+        visit_both(self.first.resident(), &self.second, from, to, visitor)
+    }
 }
 
 impl<A: Engine, B: Engine> MirrorEngine<A, B> {
@@ -28,7 +44,7 @@ impl<A: Engine, B: Engine> MirrorEngine<A, B> {
     pub fn new(first: A, second: B) -> Self {
         assert_eq!(first.applied(), second.applied(), "the mirrored engines differ from the start");
         compare_all(&first, &second);
-        Self { first, second }
+        Self { both: Both { first, second } }
     }
 
     /// Compares all records of both.
@@ -36,12 +52,12 @@ impl<A: Engine, B: Engine> MirrorEngine<A, B> {
     /// # Panics
     /// When one differs.
     pub fn compare(&self) {
-        compare_all(&self.first, &self.second);
+        compare_all(&self.both.first, &self.both.second);
     }
 
     /// The two engines.
     pub fn into_inner(self) -> (A, B) {
-        (self.first, self.second)
+        (self.both.first, self.both.second)
     }
 }
 
@@ -106,105 +122,104 @@ fn visit_both(
 
 impl<A: Engine, B: Engine> Reader for MirrorEngine<A, B> {
     fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
-        get_both(&self.first, &self.second, key)
+        get_both(&self.both.first, &self.both.second, key)
     }
 
     fn expect(&self, keys: &[&[u8]], purpose: Purpose) {
-        self.first.expect(keys, purpose);
-        self.second.expect(keys, purpose);
+        self.both.first.expect(keys, purpose);
+        self.both.second.expect(keys, purpose);
     }
 
     fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
-        visit_both(&self.first, &self.second, from, to, visitor)
+        visit_both(&self.both.first, &self.both.second, from, to, visitor)
     }
 }
 
 impl<A: Engine, B: Engine> Engine for MirrorEngine<A, B> {
     fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
-        self.second.put(key, value.clone())?;
-        self.first.put(key, value)
+        self.both.second.put(key, value.clone())?;
+        self.both.first.put(key, value)
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
-        self.second.delete(key)?;
-        self.first.delete(key)
+        self.both.second.delete(key)?;
+        self.both.first.delete(key)
     }
 
     fn write(&mut self, applied: u64) -> Result<(), EngineError> {
-        self.second.write(applied)?;
-        self.first.write(applied)
+        self.both.second.write(applied)?;
+        self.both.first.write(applied)
     }
 
     fn applied(&self) -> u64 {
-        assert_eq!(self.first.applied(), self.second.applied(), "mirror: applied");
-        self.first.applied()
+        assert_eq!(self.both.first.applied(), self.both.second.applied(), "mirror: applied");
+        self.both.first.applied()
     }
 
     fn durable_applied(&self) -> u64 {
-        self.first.durable_applied()
+        self.both.first.durable_applied()
     }
 
     fn view(&self) -> Box<dyn View> {
-        Box::new(MirrorView { first: self.first.view(), second: self.second.view() })
+        Box::new(MirrorView { first: self.both.first.view(), second: self.both.second.view() })
     }
 
     fn reset(&mut self) {
-        self.first.reset();
-        self.second.reset();
+        self.both.first.reset();
+        self.both.second.reset();
     }
 
     fn maintain(&mut self, budget: usize) -> bool {
-        let more = self.second.maintain(budget);
-        self.first.maintain(budget) || more
+        let more = self.both.second.maintain(budget);
+        self.both.first.maintain(budget) || more
     }
 
     fn stats(&self) -> EngineStats {
-        self.first.stats()
+        self.both.first.stats()
     }
 
     fn resident(&self) -> &dyn Reader {
-        // What is cold in the first one is asked of a view, which compares. What is not, is not compared.
-        self.first.resident()
+        &self.both
     }
 
     fn may_block(&self) -> bool {
-        self.first.may_block()
+        self.both.first.may_block()
     }
 
     fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
-        self.first.fetch(keys)
+        self.both.first.fetch(keys)
     }
 
     fn admit(&mut self, fetched: Fetched) {
-        self.first.admit(fetched);
+        self.both.first.admit(fetched);
     }
 
     fn take_work(&mut self) -> Option<Work> {
-        self.first.take_work()
+        self.both.first.take_work()
     }
 
     fn settle(&mut self) -> Result<(), EngineError> {
-        self.first.settle()
+        self.both.first.settle()
     }
 
     fn has_room(&self) -> bool {
-        self.first.has_room()
+        self.both.first.has_room()
     }
 
     fn checkpoint(&mut self) {
-        self.first.checkpoint();
+        self.both.first.checkpoint();
     }
 
     fn seal(&mut self, note: &[u8]) -> Result<(), EngineError> {
-        self.first.seal(note)
+        self.both.first.seal(note)
     }
 
     fn note(&self) -> &[u8] {
-        self.first.note()
+        self.both.first.note()
     }
 
     fn retire(&mut self) {
-        self.first.retire();
+        self.both.first.retire();
     }
 }
 

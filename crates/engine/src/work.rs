@@ -62,18 +62,32 @@ impl fmt::Debug for Fetch {
     }
 }
 
+/// A key and its value; `None`: absent.
+pub type FetchedRecord = (Box<[u8]>, Option<Bytes>);
+
 /// What was read.
 #[derive(Debug, Default)]
 pub struct Fetched {
     /// Tells whether the device's state may have been replaced since it was read.
     pub(crate) epoch: u64,
-    /// Keys with their values; `None`: absent.
-    pub(crate) records: Vec<(Box<[u8]>, Option<Bytes>)>,
+    pub(crate) records: Vec<FetchedRecord>,
     /// The device failed, or its bytes are wrong.
     pub(crate) failed: Option<EngineError>,
 }
 
 impl Fetched {
+    /// Records that were read in `epoch`, which means what the engine makes of it.
+    #[must_use]
+    pub fn new(epoch: u64, records: Vec<FetchedRecord>) -> Self {
+        Self { epoch, records, failed: None }
+    }
+
+    /// When it was read, and what.
+    #[must_use]
+    pub fn into_parts(self) -> (u64, Vec<FetchedRecord>) {
+        (self.epoch, self.records)
+    }
+
     /// Why not everything was read.
     pub fn take_failed(&mut self) -> Option<EngineError> {
         self.failed.take()

@@ -98,17 +98,18 @@ impl Node {
 
     /// Prepares for the end: hands leadership over, then waits for writes that are under way.
     pub async fn drain(&self) {
-        let (env, deadline) = {
+        let (env, deadline, flushed) = {
             let mut core = self.core.borrow_mut();
             core.draining = true;
+            let flushed = core.flush_before_the_end();
             let deadline = core.now() + HAND_OVER_TIME;
             if !core.group.as_ref().is_some_and(quorate_consensus::Group::is_alone) {
                 core.hand_over();
             }
             core.wake();
-            (core.env.clone(), deadline)
+            (core.env.clone(), deadline, flushed)
         };
-        while env.clock.now() < deadline && !self.is_drained() {
+        while env.clock.now() < deadline && !self.is_drained(flushed) {
             env.clock.sleep(WAIT_PAUSE).await;
         }
     }
@@ -118,7 +119,7 @@ impl Node {
         self.core.borrow_mut().stop("shut down".to_owned());
     }
 
-    fn is_drained(&self) -> bool {
+    fn is_drained(&self, flushed: Index) -> bool {
         let core = self.core.borrow();
         let alone = core.group.as_ref().is_none_or(quorate_consensus::Group::is_alone);
         let leads = core.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader);
@@ -126,7 +127,7 @@ impl Node {
             && core.writes.proposed.is_empty()
             && !core.writes.any_sent(|_| true);
         let settled = alone || !leads || core.machine.configuration().voters.len() < 2;
-        core.stopped.is_some() || (idle && settled)
+        core.stopped.is_some() || (idle && settled && core.is_flushed(flushed))
     }
 
     async fn join_member(&self, id: Option<String>, addr: &str) -> Result<AdminReply, Error> {

@@ -130,7 +130,8 @@ fn find(env: &Env, config: &Config, identity: &Identity) -> Result<Found, Damage
         find_state(config, &log)?
     } else {
         let newest = store.newest().map_err(not)?;
-        let fresh = || config.cellar.fresh(&dir.join(ENGINE_DIR)).map_err(engine_failed);
+        let fresh =
+            || config.cellar.fresh(&dir.join(ENGINE_DIR)).map_err(|error| engine_failed(&error));
         let read = |index| Ok((store.path(index), fresh()?));
         let opened = newest.map(read).transpose()?;
         opened.map(|(path, engine)| snapshots::read(&store, &path, engine)).transpose().map_err(
@@ -151,7 +152,7 @@ fn find(env: &Env, config: &Config, identity: &Identity) -> Result<Found, Damage
     Ok(Found { log, recovered, restored })
 }
 
-fn engine_failed(error: EngineError) -> Damaged {
+fn engine_failed(error: &EngineError) -> Damaged {
     match error {
         EngineError::Damage(_) => Damaged::Yes(error.to_string()),
         EngineError::Io(_) | EngineError::Cold => {
@@ -162,11 +163,14 @@ fn engine_failed(error: EngineError) -> Damaged {
 
 /// The state that the engine has kept, and where in the log it stands.
 fn find_state(config: &Config, log: &Log) -> Result<Option<Restored>, Damaged> {
-    let opened = config.cellar.open(&config.data_dir.join(ENGINE_DIR)).map_err(engine_failed)?;
+    let opened = config
+        .cellar
+        .open(&config.data_dir.join(ENGINE_DIR))
+        .map_err(|error| engine_failed(&error))?;
     let Some(engine) = opened else { return Ok(None) };
     let sealed = snapshots::place_of(engine.note())
         .map_err(|_| Damaged::Yes("the mark of the engine's state is malformed".to_owned()))?;
-    let keyspace = Keyspace::open(engine).map_err(engine_failed)?;
+    let keyspace = Keyspace::open(engine).map_err(|error| engine_failed(&error))?;
     let machine = Machine::of(keyspace).map_err(|error| Damaged::Yes(error.to_string()))?;
     let index = machine.applied();
     // What was installed and nothing since: the log may not have begun anew behind it yet.

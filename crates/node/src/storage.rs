@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use quorate_consensus::{Body, Committed, Configuration, Index, SnapshotMark};
-use quorate_engine::{EngineError, Fetched, WorkKind};
+use quorate_engine::{EngineError, WorkKind};
 use quorate_env::{Lane, Mono, Tasks};
-use quorate_keyspace::{Frozen, Read, Thawed, Want};
+use quorate_keyspace::{Frozen, Thawed, Want};
 
 use crate::barrier::Outcome;
 use crate::core::{Core, Stop};
@@ -60,6 +60,8 @@ pub(crate) struct Storage {
     next_reader: usize,
     backlog: VecDeque<Waiting>,
     backlog_bytes: usize,
+    /// Proposals whose keys are being fetched: by how many jobs.
+    early: BTreeMap<Index, usize>,
     /// Reads on the lanes, by number.
     cold: BTreeMap<u64, ReadBatch>,
     next_cold: u64,
@@ -110,8 +112,7 @@ impl Storage {
 }
 
 /// What an entry will look at. Malformed parts are found when it is applied.
-fn wants_of(entry: &Committed, want: &mut dyn FnMut(Want<'_>)) -> Option<(u64, usize, usize)> {
-    let Body::Normal(bytes) = &entry.body else { return None };
+fn wants_of(bytes: &[u8], want: &mut dyn FnMut(Want<'_>)) -> Option<(u64, usize, usize)> {
     let Ok((stamp_ms, _, mut parts)) = Parts::of_entry(bytes, Vec::new()) else { return None };
     let mut housekeep = None;
     while let Ok(Some(part)) = parts.next() {
@@ -166,25 +167,39 @@ impl Core {
         if !self.storage.blocks() {
             return self.apply(&entry);
         }
-        let fetching = self.fetch_for(&entry);
+        // Those of lost proposals have no other end.
+        let later = self.storage.early.split_off(&entry.index.next());
+        let mut early = std::mem::replace(&mut self.storage.early, later);
+        let fetching = match (early.remove(&entry.index), &entry.body) {
+            (Some(fetching), _) => fetching,
+            (None, Body::Normal(bytes)) => self.fetch_for(entry.index, bytes),
+            (None, Body::Empty | Body::Change { .. }) => 0,
+        };
         self.storage.backlog_bytes += bytes_of(&entry);
         self.storage.backlog.push_back(Waiting { entry, fetching });
         self.apply_backlog().map(drop)
     }
 
-    /// Has what `entry` looks at read; the number of jobs.
-    fn fetch_for(&mut self, entry: &Committed) -> usize {
+    /// Has what an entry looks at read while it is on its way to the logs.
+    pub(crate) fn fetch_early(&mut self, index: Index, bytes: &[u8]) {
+        if self.storage.blocks() {
+            let fetching = self.fetch_for(index, bytes);
+            self.storage.early.insert(index, fetching);
+        }
+    }
+
+    /// Has what the entry `bytes` at `index` looks at read; the number of jobs.
+    fn fetch_for(&mut self, index: Index, bytes: &[u8]) -> usize {
         let keyspace = self.machine.keyspace();
         let mut fetches = Vec::new();
         let mut keys: Vec<Owned> = Vec::new();
-        let housekeep = wants_of(entry, &mut |want| {
+        let housekeep = wants_of(bytes, &mut |want| {
             keys.push(Owned::of(want));
         });
         for keys in keys.chunks(FETCHED_MAX) {
             fetches.extend(keyspace.fetch(keys.iter().map(Owned::as_want)));
         }
         let mut jobs = fetches.len();
-        let index = entry.index;
         for fetch in fetches {
             self.read_elsewhere(move || Job::KeysRead(index, fetch.run().into()));
         }
@@ -213,8 +228,12 @@ impl Core {
         self.machine.keyspace_mut().thaw(thawed);
         let first = self.storage.backlog.front().map_or(Index(0), |waiting| waiting.entry.index);
         let at = usize::try_from(index.0.wrapping_sub(first.0)).unwrap_or(usize::MAX);
-        if let Some(waiting) = self.storage.backlog.get_mut(at) {
-            waiting.fetching = waiting.fetching.saturating_sub(1);
+        let fetching = match self.storage.backlog.get_mut(at) {
+            Some(waiting) => Some(&mut waiting.fetching),
+            None => self.storage.early.get_mut(&index),
+        };
+        if let Some(fetching) = fetching {
+            *fetching = fetching.saturating_sub(1);
         }
     }
 
@@ -290,7 +309,7 @@ impl Core {
         let later = |(index, _): &(Index, Configuration)| *index > durable;
         let at = self.storage.configurations.iter().position(later);
         let at = at.unwrap_or(self.storage.configurations.len());
-        let configuration = self.storage.configurations.drain(..at).last();
+        let configuration = self.storage.configurations.drain(..at).next_back();
         let Some(group) = &mut self.group else { return Ok(()) };
         let configuration = configuration
             .map(|(_, configuration)| configuration)
@@ -330,6 +349,24 @@ impl Core {
         self.judge_crowd();
     }
 
+    /// Has everything applied so far become durable, so that the next start has nothing to replay. Up to
+    /// where that is.
+    pub(crate) fn flush_before_the_end(&mut self) -> Index {
+        if !self.is_on_disk() {
+            return Index(0);
+        }
+        self.machine.keyspace_mut().engine_mut().checkpoint();
+        self.start_engine_work();
+        self.machine.applied()
+    }
+
+    /// True when the engine has everything up to `index` on the disk, or can't have it.
+    pub(crate) fn is_flushed(&self, index: Index) -> bool {
+        !self.is_on_disk()
+            || self.storage.durable >= index
+            || self.machine.keyspace().engine().stats().disk_full
+    }
+
     /// A follower needs a newer state than is durable: what is sent is a view, which need not be.
     fn offer_present_state(&mut self) {
         let index = self.machine.applied();
@@ -347,6 +384,7 @@ impl Core {
         // Their entries are in the new state: the log behind it begins anew.
         self.storage.backlog.clear();
         self.storage.backlog_bytes = 0;
+        self.storage.early.clear();
         self.storage.configurations.clear();
         self.storage.durable = Index(self.machine.keyspace().engine().durable_applied());
         self.start_engine_work();
@@ -466,7 +504,3 @@ impl Owned {
         }
     }
 }
-
-/// A fetch's result is a kind of thawing.
-const _: fn(Fetched) -> Thawed = Thawed::from;
-const _: fn(&Read) = |_| ();

@@ -78,6 +78,9 @@ impl Core {
         let since = self.now();
         self.gather.start_over();
         let Some(group) = &mut self.group else { return };
+        let ahead = group.last().0.next();
+        self.fetch_early(ahead, &bytes);
+        let Some(group) = &mut self.group else { return };
         match group.propose(bytes) {
             Ok((index, term)) => {
                 self.writes.proposed.push_back(Proposed { index, term, waiters, answers, since });

@@ -211,7 +211,8 @@ impl Base {
             let mut long: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
             let mut long_head: Vec<u8> = Vec::new();
             let mut take = |key: &[u8], value: &Bytes| -> lsm_tree::Result<()> {
-                if !long.is_empty() && !(wire::is_long(key) && wire::same_head(&long_head, key)) {
+                let of_group = wire::is_long(key) && wire::same_head(&long_head, key);
+                if !of_group {
                     write_long(&mut ingestion, &mut long)?;
                 }
                 if wire::is_long(key) {

@@ -23,7 +23,7 @@ pub struct DiskOptions {
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { cache_bytes: 256 * 1024 * 1024, flush_bytes: 64 * 1024 * 1024 }
+        Self { cache_bytes: 256 * 1024 * 1024, flush_bytes: 32 * 1024 * 1024 }
     }
 }
 

@@ -83,12 +83,13 @@ impl Home {
     /// Its mark can't be read, or is wrong.
     pub(super) fn of_whole(dir: &Path, number: u64) -> Result<Self, EngineError> {
         let home = Self::new(dir, number);
+        // Order matters: whatever is wrong with the mark, the state is not ours to remove.
+        home.kept.store(true, Ordering::Release);
         let bytes = fs::read(home.mark())?;
         let body = bytes.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk::<4>);
         let note = body.filter(|(sum, note)| crc32c::crc32c(note).to_le_bytes() == **sum);
         let note = note.ok_or_else(|| damage("the mark of a whole state"))?.1.to_vec();
         *home.lock_note() = note;
-        home.kept.store(true, Ordering::Release);
         Ok(home)
     }
 
