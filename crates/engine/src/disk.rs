@@ -459,7 +459,8 @@ impl Engine for DiskEngine {
         }
         for (key, value) in fetched.records {
             if !self.resident.cache.knows(&key) && !self.resident.overrides(&key) {
-                self.resident.cache.admit(key, value);
+                // A copy of our own: what another thread has allocated would keep its whole arena alive.
+                self.resident.cache.admit(Box::from(&*key), value);
             }
         }
     }

@@ -256,17 +256,17 @@ impl Core {
             let outcome = outcome_of(&part, |command| {
                 keyspace.read(now_ms, command.db, command.spec, parts.args(command))
             });
-            let part = bytes.get(start..parts.position()).unwrap_or_default();
+            let part = || bytes.get(start..parts.position()).unwrap_or_default();
             match outcome {
                 Ok(Outcome::Reply(reply)) => self.answer_read(waiter, Ok(reply)),
                 Ok(Outcome::NeedsStamp(stamp_ms)) => {
-                    self.wait_for_stamp(stamp_ms, now_ms, part.to_vec(), waiter);
+                    self.wait_for_stamp(stamp_ms, now_ms, part().to_vec(), waiter);
                 }
                 Err(EngineError::Cold) => {
                     let since = batch.since;
                     let cold =
                         cold.get_or_insert_with(|| ReadBatch { since, ..Default::default() });
-                    cold.parts.extend_from_slice(part);
+                    cold.parts.extend_from_slice(part());
                     cold.waiters.push(waiter);
                 }
                 Err(error) => return Err(stop_for_engine(&error)),
