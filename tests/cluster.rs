@@ -54,6 +54,25 @@ impl Status {
     }
 }
 
+/// Which engine nodes get that are not told: `memory`, `disk`, or `mixed` (every other one).
+const ENGINE_VARIABLE: &str = "QUORATE_TEST_ENGINE";
+/// Sizes at which a small test flushes, compacts and reads from the disk all the time.
+pub(crate) const ON_DISK: &[&str] =
+    &["--engine", "disk", "--cache-size", "1mb", "--snapshot-log-size", "32kb"];
+
+/// What the environment wants for the node at `place`, which gets `flags`.
+fn engine_flags(place: usize, flags: &[String]) -> Vec<String> {
+    let on_disk = match std::env::var(ENGINE_VARIABLE).as_deref() {
+        Ok("disk") => true,
+        Ok("mixed") => place % 2 == 1,
+        Ok("memory") | Err(_) => false,
+        Ok(other) => panic!("{ENGINE_VARIABLE}={other}: it is memory, disk or mixed"),
+    };
+    let given = |flag: &str| flags.iter().any(|one| one == flag);
+    let pairs = ON_DISK.chunks(2).filter(|pair| on_disk && !given(pair[0]));
+    pairs.flatten().map(|&flag| flag.to_owned()).collect()
+}
+
 /// How a node comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entrance {
@@ -137,6 +156,30 @@ impl Cluster {
         self.add_called(&name, entrance, None)
     }
 
+    /// Starts one more node with flags that the others don't have.
+    pub(crate) fn add_with_flags(&mut self, entrance: Entrance, flags: &[&str]) -> usize {
+        let name = format!("n{}", self.nodes.len() + 1);
+        let mut recipe = self.next_recipe(&name, entrance);
+        // A flag may be given once: these have the last word.
+        for pair in flags.chunks(2) {
+            if let Some(at) = recipe.flags.iter().position(|flag| flag == pair[0]) {
+                recipe.flags.drain(at..at + 2);
+            }
+            recipe.flags.extend(pair.iter().map(|&flag| flag.to_owned()));
+        }
+        self.start(recipe)
+    }
+
+    /// Whether a node has ended by itself.
+    pub(crate) fn has_ended(&mut self, node: usize) -> bool {
+        self.nodes[node].process.as_mut().is_some_and(|process| process.ended().is_some())
+    }
+
+    /// Takes note that a node has ended by itself.
+    pub(crate) fn forget_ended(&mut self, node: usize) {
+        self.nodes[node].process = None;
+    }
+
     /// Starts one more node with a disk of its own.
     pub(crate) fn add_on_disk(&mut self, entrance: Entrance, bytes: u64) -> usize {
         let name = format!("n{}", self.nodes.len() + 1);
@@ -169,6 +212,7 @@ impl Cluster {
             Entrance::Join => flags.extend(["--join".to_owned(), self.running_addrs().join(",")]),
             Entrance::Wait => {}
         }
+        flags.extend(engine_flags(self.nodes.len(), &flags));
         let directory = format!("{}-{name}", self.nodes.len() + 1);
         Recipe {
             name: name.to_owned(),

@@ -20,6 +20,7 @@ mod cluster;
 mod crash;
 mod curl;
 mod directory;
+mod engine;
 mod expiry;
 mod failing_sync;
 #[cfg(feature = "failpoints")]

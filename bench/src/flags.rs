@@ -15,7 +15,9 @@ Measures Quorate beside redis-server and etcd. See docs/BENCH.md.
   --keys N          distinct keys (default 100000)
   --quorate PATH    the binary (default: ../target/release/quorate, after building it)
   --dir PATH        where data goes: on a disk, not in memory (default: the system's temporary directory)
-  --check           exit with 1 when a target is missed";
+  --check           exit with 1 when a target is missed
+
+  engines           the memory engine and the disk engine instead; engines --help says how";
 
 #[derive(Debug)]
 pub(crate) enum Wish {

@@ -3,6 +3,7 @@
 mod case;
 mod child;
 mod counters;
+mod engines;
 mod fault;
 mod flags;
 mod fleet;
@@ -25,6 +26,15 @@ use fault::Fault;
 use flags::{Flags, Wish};
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("engines") {
+        return match engines::run(std::env::args().skip(2)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => {
+                eprintln!("quorate-bench: {fault}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let outcome = match flags::parse(std::env::args().skip(1)) {
         Ok(Wish::Help) => {
             println!("{}", flags::HELP);

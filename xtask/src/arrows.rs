@@ -56,6 +56,8 @@ const HOMES: &[Home] = &[
     Home { dependency: "raft", rooms: &["consensus"] },
     Home { dependency: "raft-proto", rooms: &["consensus"] },
     Home { dependency: "protobuf", rooms: &["consensus"] },
+    Home { dependency: "lsm-tree", rooms: &["engine"] },
+    Home { dependency: "quick_cache", rooms: &["engine"] },
     Home { dependency: "axum", rooms: &["http"] },
     Home { dependency: "hyper", rooms: &["http"] },
     Home { dependency: "hyper-util", rooms: &["http"] },

@@ -1,7 +1,7 @@
 //! Servers of one kind that belong together, and all the fleets of a run.
 
 mod etcd;
-mod quorate;
+pub(crate) mod quorate;
 mod redis;
 
 use std::path::Path;

@@ -157,6 +157,16 @@ pub struct Status {
     pub engine_payload_bytes: u64,
     /// Estimated resident bytes of the engine.
     pub engine_memory_bytes: u64,
+    /// Bytes of the engine's files; 0 for an engine in memory.
+    pub engine_disk_bytes: u64,
+    /// Up to which entry the engine's state is durable by itself; 0 for an engine in memory.
+    pub engine_durable: u64,
+    /// Flushes to the disk since the start.
+    pub engine_flushes: u64,
+    /// Sorted runs on the disk which a cold read may have to look into.
+    pub engine_runs: u64,
+    /// Reads that had to wait for the disk since the start.
+    pub cold_reads: u64,
     /// The limit in force for writes that grow the data: the smallest of the members'.
     pub max_memory_bytes: u64,
     /// Keys, keys with expiry, per logical database, only those with keys.

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
 const MB: u64 = 1 << 20;
 /// An empty node takes less.
 const MAX_MEMORY_BYTES: std::ops::RangeInclusive<u64> = MB..=u64::MAX;
+/// Less would make every read a cold one.
+const CACHE_BYTES: std::ops::RangeInclusive<u64> = MB..=u64::MAX;
 const SNAPSHOT_LOG_BYTES: std::ops::RangeInclusive<u64> = 1024..=u64::MAX;
 /// The largest entry must fit into a segment, on every member; offsets must fit into 32 bits.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * MB..=1024 * MB;
@@ -76,6 +78,11 @@ impl Settings {
         }
         if let Some(consistency) = layers.parse("read-mode", read_mode)? {
             server.node.consistency = consistency;
+        }
+        let mut cache_bytes = 0;
+        set(layers, "cache-size", CACHE_BYTES, &mut cache_bytes)?;
+        if layers.parse("engine", on_disk)? == Some(true) {
+            server.node.keep_on_disk(cache_bytes);
         }
         set(layers, "max-memory", MAX_MEMORY_BYTES, &mut server.node.max_memory_bytes)?;
         set(layers, "snapshot-log-size", SNAPSHOT_LOG_BYTES, &mut server.node.snapshot_log_bytes)?;
@@ -151,6 +158,11 @@ fn id(text: &str) -> Result<String, String> {
 
 fn not_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("it must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// Whether the data are kept on the disk.
+fn on_disk(text: &str) -> Result<bool, String> {
+    choice(text, &[("memory", false), ("disk", true)])
 }
 
 fn read_mode(text: &str) -> Result<Consistency, String> {
@@ -267,6 +279,8 @@ mod tests {
             ("bootstrap", "maybe", "true or false"),
             ("read-mode", "stale", "lease or linearizable"),
             ("max-memory", "lots", "512mb"),
+            ("engine", "rocksdb", "disk or memory"),
+            ("cache-size", "1kb", "at least 1mb"),
             ("max-memory", "1kb", "at least 1mb"),
             ("snapshot-log-size", "1", "at least 1kb"),
             ("segment-size", "1mb", "from 64mb to 1gb"),

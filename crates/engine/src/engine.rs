@@ -4,6 +4,8 @@ use std::ops::{ControlFlow, Deref};
 
 use bytes::Bytes;
 
+use crate::work::{Fetch, Fetched, Work};
+
 /// Why an engine cannot go on. None of these is a reply to a client: the replica stops.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -13,6 +15,10 @@ pub enum EngineError {
     /// The device failed.
     #[error("engine i/o: {0}")]
     Io(#[from] std::io::Error),
+    /// Only the device can tell, and the caller must not wait for it: ask a [`View`], elsewhere. Comes
+    /// from [`Engine::resident`] alone.
+    #[error("not in memory")]
+    Cold,
 }
 
 /// Receives records in order; `Break` ends the visit.
@@ -91,6 +97,11 @@ pub trait Reader {
 pub trait View: Reader + Send {
     /// The index of the last entry whose batch is in the view.
     fn applied(&self) -> u64;
+
+    /// What [`Reader::get`] had to read from the device so far, for [`Engine::admit`].
+    fn take_fetched(&mut self) -> Fetched {
+        Fetched::default()
+    }
 }
 
 /// What an engine tells about itself.
@@ -98,6 +109,9 @@ pub trait View: Reader + Send {
 pub struct EngineStats {
     /// Records of all spaces.
     pub records: u64,
+    /// True when `records` and `payload_bytes` are estimates: an engine on disk does not read what a put
+    /// replaces.
+    pub estimated: bool,
     /// Bytes of keys and values, without the engine's own overhead.
     pub payload_bytes: u64,
     /// An estimate of the resident bytes, overhead included; what `--max-memory` is compared with.
@@ -106,6 +120,14 @@ pub struct EngineStats {
     pub views: u64,
     /// Nodes or files that wait to be reclaimed in [`Engine::maintain`].
     pub reclaimable: u64,
+    /// Bytes of the engine's files.
+    pub disk_bytes: u64,
+    /// There is no room on the disk: what is applied stays in memory (and in the log) until there is.
+    pub disk_full: bool,
+    /// Flushes that have become durable.
+    pub flushes: u64,
+    /// Sorted runs which a cold read may have to look into.
+    pub runs: u64,
 }
 
 /// An ordered map of bytes with atomic batches.
@@ -155,4 +177,153 @@ pub trait Engine: Reader + Send {
     fn maintain(&mut self, budget: usize) -> bool;
     /// Figures for INFO and /metrics.
     fn stats(&self) -> EngineStats;
+
+    /// The same state, for a thread that must not wait for a device: what is not in memory is
+    /// [`EngineError::Cold`].
+    fn resident(&self) -> &dyn Reader;
+    /// True when a read or a write of the engine itself may wait for a device. Then whoever applies
+    /// entries on a thread that must not wait fetches their keys first.
+    fn may_block(&self) -> bool {
+        false
+    }
+    /// What must be read from the device before all of `keys` are known; `None`: nothing.
+    fn fetch(&self, _keys: &[Vec<u8>]) -> Option<Fetch> {
+        None
+    }
+    /// Takes in what was read elsewhere, unless it may be out of date by now.
+    fn admit(&mut self, _fetched: Fetched) {}
+    /// Work that waits for a device, to be done on another thread; asked for until there is none. Works of
+    /// one kind must be done one after the other, those of different kinds should be done side by side.
+    fn take_work(&mut self) -> Option<Work> {
+        None
+    }
+    /// Takes in what the work done elsewhere has come to. Call it when a work has ended.
+    ///
+    /// # Errors
+    /// Damage, or a failed device: the replica must stop. (A full disk is not that: see
+    /// [`EngineStats::disk_full`].)
+    fn settle(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
+    /// False while the next batch should wait, until some work has ended: memory is full of what is not
+    /// durable yet. A batch that is written nevertheless is taken.
+    fn has_room(&self) -> bool {
+        true
+    }
+    /// Has everything applied so far become durable soon, and tries again what failed on a full disk.
+    fn checkpoint(&mut self) {}
+    /// Makes the whole state durable and marks it as complete, with `note` beside it: from now on it is
+    /// what a restart finds. Waits for the device.
+    ///
+    /// # Errors
+    /// Whatever the device says; a full disk is one here.
+    fn seal(&mut self, _note: &[u8]) -> Result<(), EngineError> {
+        Ok(())
+    }
+    /// The note of [`Engine::seal`].
+    fn note(&self) -> &[u8] {
+        &[]
+    }
+    /// Another state has taken this one's place: its files go when the last view of it has gone.
+    fn retire(&mut self) {}
+}
+
+impl<E: Reader + ?Sized> Reader for Box<E> {
+    fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
+        (**self).get(key)
+    }
+
+    fn expect(&self, keys: &[&[u8]]) {
+        (**self).expect(keys);
+    }
+
+    fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
+        (**self).visit(from, to, visitor)
+    }
+}
+
+impl<E: Engine + ?Sized> Engine for Box<E> {
+    fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
+        (**self).put(key, value)
+    }
+
+    fn put_copy(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+        (**self).put_copy(key, value)
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
+        (**self).delete(key)
+    }
+
+    fn write(&mut self, applied: u64) -> Result<(), EngineError> {
+        (**self).write(applied)
+    }
+
+    fn applied(&self) -> u64 {
+        (**self).applied()
+    }
+
+    fn durable_applied(&self) -> u64 {
+        (**self).durable_applied()
+    }
+
+    fn view(&self) -> Box<dyn View> {
+        (**self).view()
+    }
+
+    fn reset(&mut self) {
+        (**self).reset();
+    }
+
+    fn maintain(&mut self, budget: usize) -> bool {
+        (**self).maintain(budget)
+    }
+
+    fn stats(&self) -> EngineStats {
+        (**self).stats()
+    }
+
+    fn resident(&self) -> &dyn Reader {
+        (**self).resident()
+    }
+
+    fn may_block(&self) -> bool {
+        (**self).may_block()
+    }
+
+    fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
+        (**self).fetch(keys)
+    }
+
+    fn admit(&mut self, fetched: Fetched) {
+        (**self).admit(fetched);
+    }
+
+    fn take_work(&mut self) -> Option<Work> {
+        (**self).take_work()
+    }
+
+    fn settle(&mut self) -> Result<(), EngineError> {
+        (**self).settle()
+    }
+
+    fn has_room(&self) -> bool {
+        (**self).has_room()
+    }
+
+    fn checkpoint(&mut self) {
+        (**self).checkpoint();
+    }
+
+    fn seal(&mut self, note: &[u8]) -> Result<(), EngineError> {
+        (**self).seal(note)
+    }
+
+    fn note(&self) -> &[u8] {
+        (**self).note()
+    }
+
+    fn retire(&mut self) {
+        (**self).retire();
+    }
 }

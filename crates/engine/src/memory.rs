@@ -199,7 +199,12 @@ impl Engine for MemoryEngine {
             memory_bytes: live.memory_bytes() + reclaim.memory_bytes(),
             views: Arc::strong_count(&self.views) as u64 - 1,
             reclaimable: reclaim.waiting(),
+            ..EngineStats::default()
         }
+    }
+
+    fn resident(&self) -> &dyn Reader {
+        self
     }
 }
 

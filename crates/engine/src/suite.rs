@@ -345,7 +345,8 @@ pub fn maintaining_comes_to_an_end(open: Open<'_>) {
     assert_eq!(engine.stats().reclaimable, 0, "after a reset");
 }
 
-/// Records, payload and views are exact; memory is at least the payload and falls again.
+/// Records and payload are exact, unless the engine says that it estimates them, and views always; memory
+/// is at least the payload and falls again.
 pub fn the_figures_follow_the_content(open: Open<'_>) {
     let mut engine = open();
     let empty = engine.stats();
@@ -354,7 +355,9 @@ pub fn the_figures_follow_the_content(open: Open<'_>) {
     }
     engine.write(1).expect("write");
     let full = engine.stats();
-    assert_eq!((full.records, full.payload_bytes), (500, 500 * 1_004));
+    if !full.estimated {
+        assert_eq!((full.records, full.payload_bytes), (500, 500 * 1_004));
+    }
     let views = [engine.view(), engine.view()];
     assert_eq!(engine.stats().views, 2);
     drop(views);
@@ -367,7 +370,10 @@ pub fn the_figures_follow_the_content(open: Open<'_>) {
     engine.write(2).expect("write");
     maintain_all(&mut engine);
     let half = engine.stats();
-    assert_eq!((half.records, half.payload_bytes, half.views), (250, 250 * 14, 0));
+    assert_eq!(half.views, 0);
+    if !half.estimated {
+        assert_eq!((half.records, half.payload_bytes), (250, 250 * 14));
+    }
     engine.reset();
     maintain_all(&mut engine);
     let reset = engine.stats();

@@ -64,6 +64,8 @@ fn consensus(page: &mut Page, status: &Status) {
     page.one_gauge("term", "The current term.", status.term);
     page.one_gauge("commit_index", "Highest committed log index.", status.commit);
     page.one_gauge("applied_index", "Highest applied log index.", status.applied);
+    page.one_counter("cold_reads_total", "Reads that had to wait for the disk.", status.cold_reads);
+    page.one_counter("engine_flushes_total", "Flushes of the engine.", status.engine_flushes);
     page.one_counter("elections_won_total", "Elections won.", status.elections_won);
     page.one_counter("entries_applied_total", "Log entries applied.", status.entries);
     page.one_counter("read_rounds_total", "Quorum rounds for reads.", status.read_rounds);
@@ -116,6 +118,17 @@ fn data(page: &mut Page, status: &Status) {
         "engine_memory_bytes",
         "Estimated resident bytes of the engine.",
         status.engine_memory_bytes,
+    );
+    page.one_gauge("engine_disk_bytes", "Bytes of the engine's files.", status.engine_disk_bytes);
+    page.one_gauge(
+        "engine_durable_index",
+        "Up to which entry an engine on disk is durable by itself.",
+        status.engine_durable,
+    );
+    page.one_gauge(
+        "engine_runs",
+        "Sorted runs on disk that a cold read may have to look into.",
+        status.engine_runs,
     );
     page.one_gauge(
         "memory_limit_bytes",

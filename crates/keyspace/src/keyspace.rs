@@ -9,15 +9,16 @@ use std::cell::Cell;
 use bytes::Bytes;
 use quorate_api::limits::{DATABASES, IDEMPOTENCY_KEY_BYTES_MAX, KEY_BYTES_MAX};
 use quorate_api::{Args, Reply, Spec};
-use quorate_engine::{Engine, EngineError, Found, View};
+use quorate_engine::{Engine, EngineError, Fetch, Found, View};
 
 use crate::applying::Applying;
 use crate::commands;
 use crate::copies::Copies;
+use crate::frozen::{self, Frozen, Rehearsal, StateRead, Thawed, Want};
 use crate::housekeep::{self, Housekept};
 use crate::once;
 use crate::reading::{Met, Reading};
-use crate::revision::{Moment, revision, revision_after};
+use crate::revision::{Moment, revision};
 use crate::space;
 use crate::stop::settle;
 use crate::store::Store;
@@ -316,7 +317,8 @@ impl Keyspace {
     /// a time before the applied stamp counts as that stamp.
     ///
     /// # Errors
-    /// The engine failed.
+    /// The engine failed, or is [`EngineError::Cold`]: then a [`Keyspace::freeze`] can answer, on a thread
+    /// that may wait.
     ///
     /// # Panics
     /// Within an entry: what is half applied must not be seen.
@@ -328,32 +330,56 @@ impl Keyspace {
         args: Args<'_>,
     ) -> Result<Read, EngineError> {
         assert!(self.open.is_none(), "reads come between entries");
-        if let Some(refusal) = refusal(db, spec, args) {
-            return Ok(Read::Reply(refusal));
-        }
-        let stamp_ms = self.stamp_ms();
         let draw = self.draws.get().wrapping_add(1);
         self.draws.set(draw);
-        let reading = Reading {
-            reader: self.store.engine(),
+        let state = StateRead {
+            reader: self.store.engine().resident(),
             copies: &self.copies,
             databases: self.store.databases.get(),
-            db,
-            stamp_ms,
-            now_ms: now_ms.max(stamp_ms),
-            seen: revision_after(self.applied()),
-            chance: [now_ms, self.applied() << 32 ^ draw],
-            name: spec.name,
-            met: Met::default(),
+            stamp_ms: self.stamp_ms(),
+            applied: self.applied(),
+            draw,
         };
-        let reply = settle(commands::read(&reading, spec.id, args))?;
-        match reading.met.crossed_ms.get() {
-            0 => {
-                self.count(&reading.met);
-                Ok(Read::Reply(reply))
-            }
-            crossed_ms => Ok(Read::NeedsStamp(crossed_ms)),
+        state.read(now_ms, db, spec, args, |met| self.count(met))
+    }
+
+    /// What must be read from the device before these are known: see [`quorate_engine::Engine::fetch`].
+    #[expect(single_use_lifetimes, reason = "a lifetime can't be left out within `impl Trait`")]
+    pub fn fetch<'k>(&self, wants: impl Iterator<Item = Want<'k>>) -> Option<Fetch> {
+        if !self.store.engine().may_block() {
+            return None;
         }
+        let mut keys = Vec::new();
+        for want in wants {
+            frozen::keys_of(&want, self.store.databases.get(), &mut keys);
+        }
+        self.store.engine().fetch(&keys)
+    }
+
+    /// A frozen state for answering reads on another thread.
+    ///
+    /// # Panics
+    /// Within an entry.
+    pub fn freeze(&self) -> Frozen {
+        let draw = self.draws.get().wrapping_add(1);
+        self.draws.set(draw);
+        let databases = self.store.databases.get().clone();
+        Frozen::new(self.view(), databases, self.stamp_ms(), draw)
+    }
+
+    /// A state in which housekeeping can be tried out on another thread.
+    ///
+    /// # Panics
+    /// Within an entry.
+    pub fn rehearsal(&self) -> Rehearsal {
+        Rehearsal::new(self.view())
+    }
+
+    /// Takes in what a frozen state was asked, and had to read.
+    pub fn thaw(&mut self, thawed: Thawed) {
+        self.hits.set(self.hits.get() + thawed.hits);
+        self.misses.set(self.misses.get() + thawed.misses);
+        self.store.engine_mut().admit(thawed.fetched);
     }
 
     /// A hint that these keys (database, key) will be read or written next: see
@@ -456,7 +482,7 @@ impl Keyspace {
 }
 
 /// Why a command is not even looked at: it must be the same for all commands and on all replicas.
-fn refusal(db: u8, spec: &Spec, args: Args<'_>) -> Option<Reply> {
+pub(crate) fn refusal(db: u8, spec: &Spec, args: Args<'_>) -> Option<Reply> {
     if db >= DATABASES {
         return Some(Reply::err("DB index is out of range"));
     }

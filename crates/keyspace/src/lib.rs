@@ -14,6 +14,7 @@ mod copies;
 mod database;
 mod digest;
 mod expiry;
+mod frozen;
 mod generic;
 mod glob;
 mod housekeep;
@@ -37,6 +38,7 @@ mod testing;
 mod types;
 mod watch;
 
+pub use frozen::{Frozen, Rehearsal, Thawed, Want};
 pub use housekeep::Housekept;
 pub use keyspace::{Counters, DatabaseFigures, Keyspace, Read};
 pub use once::{ONCE_BYTES_MAX, ONCE_RECORDS_MAX, ONCE_WINDOW_MS};

@@ -12,7 +12,7 @@ use quorate_engine::EngineError;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::codec::Decoder;
-use crate::space::damaged;
+use crate::space::{KeyBuf, damaged};
 use crate::store::Store;
 use crate::system;
 
@@ -47,9 +47,14 @@ pub(crate) fn tombstone_of(bytes: &Bytes) -> Result<u64, EngineError> {
     Decoder::new(bytes).u64().ok_or_else(|| damaged("tombstone"))
 }
 
+/// The record that remembers when a key of `key`'s bucket has gone.
+pub(crate) fn tombstone_key(db: u8, key: &[u8]) -> KeyBuf {
+    system::tombstone_key(db, bucket(key))
+}
+
 /// The highest revision at which a key of `key`'s bucket has gone, as far as is remembered.
 fn tombstone(store: &Store, db: u8, key: &[u8]) -> Result<u64, EngineError> {
-    let stored = store.engine().get(system::tombstone_key(db, bucket(key)).as_slice())?;
+    let stored = store.engine().get(tombstone_key(db, key).as_slice())?;
     stored.map_or(Ok(0), |stored| tombstone_of(&stored))
 }
 
@@ -64,7 +69,7 @@ pub(crate) fn bury(
         return Ok(());
     }
     let value = Bytes::copy_from_slice(&revision.to_be_bytes());
-    store.put(system::tombstone_key(db, bucket(key)).as_slice(), value)
+    store.put(tombstone_key(db, key).as_slice(), value)
 }
 
 /// True when the watched key has not changed since it was seen.

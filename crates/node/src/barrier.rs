@@ -5,18 +5,46 @@ use quorate_consensus::peers::Lane;
 #[cfg(feature = "planted-bugs")]
 use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{GroupRole, Index, NodeId};
+use quorate_engine::EngineError;
 use quorate_keyspace::Read;
 
 use crate::core::{Core, Stop};
-use crate::entry::{Part, Parts};
+use crate::entry::{Command, Part, Parts};
 use crate::frames::Frame;
 use crate::reads::{Asker, Indexed, Question, ReadBatch, Round};
 use crate::session::Waiter;
+use crate::storage::stop_for_engine;
 
 /// What executing a read came to.
-enum Outcome {
+pub(crate) enum Outcome {
     Reply(Reply),
     NeedsStamp(u64),
+}
+
+/// Executes `part` with `read`, command by command.
+pub(crate) fn outcome_of(
+    part: &Part,
+    read: impl Fn(&Command) -> Result<Read, EngineError>,
+) -> Result<Outcome, EngineError> {
+    match part {
+        Part::Command(command) => Ok(match read(command)? {
+            Read::Reply(reply) => Outcome::Reply(reply),
+            Read::NeedsStamp(stamp_ms) => Outcome::NeedsStamp(stamp_ms),
+        }),
+        Part::Transaction { commands, .. } => {
+            let mut replies = Vec::with_capacity(commands.len());
+            for command in commands {
+                match read(command)? {
+                    Read::Reply(reply) => replies.push(reply),
+                    Read::NeedsStamp(stamp_ms) => return Ok(Outcome::NeedsStamp(stamp_ms)),
+                }
+            }
+            Ok(Outcome::Reply(Reply::Array(replies)))
+        }
+        Part::Once { .. } | Part::Origin { .. } | Part::Housekeep { .. } => {
+            Err(EngineError::Io(std::io::Error::other("a write among the reads")))
+        }
+    }
 }
 
 impl Core {
@@ -218,18 +246,34 @@ impl Core {
         let bytes = std::mem::take(&mut batch.parts);
         let mut parts = Parts::bare(&bytes, std::mem::take(&mut self.reads.spans));
         let mut hinted = 0_usize;
+        let mut cold: Option<ReadBatch> = None;
         for waiter in batch.waiters.drain(..) {
             let start = parts.position();
             self.machine.hint(&mut hinted, &parts);
             let part = parts.next().map_err(|error| Stop(format!("a read of ours: {error}")))?;
             let Some(part) = part else { break };
-            match self.execute_read(&part, &parts, now_ms)? {
-                Outcome::Reply(reply) => self.answer_read(waiter, Ok(reply)),
-                Outcome::NeedsStamp(stamp_ms) => {
-                    let part = bytes.get(start..parts.position()).unwrap_or_default();
-                    self.wait_for_stamp(stamp_ms, now_ms, part.to_vec(), waiter);
+            let keyspace = self.machine.keyspace();
+            let outcome = outcome_of(&part, |command| {
+                keyspace.read(now_ms, command.db, command.spec, parts.args(command))
+            });
+            let part = || bytes.get(start..parts.position()).unwrap_or_default();
+            match outcome {
+                Ok(Outcome::Reply(reply)) => self.answer_read(waiter, Ok(reply)),
+                Ok(Outcome::NeedsStamp(stamp_ms)) => {
+                    self.wait_for_stamp(stamp_ms, now_ms, part().to_vec(), waiter);
                 }
+                Err(EngineError::Cold) => {
+                    let since = batch.since;
+                    let cold =
+                        cold.get_or_insert_with(|| ReadBatch { since, ..Default::default() });
+                    cold.parts.extend_from_slice(part());
+                    cold.waiters.push(waiter);
+                }
+                Err(error) => return Err(stop_for_engine(&error)),
             }
+        }
+        if let Some(cold) = cold {
+            self.read_cold(now_ms, cold);
         }
         self.reads.spans = parts.into_spans();
         batch.parts = bytes;
@@ -237,7 +281,7 @@ impl Core {
         Ok(())
     }
 
-    fn answer_read(&mut self, waiter: Waiter, answer: Answer) {
+    pub(crate) fn answer_read(&mut self, waiter: Waiter, answer: Answer) {
         self.reads.served += 1;
         self.answer(waiter, answer);
     }
@@ -268,39 +312,6 @@ impl Core {
             self.stamp_wanted_ms = self.stamp_wanted_ms.max(stamp_ms);
         } else if let Some(leader) = self.leader() {
             self.send_frame(leader, Lane::Control, &Frame::StampAsk { stamp_ms });
-        }
-    }
-
-    fn execute_read(
-        &mut self,
-        part: &Part,
-        parts: &Parts<'_>,
-        now_ms: u64,
-    ) -> Result<Outcome, Stop> {
-        let failed = |error| Stop(format!("the engine can't be read: {error}"));
-        let keyspace = self.machine.keyspace();
-        match part {
-            Part::Command(command) => {
-                let read = keyspace.read(now_ms, command.db, command.spec, parts.args(command));
-                Ok(match read.map_err(failed)? {
-                    Read::Reply(reply) => Outcome::Reply(reply),
-                    Read::NeedsStamp(stamp_ms) => Outcome::NeedsStamp(stamp_ms),
-                })
-            }
-            Part::Transaction { commands, .. } => {
-                let mut replies = Vec::with_capacity(commands.len());
-                for command in commands {
-                    let read = keyspace.read(now_ms, command.db, command.spec, parts.args(command));
-                    match read.map_err(failed)? {
-                        Read::Reply(reply) => replies.push(reply),
-                        Read::NeedsStamp(stamp_ms) => return Ok(Outcome::NeedsStamp(stamp_ms)),
-                    }
-                }
-                Ok(Outcome::Reply(Reply::Array(replies)))
-            }
-            Part::Once { .. } | Part::Origin { .. } | Part::Housekeep { .. } => {
-                Err(Stop("a write among the reads".to_owned()))
-            }
         }
     }
 }

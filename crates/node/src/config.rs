@@ -1,10 +1,13 @@
-//! What a node is told at start: data, checked once. Components (clock, disk, engine) are arguments.
+//! What a node is told at start: data, checked once. Components (clock, disk) are arguments; where its
+//! engines come from stands here, since a directory keeps the kind for life.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use quorate_api::Consistency;
 use quorate_consensus::Pace;
 use quorate_consensus::peers::{Formats, Secret};
+use quorate_engine::{Cellar, DiskCellar, DiskOptions, MemoryCellar};
 
 use crate::format::FORMATS;
 
@@ -31,6 +34,8 @@ pub struct Config {
     pub id: String,
     /// Where everything it must not forget lies.
     pub data_dir: PathBuf,
+    /// Where its engine comes from. A data directory keeps the kind that it was made with.
+    pub cellar: Arc<dyn Cellar>,
     /// `host:port` at which peers reach it.
     pub peer_addr: String,
     /// `host:port` at which clients reach it.
@@ -73,11 +78,18 @@ impl Config {
         all
     }
 
+    /// Keeps data on the disk, with so many bytes of memory for what is read or written often.
+    pub fn keep_on_disk(&mut self, cache_bytes: u64) {
+        let options = DiskOptions { cache_bytes, ..DiskOptions::default() };
+        self.cellar = Arc::new(DiskCellar::new(options));
+    }
+
     /// A node of this name with default settings.
     pub fn new(id: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
         Self {
             id: id.into(),
             data_dir: data_dir.into(),
+            cellar: Arc::new(MemoryCellar),
             peer_addr: String::new(),
             client_addr: String::new(),
             entrance: Entrance::Wait,

@@ -2,6 +2,7 @@
 //! which order stands in `turn`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use quorate_consensus::peers::{Inbox, Peers};
 use quorate_consensus::{
     Doubted, Group, GroupId, GroupRole, Index, NodeId, Output, SharedLog, SnapshotMark, Term,
 };
+use quorate_engine::EngineKind;
 use quorate_env::disk::DirLock;
 use quorate_env::{Env, Lane, Mono};
 
@@ -32,9 +34,13 @@ use crate::session::{Thread, Waiter};
 use crate::silence::Silence;
 use crate::snapshots::Snapshots;
 use crate::stamp::StampClock;
+use crate::storage::Storage;
 
 /// The one group of today; nothing but this constant assumes that there is only one.
 pub(crate) const GROUP: GroupId = GroupId(1);
+
+/// The disk engine's directory, below the data directory.
+pub(crate) const ENGINE_DIR: &str = "engine";
 
 /// Election timeouts which a change of leaders may take: a vote that was split is repeated after up to
 /// two, and one more is for the votes themselves.
@@ -68,6 +74,7 @@ pub(crate) struct Core {
     pub(crate) snapshots: Snapshots,
     /// Where backups are packed: none of them keeps a snapshot waiting.
     pub(crate) backup_lane: Option<Box<dyn Lane>>,
+    pub(crate) storage: Storage,
     pub(crate) membership: Membership,
     pub(crate) registration: Registration,
     pub(crate) founding: Founding,
@@ -96,6 +103,21 @@ pub(crate) struct Core {
 pub struct Stop(pub String);
 
 impl Core {
+    /// Where the engine's states lie, if it has any on the disk.
+    pub(crate) fn engine_dir(&self) -> PathBuf {
+        self.config.data_dir.join(ENGINE_DIR)
+    }
+
+    /// True when the engine keeps its data itself; otherwise snapshots and the log do.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.config.cellar.kind() == EngineKind::Disk
+    }
+
+    /// What this node can hold: a disk engine's memory does not grow with its data.
+    pub(crate) fn own_memory_limit(&self) -> u64 {
+        if self.is_on_disk() { u64::MAX } else { self.config.max_memory_bytes }
+    }
+
     /// Lets the turn run once more.
     pub(crate) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
@@ -186,7 +208,9 @@ impl Core {
             self.answer_all(sent.batch.waiters, &unknown);
         }
         // A read that gets no answer has changed nothing.
-        for batch in self.reads.take_overdue(Mono(Duration::MAX)) {
+        let mut reads = self.reads.take_overdue(Mono(Duration::MAX));
+        reads.extend(self.storage.take_cold(|_| true));
+        for batch in reads {
             self.answer_all(batch.waiters, &stopped);
         }
         self.membership.fail_all(&unknown);

@@ -106,7 +106,7 @@ impl Core {
         if self.group.is_none() {
             return Some(self.no_leader());
         }
-        if self.writes.is_full() || self.reads.is_full() {
+        if self.writes.is_full() || self.reads.is_full(self.storage.cold_bytes()) {
             let reason = "too many commands wait on this node; retry later, with fewer at a time";
             return Some(Error::Overloaded { reason: reason.into() });
         }

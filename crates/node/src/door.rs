@@ -40,7 +40,7 @@ impl Core {
             peer_addr: self.config.peer_addr.clone(),
             client_addr: self.config.client_addr.clone(),
             last: self.group.as_ref().map(Group::last).unwrap_or_default(),
-            max_memory_bytes: self.config.max_memory_bytes,
+            max_memory_bytes: self.own_memory_limit(),
             lost_node: self.identity.lost_node,
             in_doubt: self.group.as_ref().is_some_and(Group::is_in_doubt),
             learner: self.config.learner,

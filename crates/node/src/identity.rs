@@ -2,7 +2,7 @@
 //! else is touched.
 //!
 //! `"QUORNODE" | format u8 | crc32c u32 LE of the rest | cluster | node | name | instance |
-//! lost number | peers | pledge`
+//! lost number | peers | pledge | engine`
 
 use std::io;
 use std::path::Path;
@@ -10,13 +10,17 @@ use std::path::Path;
 use quorate_consensus::NodeId;
 use quorate_consensus::codec::{DecodeError, Reader, put_bytes, put_varint};
 use quorate_consensus::peers::ClusterId;
+use quorate_engine::EngineKind;
 use quorate_env::disk::{DirLock, read_file, replace_file};
 use quorate_env::{Disk, Rng};
 
 const MAGIC: &[u8; 8] = b"QUORNODE";
 const FORMAT: u8 = 2;
-/// Without a pledge.
-const FORMAT_WITHOUT_PLEDGE: u8 = 1;
+/// Without a pledge and without the kind of engine, which was memory.
+const FORMAT_OF_MEMORY: u8 = 1;
+/// Numbers of the engines.
+const MEMORY: u8 = 1;
+const DISK: u8 = 2;
 const HEADER_BYTES: usize = 13;
 /// The file's name.
 pub(crate) const FILE: &str = "identity";
@@ -39,6 +43,8 @@ pub(crate) struct Identity {
     pub(crate) peers: Vec<String>,
     /// The cluster to whose founding it has committed itself, for as long as the directory lives; 0: none.
     pub(crate) pledge: ClusterId,
+    /// The engine that its data is kept in.
+    pub(crate) engine: EngineKind,
 }
 
 /// Why a data directory can't be used. Nothing in it was touched.
@@ -88,6 +94,19 @@ pub enum IdentityError {
         /// What is wrong.
         what: DecodeError,
     },
+    /// Its data is kept in another kind of engine.
+    #[error(
+        "data directory {dir} was made with --engine {found} and can't be opened with --engine {asked}; \
+         to change the engine, let the node leave and join again with a new directory"
+    )]
+    OtherEngine {
+        /// The directory.
+        dir: String,
+        /// Its kind of engine.
+        found: EngineKind,
+        /// What was asked for.
+        asked: EngineKind,
+    },
     /// It belongs to another node.
     #[error(
         "data directory {dir} belongs to node {found:?}, but --id says {asked:?}; a node keeps its name for life"
@@ -115,6 +134,10 @@ impl Identity {
             put_bytes(&mut body, peer.as_bytes());
         }
         put_varint(&mut body, self.pledge.0);
+        body.push(match self.engine {
+            EngineKind::Memory => MEMORY,
+            EngineKind::Disk => DISK,
+        });
         let mut out = MAGIC.to_vec();
         out.push(FORMAT);
         out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
@@ -127,11 +150,6 @@ impl Identity {
         let known =
             bytes.starts_with(MAGIC) && bytes.get(MAGIC.len()).is_some_and(|it| *it <= FORMAT);
         if known { Self::decode(bytes) } else { Err(DecodeError::Range) }
-    }
-
-    /// The name in a file's `bytes`.
-    pub(crate) fn name_in(bytes: Vec<u8>) -> Result<String, DecodeError> {
-        Self::of(bytes).map(|identity| identity.name)
     }
 
     fn decode(bytes: Vec<u8>) -> Result<Self, DecodeError> {
@@ -151,12 +169,18 @@ impl Identity {
             lost_node: NodeId(reader.varint()?),
             peers: Vec::new(),
             pledge: ClusterId(0),
+            engine: EngineKind::Memory,
         };
         for _ in 0..reader.count(1)? {
             identity.peers.push(reader.text()?);
         }
-        if format != FORMAT_WITHOUT_PLEDGE {
+        if format != FORMAT_OF_MEMORY {
             identity.pledge = ClusterId(reader.varint()?);
+            identity.engine = match reader.u8()? {
+                MEMORY => EngineKind::Memory,
+                DISK => EngineKind::Disk,
+                _ => return Err(DecodeError::Range),
+            };
         }
         reader.end()?;
         Ok(identity)
@@ -191,6 +215,7 @@ pub(crate) fn open(
     rng: &dyn Rng,
     dir: &Path,
     name: &str,
+    engine: EngineKind,
 ) -> Result<(Identity, Box<dyn DirLock>), IdentityError> {
     let text = dir.display().to_string();
     let failed = |source: io::Error| IdentityError::Io { dir: text.clone(), source };
@@ -206,8 +231,8 @@ pub(crate) fn open(
         _ => failed(source),
     })?;
     if !known {
-        let identity =
-            Identity { name: name.to_owned(), instance: rng.next_u64() | 1, ..Identity::default() };
+        let instance = rng.next_u64() | 1;
+        let identity = Identity { name: name.to_owned(), instance, engine, ..Identity::default() };
         identity.save(disk, dir).map_err(failed)?;
         return Ok((identity, lock));
     }
@@ -223,6 +248,10 @@ pub(crate) fn open(
     if identity.name != name {
         let (found, asked) = (identity.name, name.to_owned());
         return Err(IdentityError::OtherName { dir: text, found, asked });
+    }
+    if identity.engine != engine {
+        let (found, asked) = (identity.engine, engine);
+        return Err(IdentityError::OtherEngine { dir: text, found, asked });
     }
     Ok((identity, lock))
 }
@@ -241,11 +270,16 @@ mod tests {
             lost_node: NodeId(8),
             peers: vec!["a:1".to_owned()],
             pledge: ClusterId(7),
+            engine: EngineKind::Memory,
         };
         let bytes = identity.encode();
         assert_eq!(bytes[..9], *b"QUORNODE\x02");
-        assert_eq!(bytes[13..], [5, 2, 2, b'n', b'2', 9, 8, 1, 3, b'a', b':', b'1', 7]);
+        assert_eq!(bytes[13..], [5, 2, 2, b'n', b'2', 9, 8, 1, 3, b'a', b':', b'1', 7, 1]);
         assert_eq!(Identity::decode(bytes), Ok(identity.clone()));
+        let on_disk = Identity { engine: EngineKind::Disk, ..identity.clone() };
+        let bytes = on_disk.encode();
+        assert_eq!(bytes.last(), Some(&2));
+        assert_eq!(Identity::decode(bytes), Ok(on_disk));
         let first = [5, 2, 2, b'n', b'2', 9, 8, 1, 3, b'a', b':', b'1'];
         let sum = crc32c::crc32c(&first).to_le_bytes();
         let bytes = [&b"QUORNODE\x01"[..], &sum, &first].concat();
@@ -255,7 +289,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_is_noticed() {
         let bytes = Identity { name: "n1".to_owned(), ..Identity::default() }.encode();
-        for bit in 9 * 8..bytes.len() * 8 {
+        for bit in 8 * 8..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(Identity::decode(damaged).is_err(), "bit {bit}");

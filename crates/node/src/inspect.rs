@@ -8,7 +8,7 @@ use quorate_api::AdminReply;
 use quorate_consensus::log::{Log, LogConfig, LogEntry, Recovered};
 use quorate_consensus::snapshot::SnapshotStore;
 use quorate_consensus::{Body, Change, Committed, Group, Index, SnapshotMark};
-use quorate_engine::MemoryEngine;
+use quorate_engine::{EngineKind, MemoryEngine};
 use quorate_env::Env;
 use quorate_env::disk::DirLock;
 use quorate_env::overlay::Overlay;
@@ -143,6 +143,7 @@ pub struct EngineView {
 struct Held {
     env: Env,
     owner: Owner,
+    engine: EngineKind,
     _lock: Box<dyn DirLock>,
 }
 
@@ -160,7 +161,7 @@ fn hold(env: &Env, dir: &Path) -> Result<Held, InspectError> {
         .ok_or_else(|| unreadable(format!("{}/identity is damaged", text())))?;
     let owner =
         Owner { id: identity.name, node: identity.node.0, cluster: identity.cluster.to_string() };
-    Ok(Held { env, owner, _lock: lock })
+    Ok(Held { env, owner, engine: identity.engine, _lock: lock })
 }
 
 impl Held {
@@ -171,9 +172,16 @@ impl Held {
     fn newest(&self, dir: &Path) -> Result<Option<(PathBuf, Restored)>, InspectError> {
         let store = SnapshotStore::open(Arc::clone(&self.env.disk), &dir.join("snapshots"), GROUP);
         let store = store.map_err(unreadable)?;
+        // Its state is not in a snapshot: an older one would be shown as today's.
+        if self.engine == EngineKind::Disk {
+            return Err(InspectError::Unreadable(
+                "the directory was made with --engine disk, whose state can't be shown yet; the log can".into(),
+            ));
+        }
         let Some(index) = store.newest().map_err(unreadable)? else { return Ok(None) };
         let path = store.path(index);
-        let restored = snapshots::read(&store, &path).map_err(unreadable)?;
+        let restored =
+            snapshots::read(&store, &path, Box::new(MemoryEngine::new())).map_err(unreadable)?;
         Ok(Some((path, restored)))
     }
 }

@@ -38,6 +38,7 @@ mod silence;
 mod snapshots;
 mod stamp;
 mod status;
+mod storage;
 mod turn;
 mod upkeep;
 mod votes;

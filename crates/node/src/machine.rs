@@ -103,6 +103,10 @@ impl Machine {
         &self.keyspace
     }
 
+    pub(crate) fn into_keyspace(self) -> Keyspace {
+        self.keyspace
+    }
+
     pub(crate) fn keyspace_mut(&mut self) -> &mut Keyspace {
         &mut self.keyspace
     }

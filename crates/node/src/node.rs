@@ -107,20 +107,21 @@ impl Node {
 
     /// Prepares for the end: hands leadership over, then waits for writes that are under way.
     pub async fn drain(&self) {
-        let (env, deadline) = {
+        let (env, deadline, flushed) = {
             let mut core = self.core.borrow_mut();
             core.draining = true;
             let ending = Error::Stopped { reason: "this node is shutting down".into() };
             core.events.fail_all(&ending);
+            let flushed = core.flush_before_the_end();
             let deadline = core.now() + HAND_OVER_TIME;
             if !core.group.as_ref().is_some_and(quorate_consensus::Group::is_alone) {
                 core.hand_over();
             }
             core.wake();
-            (core.env.clone(), deadline)
+            (core.env.clone(), deadline, flushed)
         };
         let mut asked_at = env.clock.now();
-        while env.clock.now() < deadline && !self.is_drained() {
+        while env.clock.now() < deadline && !self.is_drained(flushed) {
             env.clock.sleep(WAIT_PAUSE).await;
             // A transfer that did not come about in time is given up by raft: another one may.
             let mut core = self.core.borrow_mut();
@@ -137,7 +138,7 @@ impl Node {
         self.core.borrow_mut().stop("shut down".to_owned());
     }
 
-    fn is_drained(&self) -> bool {
+    fn is_drained(&self, flushed: Index) -> bool {
         let core = self.core.borrow();
         let alone = core.group.as_ref().is_none_or(quorate_consensus::Group::is_alone);
         let leads = core.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader);
@@ -145,7 +146,7 @@ impl Node {
             && core.writes.proposed.is_empty()
             && !core.writes.any_sent(|_| true);
         let settled = alone || !leads || core.machine.configuration().voters.len() < 2;
-        core.stopped.is_some() || (idle && settled)
+        core.stopped.is_some() || (idle && settled && core.is_flushed(flushed))
     }
 
     pub(crate) fn core(&self) -> &RefCell<Core> {

@@ -13,12 +13,13 @@ use quorate_consensus::log::{HardState, Log, LogBatch, LogConfig, LogError, Reco
 use quorate_consensus::peers::{ClusterId, Inbox};
 use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
 use quorate_consensus::{Doubted, Group, GroupStart, Index, NodeId, Output, SnapshotMark, Term};
-use quorate_engine::MemoryEngine;
+use quorate_engine::{EngineError, EngineKind};
 use quorate_env::Env;
+use quorate_keyspace::Keyspace;
 
 use crate::batch::Writes;
 use crate::config::{Config, Entrance};
-use crate::core::{Core, GROUP, Stop};
+use crate::core::{Core, ENGINE_DIR, GROUP, Stop};
 use crate::events::Events;
 use crate::format;
 use crate::founding::Founding;
@@ -36,6 +37,7 @@ use crate::registration::Registration;
 use crate::silence::Silence;
 use crate::snapshots::{self, Restored, Snapshots};
 use crate::stamp::StampClock;
+use crate::storage::Storage;
 
 /// Why a node can't start. Nothing was changed that a second attempt would miss.
 #[derive(Debug, thiserror::Error)]
@@ -80,12 +82,14 @@ pub(crate) fn open(
     observer: Option<Rc<dyn Observer>>,
 ) -> Result<Core, StartError> {
     let dir = config.data_dir.clone();
-    let (mut identity, lock) = identity::open(&*env.disk, &*env.rng, &dir, &config.id)?;
+    let (mut identity, lock) =
+        identity::open(&*env.disk, &*env.rng, &dir, &config.id, config.cellar.kind())?;
     if let Some(why) = recover::unfinished(env, &dir) {
         return Err(StartError::Usage(why));
     }
     if identity.node.0 == 0 {
         clear_away(env, &dir, &identity)?;
+        clear_engine(env, &config)?;
     }
     let found = match find(env, &config, &identity) {
         Ok(found) => found,
@@ -136,23 +140,65 @@ fn find(env: &Env, config: &Config, identity: &Identity) -> Result<Found, Damage
     let not = |error: SnapshotError| Damaged::Not(StartError::Snapshot(error.to_string()));
     let store =
         SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP).map_err(not)?;
-    let newest = store.newest().map_err(not)?;
-    let restored = newest
-        .map(|index| snapshots::read(&store, &store.path(index)))
-        .transpose()
-        .map_err(|error| match error {
-            SnapshotError::Damage { .. } => Damaged::Yes(error.to_string()),
-            // Nothing is wrong with the bytes: another version, or a device that may recover.
-            SnapshotError::Io { .. } | SnapshotError::Version { .. } => not(error),
-        })?;
+    let restored = if config.cellar.kind() == EngineKind::Disk {
+        find_state(config, &log)?
+    } else {
+        let newest = store.newest().map_err(not)?;
+        let fresh =
+            || config.cellar.fresh(&dir.join(ENGINE_DIR)).map_err(|error| engine_failed(&error));
+        let read = |index| Ok((store.path(index), fresh()?));
+        let opened = newest.map(read).transpose()?;
+        opened.map(|(path, engine)| snapshots::read(&store, &path, engine)).transpose().map_err(
+            |error| match error {
+                SnapshotError::Damage { .. } => Damaged::Yes(error.to_string()),
+                // Nothing is wrong with the bytes: another version, or a device that may recover.
+                SnapshotError::Io { .. } | SnapshotError::Version { .. } => not(error),
+            },
+        )?
+    };
     let have = restored.as_ref().map_or(Index(0), |restored| restored.mark.index);
     let (purged, _) = log.purged(GROUP);
     if have < purged {
         return Err(Damaged::Yes(format!(
-            "the log begins behind entry {purged}, but the newest snapshot ends at {have}"
+            "the log begins behind entry {purged}, but the newest state ends at {have}"
         )));
     }
     Ok(Found { log, recovered, restored })
+}
+
+fn engine_failed(error: &EngineError) -> Damaged {
+    match error {
+        EngineError::Damage(_) => Damaged::Yes(error.to_string()),
+        EngineError::Io(_) | EngineError::Cold => {
+            Damaged::Not(StartError::Snapshot(error.to_string()))
+        }
+    }
+}
+
+/// The state that the engine has kept, and where in the log it stands.
+fn find_state(config: &Config, log: &Log) -> Result<Option<Restored>, Damaged> {
+    let opened = config
+        .cellar
+        .open(&config.data_dir.join(ENGINE_DIR))
+        .map_err(|error| engine_failed(&error))?;
+    let Some(engine) = opened else { return Ok(None) };
+    let sealed = snapshots::place_of(engine.note())
+        .map_err(|_| Damaged::Yes("the mark of the engine's state is malformed".to_owned()))?;
+    let keyspace = Keyspace::open(engine).map_err(|error| engine_failed(&error))?;
+    let machine = Machine::of(keyspace).map_err(|error| Damaged::Yes(error.to_string()))?;
+    let index = machine.applied();
+    // What was installed and nothing since: the log may not have begun anew behind it yet.
+    let installed = (sealed.0 == index).then_some(sealed.1);
+    let (purged, purged_term) = log.purged(GROUP);
+    let known = log.term(GROUP, index).or_else(|| (purged == index).then_some(purged_term));
+    let Some(term) = installed.or(known) else {
+        let last = log.last_index(GROUP);
+        return Err(Damaged::Yes(format!(
+            "the engine has applied entry {index}, but the log holds those behind {purged} up to {last}"
+        )));
+    };
+    let mark = SnapshotMark { index, term, configuration: machine.configuration().clone() };
+    Ok(Some(Restored { mark, keyspace: machine.into_keyspace() }))
 }
 
 /// Keeps damaged files for an autopsy, out of the way, and gives the number up: it has promised what
@@ -180,7 +226,7 @@ const DAMAGED: &str = ".damaged-";
 
 fn move_aside(env: &Env, dir: &Path) -> Result<(), StartError> {
     let mark = env.rng.next_u64();
-    for name in ["log", "snapshots"] {
+    for name in ["log", "snapshots", ENGINE_DIR] {
         let (from, to) = (dir.join(name), dir.join(format!("{name}{DAMAGED}{mark:016x}")));
         if env.disk.exists(&from)? {
             env.disk.rename(&from, &to)?;
@@ -210,6 +256,15 @@ pub(crate) fn clear_away(env: &Env, dir: &Path, identity: &Identity) -> Result<(
     Ok(())
 }
 
+fn clear_engine(env: &Env, config: &Config) -> Result<(), StartError> {
+    let engine = config.data_dir.join(ENGINE_DIR);
+    if env.disk.exists(&engine)? {
+        let cleared = config.cellar.clear(&engine);
+        cleared.map_err(|error| StartError::Snapshot(error.to_string()))?;
+    }
+    Ok(())
+}
+
 fn assemble(
     env: &Env,
     config: Config,
@@ -222,13 +277,18 @@ fn assemble(
     let failed = |error: crate::machine::ApplyError| StartError::Snapshot(error.to_string());
     let (machine, mark) = match restored {
         Some(Restored { mark, keyspace }) => (Machine::of(keyspace).map_err(failed)?, Some(mark)),
-        None => (Machine::open(Box::new(MemoryEngine::new())).map_err(failed)?, None),
+        None => {
+            let engine = config.cellar.fresh(&config.data_dir.join(ENGINE_DIR));
+            let engine = engine.map_err(|error| StartError::Snapshot(error.to_string()))?;
+            (Machine::open(engine).map_err(failed)?, None)
+        }
     };
     if let Some(mark) = &mark {
         fit_log(&mut log, mark)?;
     }
     let hard_state = recovered.groups.get(&GROUP).map(|group| group.hard_state).unwrap_or_default();
     let doubt = recovered.groups.get(&GROUP).and_then(|group| group.doubt);
+    let storage = Storage::new(&machine, &*env.tasks);
     let mut core = Core {
         env: env.clone(),
         observer: None,
@@ -249,6 +309,7 @@ fn assemble(
         released: Vec::new(),
         snapshots: Snapshots::new(store, &*env.tasks),
         backup_lane: None,
+        storage,
         membership: Membership::default(),
         registration: Registration::new(&*env.tasks),
         founding: Founding::default(),
@@ -328,9 +389,14 @@ impl Core {
         self.machine.found(founders, format).map_err(failed)?;
         let configuration = self.machine.configuration().clone();
         let mark = SnapshotMark { index: Index(1), term: Term(1), configuration };
-        let view = self.machine.keyspace().view();
-        snapshots::write(&self.snapshots.store, &mark, &*view)
-            .map_err(|error| StartError::Snapshot(error.to_string()))?;
+        if self.is_on_disk() {
+            let sealed = self.machine.keyspace_mut().engine_mut().seal(&snapshots::note_of(&mark));
+            sealed.map_err(|error| StartError::Snapshot(error.to_string()))?;
+        } else {
+            let view = self.machine.keyspace().view();
+            snapshots::write(&self.snapshots.store, &mark, &*view)
+                .map_err(|error| StartError::Snapshot(error.to_string()))?;
+        }
         fit_log(&mut self.log.borrow_mut(), &mark)?;
         self.found_state = (HardState { term: Term(1), ..HardState::default() }, None);
         self.found_snapshot = Some(mark);

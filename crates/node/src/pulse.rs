@@ -144,7 +144,7 @@ impl Core {
         let pulse = Frame::Pulse {
             wall_ms: self.env.clock.wall_ms(),
             checkpoint: self.machine.checkpoint(),
-            max_memory_bytes: self.config.max_memory_bytes,
+            max_memory_bytes: self.own_memory_limit(),
             lagging: !self.pulses.clocks.may_lead(),
             disk_delay_ms: u64::try_from(self.worst_disk_delay().as_millis()).unwrap_or(u64::MAX),
         };

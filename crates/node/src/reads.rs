@@ -110,13 +110,13 @@ impl Reads {
         self.gathering.push(now, waiter, encode);
     }
 
-    /// True when no more may be taken in.
-    pub(crate) fn is_full(&self) -> bool {
+    /// True when no more may be taken in, with `elsewhere` bytes of reads under way on lanes.
+    pub(crate) fn is_full(&self, elsewhere: usize) -> bool {
         let asked = self.round.iter().map(|round| &round.batch);
         let asked = asked.chain(self.question.iter().map(|question| &question.batch));
         let waiting = asked.chain(self.indexed.iter().map(|indexed| &indexed.batch));
         let all = waiting.chain([&self.gathering, &self.immediate]);
-        all.map(|batch| batch.parts.len()).sum::<usize>() > PENDING_BYTES_MAX
+        all.map(|batch| batch.parts.len()).sum::<usize>() + elsewhere > PENDING_BYTES_MAX
     }
 
     pub(crate) fn has_gathered(&self) -> bool {

@@ -23,6 +23,7 @@ use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
 use quorate_consensus::{
     Body, Change, Committed, Configuration, Group, Index, NodeId, SnapshotMark, Term,
 };
+use quorate_engine::{EngineKind, MemoryEngine};
 use quorate_env::Env;
 use quorate_env::disk::{DirLock, read_file};
 use quorate_env::overlay::Overlay;
@@ -177,8 +178,14 @@ fn open_identity(env: &Env, dir: &Path) -> Result<(Identity, Box<dyn DirLock>), 
         return Err(RecoverError::Unusable(format!("{} holds no node", dir.display())));
     }
     let bytes = read_file(&*env.disk, &dir.join(FILE))?;
-    let name = Identity::name_in(bytes).map_err(unusable)?;
-    Ok(identity::open(&*env.disk, &*env.rng, dir, &name)?)
+    let found = Identity::of(bytes).map_err(unusable)?;
+    if found.engine == EngineKind::Disk {
+        return Err(RecoverError::Unusable(format!(
+            "{} was made with --engine disk, which can't be recovered from yet; a survivor with --engine memory can",
+            dir.display()
+        )));
+    }
+    Ok(identity::open(&*env.disk, &*env.rng, dir, &found.name, found.engine)?)
 }
 
 /// Reads everything, through an overlay.
@@ -199,7 +206,7 @@ fn remains(env: &Env, dir: &Path) -> Result<(bool, Remains), RecoverError> {
     let Some(index) = newest else {
         return Err(RecoverError::Unusable(format!("{} has no snapshot", dir.display())));
     };
-    let restored = snapshots::read(&store, &store.path(index))
+    let restored = snapshots::read(&store, &store.path(index), Box::new(MemoryEngine::new()))
         .map_err(|error: SnapshotError| unusable(error))?;
     let (log, recovered) =
         Log::open(&above, &dir.join("log"), LogConfig::default()).map_err(unusable)?;

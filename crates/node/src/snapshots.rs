@@ -8,20 +8,26 @@ use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
+use quorate_consensus::Term;
+use quorate_consensus::codec::{DecodeError, Reader, put_varint};
 use quorate_consensus::log::LogEntry;
 use quorate_consensus::peers::{Kind as FrameKind, Lane as Link};
 #[cfg(feature = "planted-bugs")]
 use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::snapshot::{
-    Arrival, Piece, PieceSource, Receiver, SnapshotError, SnapshotStore, decode_done, encode_done,
+    Arrival, PIECE_BYTES, Piece, PieceSource, Receiver, SnapshotEncoder, SnapshotError,
+    SnapshotStore, decode_done, encode_done,
 };
 use quorate_consensus::{Fetch, Index, NodeId, SnapshotMark};
-use quorate_engine::{MemoryEngine, View};
+#[cfg(feature = "planted-bugs")]
+use quorate_engine::MemoryEngine;
+use quorate_engine::{Cellar, Engine, EngineError, EngineKind, View};
 use quorate_env::{Lane, Mono, Tasks};
-use quorate_keyspace::Keyspace;
-use quorate_keyspace::snapshot::{Restore, RestoreError, export};
+use quorate_keyspace::snapshot::{Export, Restore, RestoreError, export};
+use quorate_keyspace::{Keyspace, Thawed};
 use tokio::sync::mpsc;
 
+use crate::barrier::Outcome;
 use crate::core::{Core, GROUP, Stop};
 use crate::identity::Identity;
 use crate::machine::Machine;
@@ -31,7 +37,7 @@ pub(crate) enum Job {
     Made(SnapshotMark, Result<u64, SnapshotError>),
     Piece {
         transfer: u64,
-        piece: Result<Option<(u64, Bytes)>, SnapshotError>,
+        piece: Result<Option<ReadPiece>, SnapshotError>,
     },
     /// Our own file of this index was read again.
     Checked(Index, Result<(), SnapshotError>),
@@ -44,7 +50,89 @@ pub(crate) enum Job {
         error: String,
     },
     Fetched(Fetch, Vec<LogEntry>),
+    EngineWorked,
+    KeysRead(Index, Thawed),
+    ColdRead {
+        number: u64,
+        now_ms: u64,
+        outcomes: Result<Vec<(Outcome, usize)>, EngineError>,
+        thawed: Box<Thawed>,
+    },
+    HousekeepingDue(Result<bool, EngineError>),
     IdentitySaved(Box<Identity>, std::io::Result<()>),
+}
+
+/// A piece on its way out.
+pub(crate) struct ReadPiece {
+    offset: u64,
+    bytes: Bytes,
+    total_bytes: u64,
+}
+
+/// Where a snapshot's pieces come from.
+enum Source {
+    /// The file that the node keeps.
+    File(PieceSource),
+    /// The state as it was when the transfer began.
+    View(Box<ViewSource>),
+}
+
+impl Source {
+    fn next_piece(&mut self) -> Result<Option<ReadPiece>, SnapshotError> {
+        match self {
+            Self::File(file) => {
+                let total_bytes = file.total_bytes();
+                let piece = file.next_piece()?;
+                Ok(piece.map(|(offset, bytes)| ReadPiece { offset, bytes, total_bytes }))
+            }
+            Self::View(view) => view.next_piece(),
+        }
+    }
+}
+
+/// Makes a snapshot's bytes as they are sent.
+struct ViewSource {
+    export: Export,
+    encoder: SnapshotEncoder,
+    /// Encoded, not sent.
+    pending: Vec<u8>,
+    stream: Vec<u8>,
+    offset: u64,
+    over: bool,
+}
+
+impl ViewSource {
+    fn new(keyspace: &Keyspace, mark: &SnapshotMark) -> Self {
+        let (encoder, pending) = SnapshotEncoder::start(GROUP, mark);
+        let export = Export::new(keyspace.view());
+        Self { export, encoder, pending, stream: Vec::new(), offset: 0, over: false }
+    }
+
+    fn next_piece(&mut self) -> Result<Option<ReadPiece>, SnapshotError> {
+        // One byte more than a piece: only the last one knows the length of the whole.
+        while !self.over && self.pending.len() <= PIECE_BYTES {
+            self.stream.clear();
+            let more = self.export.next(PIECE_BYTES, &mut self.stream).map_err(|error| {
+                let source = std::io::Error::other(error);
+                SnapshotError::Io { file: "engine".to_owned(), source }
+            })?;
+            self.encoder.push(&self.stream, &mut self.pending);
+            if !more {
+                self.encoder.end(&mut self.pending);
+                self.over = true;
+            }
+        }
+        if self.pending.is_empty() {
+            return Ok(None);
+        }
+        let rest = self.pending.split_off(self.pending.len().min(PIECE_BYTES));
+        let bytes = Bytes::from(std::mem::replace(&mut self.pending, rest));
+        let offset = self.offset;
+        self.offset += bytes.len() as u64;
+        let last = self.over && self.pending.is_empty();
+        let total_bytes = if last { self.offset } else { u64::MAX };
+        Ok(Some(ReadPiece { offset, bytes, total_bytes }))
+    }
 }
 
 /// A state read from a snapshot.
@@ -58,8 +146,7 @@ struct Sending {
     to: NodeId,
     mark: SnapshotMark,
     transfer: u64,
-    source: Arc<Mutex<PieceSource>>,
-    total_bytes: u64,
+    source: Arc<Mutex<Source>>,
     reading: bool,
     all_sent: bool,
     progressed_at: Mono,
@@ -120,6 +207,11 @@ impl Snapshots {
         }
     }
 
+    /// Tells the loop what a lane has finished.
+    pub(crate) fn done(&self) -> mpsc::UnboundedSender<Job> {
+        self.done.clone()
+    }
+
     pub(crate) fn run(&self, lane: &dyn Lane, job: impl FnOnce() -> Job + Send + 'static) {
         let done = self.done.clone();
         lane.submit(Box::new(move || {
@@ -170,10 +262,11 @@ fn check(store: &SnapshotStore, index: Index) -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// Reads a snapshot file into a fresh engine, checking everything.
+/// Reads a snapshot file into `engine`, a fresh one, checking everything.
 pub(crate) fn read(
     store: &SnapshotStore,
     path: &std::path::Path,
+    engine: Box<dyn Engine>,
 ) -> Result<Restored, SnapshotError> {
     let file = || path.display().to_string();
     let malformed = |error: RestoreError| match error {
@@ -183,7 +276,7 @@ pub(crate) fn read(
         }
     };
     let mut reader = store.reader(path)?;
-    let mut restore = Restore::new(Box::new(MemoryEngine::new()));
+    let mut restore = Restore::new(engine);
     while let Some(chunk) = reader.next_chunk()? {
         restore.feed(&chunk).map_err(malformed)?;
     }
@@ -204,14 +297,45 @@ fn take_piece(
     receiver.lock().unwrap_or_else(PoisonError::into_inner).take(from, piece)
 }
 
-/// Reads a snapshot that has arrived, and publishes it when it is whole and right.
-fn restore(store: &SnapshotStore, arrival: &Arrival) -> Result<Box<Restored>, String> {
-    let restored = read(store, &arrival.path).map_err(|error| error.to_string())?;
+/// What is kept beside a sealed state: the place in the log that it stands for.
+pub(crate) fn note_of(mark: &SnapshotMark) -> Vec<u8> {
+    let mut note = Vec::new();
+    put_varint(&mut note, mark.index.0);
+    put_varint(&mut note, mark.term.0);
+    note
+}
+
+/// The index and term in a note.
+pub(crate) fn place_of(note: &[u8]) -> Result<(Index, Term), DecodeError> {
+    let mut reader = Reader::new(Bytes::copy_from_slice(note));
+    let place = (Index(reader.varint()?), Term(reader.varint()?));
+    reader.end()?;
+    Ok(place)
+}
+
+/// Reads a snapshot that has arrived, and makes it what a restart finds when it is whole and right: a file
+/// where the engine keeps nothing itself, a sealed state where it does.
+fn restore(
+    store: &SnapshotStore,
+    arrival: &Arrival,
+    cellar: &dyn Cellar,
+    engine_dir: &std::path::Path,
+) -> Result<Box<Restored>, String> {
+    let engine = cellar.fresh(engine_dir).map_err(|error| error.to_string())?;
+    let mut restored = read(store, &arrival.path, engine).map_err(|error| error.to_string())?;
     if restored.mark.index != arrival.index {
         return Err("another snapshot than was announced".to_owned());
     }
-    let published = store.publish(&arrival.path, arrival.index).and_then(|()| store.prune());
-    published.map(|()| Box::new(restored)).map_err(|error| error.to_string())
+    if cellar.kind() == EngineKind::Disk {
+        let note = note_of(&restored.mark);
+        let sealed = restored.keyspace.engine_mut().seal(&note);
+        sealed.map_err(|error| error.to_string())?;
+        store.discard(&arrival.path);
+    } else {
+        let published = store.publish(&arrival.path, arrival.index).and_then(|()| store.prune());
+        published.map_err(|error| error.to_string())?;
+    }
+    Ok(Box::new(restored))
 }
 
 /// The old state shines through wherever the new one has nothing.
@@ -249,6 +373,12 @@ impl Core {
                     self.answer_transfer(from, transfer, false);
                 }
                 Job::Checked(index, checked) => self.snapshot_checked(index, checked),
+                Job::EngineWorked => self.engine_worked()?,
+                Job::KeysRead(index, thawed) => self.keys_read(index, thawed),
+                Job::ColdRead { number, now_ms, outcomes, thawed } => {
+                    self.cold_read(number, now_ms, outcomes, *thawed)?;
+                }
+                Job::HousekeepingDue(due) => self.told_whether_due(due)?,
                 Job::IdentitySaved(identity, saved) => self.identity_saved(*identity, saved),
                 Job::Fetched(fetch, entries) => {
                     if let Some(group) = &mut self.group {
@@ -274,6 +404,10 @@ impl Core {
             .collect();
         for to in stuck {
             self.snapshot_link_down(to);
+        }
+        if self.is_on_disk() {
+            self.tend_storage();
+            return Ok(());
         }
         let Some(group) = &mut self.group else { return Ok(()) };
         let wanted = group.take_snapshot_wanted();
@@ -350,10 +484,10 @@ impl Core {
         if self.snapshots.sending.iter().any(|sending| sending.to == to) {
             return;
         }
-        let source = match PieceSource::open(&self.snapshots.store, mark.index) {
+        let (source, mark) = match self.snapshot_source(mark) {
             Ok(source) => source,
             Err(error) => {
-                tracing::warn!(%error, "snapshot can't be sent");
+                tracing::warn!(error, "snapshot can't be sent");
                 if let Some(group) = &mut self.group {
                     group.snapshot_sent(to, false);
                 }
@@ -362,23 +496,33 @@ impl Core {
         };
         self.snapshots.next_transfer += 1;
         let transfer = self.membership.epoch.wrapping_add(self.snapshots.next_transfer);
-        tracing::info!(
-            to = to.0,
-            index = mark.index.0,
-            bytes = source.total_bytes(),
-            "sending snapshot"
-        );
-        let total_bytes = source.total_bytes();
+        tracing::info!(to = to.0, index = mark.index.0, "sending snapshot");
         self.snapshots.sending.push(Sending {
             to,
             mark,
             transfer,
             source: Arc::new(Mutex::new(source)),
-            total_bytes,
             reading: false,
             all_sent: false,
             progressed_at: now,
         });
+    }
+
+    /// The snapshot of `mark`, or one of a later state: raft is content with either.
+    fn snapshot_source(&self, mark: SnapshotMark) -> Result<(Source, SnapshotMark), String> {
+        if !self.is_on_disk() {
+            let file = PieceSource::open(&self.snapshots.store, mark.index);
+            return Ok((Source::File(file.map_err(|error| error.to_string())?), mark));
+        }
+        let index = self.machine.applied();
+        let term = self.group.as_ref().and_then(|group| group.term_at(index));
+        let Some(term) = term.filter(|_| index >= mark.index) else {
+            return Err(format!("the state is at {index}, the snapshot at {}", mark.index));
+        };
+        let configuration = self.machine.configuration().clone();
+        let mark = SnapshotMark { index, term, configuration };
+        let source = ViewSource::new(self.machine.keyspace(), &mark);
+        Ok((Source::View(Box::new(source)), mark))
     }
 
     /// Reads on where the link has room.
@@ -402,7 +546,7 @@ impl Core {
         any
     }
 
-    fn piece_read(&mut self, transfer: u64, piece: Result<Option<(u64, Bytes)>, SnapshotError>) {
+    fn piece_read(&mut self, transfer: u64, piece: Result<Option<ReadPiece>, SnapshotError>) {
         let (now, term) = (self.now(), self.term());
         let Some(sending) = self.snapshots.sending.iter_mut().find(|one| one.transfer == transfer)
         else {
@@ -416,8 +560,8 @@ impl Core {
                 sending.all_sent = true;
                 true
             }
-            Ok(Some((offset, bytes))) => {
-                let (index, total_bytes) = (sending.mark.index, sending.total_bytes);
+            Ok(Some(ReadPiece { offset, bytes, total_bytes })) => {
+                let index = sending.mark.index;
                 let piece =
                     Piece { group: GROUP, term, index, transfer, offset, total_bytes, bytes };
                 self.peers.as_ref().is_some_and(|peers| {
@@ -504,6 +648,7 @@ impl Core {
         }
         let receiver = Arc::clone(&self.snapshots.receiver);
         let (store, done) = (self.snapshots.store.clone(), self.snapshots.done.clone());
+        let (cellar, engine_dir) = (Arc::clone(&self.config.cellar), self.engine_dir());
         self.snapshots.receiving_lane.submit(Box::new(move || {
             let (arrival, transfer) = (take_piece(&receiver, from, &piece), piece.transfer);
             drop(piece);
@@ -513,7 +658,7 @@ impl Core {
             let job = match arrival {
                 Ok(None) => return,
                 Ok(Some(arrival)) => {
-                    let restored = restore(&store, &arrival);
+                    let restored = restore(&store, &arrival, &*cellar, &engine_dir);
                     Job::Restored(arrival, restored)
                 }
                 Err(error) => Job::ReceiveFailed { from, transfer, error: error.to_string() },
@@ -548,16 +693,25 @@ impl Core {
     /// (our log may have caught up meanwhile): it is committed state.
     fn offer_restored(&mut self, arrival: &Arrival, restored: Box<Restored>) {
         let mark = restored.mark.clone();
-        let Some(group) = &mut self.group else { return };
+        let behind = mark.index <= self.machine.applied();
+        let Some(group) = &mut self.group else { return self.give_up(Some(restored)) };
         if group.snapshot().is_none_or(|known| known.index < mark.index) {
             group.snapshot_made(mark.clone());
         }
-        if mark.index <= self.machine.applied() {
-            return;
+        if behind {
+            return self.give_up(Some(restored));
         }
         let older = self.snapshots.restored.replace(restored);
-        self.snapshots.making_lane.submit(Box::new(move || drop(older)));
         group.offer_snapshot(arrival.from, arrival.term, &mark);
+        self.give_up(older);
+    }
+
+    /// A state that will not be used. (A snapshot file stays: it is the newest there is.)
+    fn give_up(&self, restored: Option<Box<Restored>>) {
+        let Some(mut restored) = restored else { return };
+        restored.keyspace.engine_mut().retire();
+        // Freeing a large state takes long: not on this thread.
+        self.snapshots.making_lane.submit(Box::new(move || drop(restored)));
     }
 
     /// Raft has accepted the snapshot: switches to its state, at once and whole.
@@ -580,13 +734,15 @@ impl Core {
             .map_err(|error| Stop(format!("the snapshot's state can't be used: {error}")))?;
         (machine.writes, machine.entries) = (self.machine.writes, self.machine.entries);
         let before = self.before_change();
-        let old = std::mem::replace(&mut self.machine, machine);
+        let mut old = std::mem::replace(&mut self.machine, machine);
+        old.keyspace_mut().engine_mut().retire();
         if let Some(observer) = &self.observer {
             observer.stood(self.identity.node, self.machine.keyspace());
         }
         // Freeing a large state takes long: not on this thread.
         self.snapshots.making_lane.submit(Box::new(move || drop(old)));
         self.snapshots.installed += 1;
+        self.storage_replaced();
         self.writes_lost_in_snapshot();
         self.snapshot_changed_members(&before);
         self.settle_changes(None);

@@ -65,7 +65,7 @@ impl Core {
         status.log_segments = stats.segments;
         status.fsyncs = stats.fsyncs;
         status.fsync_p99_us = u64::try_from(stats.fsync_p99.as_micros()).unwrap_or(u64::MAX);
-        if stats.disk_full {
+        if stats.disk_full || self.is_engine_full() {
             status.read_only = Some("the disk is full".to_owned());
         }
     }
@@ -77,11 +77,17 @@ impl Core {
         status.applied = keyspace.applied();
         status.digest = keyspace.digest();
         status.stamp_ms = keyspace.stamp_ms();
-        status.engine = "memory";
+        status.engine = self.config.cellar.kind().name();
         status.engine_records = engine.records;
         status.engine_payload_bytes = engine.payload_bytes;
         status.engine_memory_bytes = engine.memory_bytes;
-        status.max_memory_bytes = self.pulses.smallest_memory(self.config.max_memory_bytes);
+        status.engine_disk_bytes = engine.disk_bytes;
+        status.engine_durable =
+            if self.is_on_disk() { keyspace.engine().durable_applied() } else { 0 };
+        status.engine_flushes = engine.flushes;
+        status.engine_runs = engine.runs;
+        status.cold_reads = self.storage.cold_reads;
+        status.max_memory_bytes = self.pulses.smallest_memory(self.own_memory_limit());
         let databases = keyspace.databases().into_iter();
         status.databases = databases.map(|row| (row.db, row.keys, row.expiring)).collect();
         status.writes = self.machine.writes;

@@ -46,6 +46,7 @@ impl Core {
             busy |= self.send_writes(cx)?;
             busy |= self.ask_for_reads();
             busy |= self.advance()?;
+            busy |= self.apply_backlog()?;
             busy |= self.pay_owed();
             busy |= self.serve_reads()?;
             busy |= self.release_held();
@@ -118,7 +119,7 @@ impl Core {
         }
         let mut committed = std::mem::take(&mut self.out.committed);
         for entry in committed.drain(..) {
-            self.apply(&entry)?;
+            self.take_committed(entry)?;
         }
         self.out.committed = committed;
         for (number, index) in std::mem::take(&mut self.out.reads) {
@@ -147,7 +148,7 @@ impl Core {
         }
     }
 
-    fn apply(&mut self, entry: &Committed) -> Result<(), Stop> {
+    pub(crate) fn apply(&mut self, entry: &Committed) -> Result<(), Stop> {
         let was_leading = self.is_leading();
         if entry.term != self.machine.applied_term() {
             self.settle_older_than(entry.term);

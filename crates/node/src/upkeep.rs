@@ -41,7 +41,9 @@ impl Core {
     fn expire_reads(&mut self) {
         let Some(limit) = self.now().0.checked_sub(self.patience()) else { return };
         let error = self.no_leader();
-        for batch in self.reads.take_overdue(quorate_env::Mono(limit)) {
+        let mut overdue = self.reads.take_overdue(quorate_env::Mono(limit));
+        overdue.extend(self.storage.take_cold(|since| since.0 < limit));
+        for batch in overdue {
             self.answer_all(batch.waiters, &error);
         }
     }
@@ -56,8 +58,11 @@ impl Core {
     }
 
     fn watch_memory(&mut self) {
-        let limit = self.pulses.smallest_memory(self.config.max_memory_bytes);
-        self.over_memory = self.machine.keyspace().engine().stats().memory_bytes > limit;
+        let limit = self.pulses.smallest_memory(self.own_memory_limit());
+        let stats = self.machine.keyspace().engine().stats();
+        // A member that keeps everything in memory must be able to apply what one on disk admits.
+        let held = if self.is_on_disk() { stats.payload_bytes } else { stats.memory_bytes };
+        self.over_memory = held > limit;
     }
 
     fn housekeep_if_due(&mut self) -> Result<(), Stop> {
@@ -65,6 +70,10 @@ impl Core {
             return Ok(());
         }
         let now_ms = self.now_ms();
+        if self.storage.blocks() {
+            self.ask_whether_due(now_ms);
+            return Ok(());
+        }
         let due = self.machine.keyspace().housekeeping_due(now_ms);
         self.housekeep = due.map_err(|error| Stop(format!("the engine can't be read: {error}")))?;
         Ok(())

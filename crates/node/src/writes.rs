@@ -35,6 +35,9 @@ impl Core {
         if !(self.writes.has_any() || self.housekeep || wanted) || !self.is_leading() {
             return false;
         }
+        if self.is_engine_full() {
+            return self.refuse_full();
+        }
         let Some(group) = &mut self.group else { return false };
         // One entry on its way to the local disk: what arrives meanwhile becomes the next one.
         if group.is_writing() || (!self.housekeep && !wanted && self.gathers_on(cx)) {
@@ -74,6 +77,9 @@ impl Core {
         let Sealed { bytes, waiters, forwarded, answers } = sealed;
         let since = self.now();
         self.gather.start_over();
+        let Some(group) = &mut self.group else { return };
+        let ahead = group.last().0.next();
+        self.fetch_early(ahead, &bytes);
         let Some(group) = &mut self.group else { return };
         match group.propose(bytes) {
             Ok((index, term)) => {

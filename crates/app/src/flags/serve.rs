@@ -124,16 +124,31 @@ const DATA: Family = Family {
     heading: "Memory and disk",
     flags: &[
         Flag::value(
+            "engine",
+            "ENGINE",
+            "Where the data are kept. memory: all of them in memory. disk: on the disk, for data that outgrow \
+             memory, with --cache-size of memory for what is read or written often. A data directory keeps the \
+             one that it was made with; members of one cluster may differ.",
+        )
+        .default("memory"),
+        Flag::value(
+            "cache-size",
+            "SIZE",
+            "With --engine disk: memory for records and blocks that were read or written lately, besides about \
+             200mb for writes on their way to the disk; at least 1mb.",
+        )
+        .default("256mb"),
+        Flag::value(
             "max-memory",
             "SIZE",
-            "Writes that grow the data are refused when it takes more memory than this, on any member; at \
-             least 1mb. Default: three quarters of what the machine or the cgroup has.",
+            "Writes that grow the data are refused when it takes more memory than this, on any member that \
+             keeps it in memory; at least 1mb. Default: three quarters of what the machine or the cgroup has.",
         ),
         Flag::value(
             "snapshot-log-size",
             "SIZE",
-            "Make a snapshot, and cut the log, when the log since the last one is larger than this and larger \
-             than the data; at least 1kb.",
+            "Make a snapshot (with --engine disk: flush), and cut the log, when the log since the last one is \
+             larger than this and (in memory) larger than the data; at least 1kb.",
         )
         .default("256mb"),
         Flag::value(

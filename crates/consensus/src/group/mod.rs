@@ -232,6 +232,8 @@ pub struct Group {
     elections_won: u64,
     /// What was committed at the start is not applied yet.
     starting: bool,
+    /// The owner has more committed entries than it can apply: no more are taken in.
+    crowded: bool,
     observer: Option<Rc<dyn GroupObserver>>,
 }
 
@@ -298,6 +300,7 @@ impl Group {
             was: (StateRole::Follower, 0, 0),
             elections_won: 0,
             starting: true,
+            crowded: false,
             observer: None,
         };
         group.redraw_timeout();
@@ -403,7 +406,13 @@ impl Group {
         let mut log = self.log.borrow_mut();
         // What one segment can't hold is written in pieces: it must not be refused for ever.
         let piece = (bytes as u64).min(log.batch_bytes_max() / 2);
-        bytes == 0 || log.has_room(piece)
+        bytes == 0 || (!self.crowded && log.has_room(piece))
+    }
+
+    /// Whether the owner has more committed entries than it can apply at the moment: then appends are
+    /// dropped and proposals refused, as without room in the log.
+    pub fn set_crowded(&mut self, crowded: bool) {
+        self.crowded = crowded;
     }
 
     /// Proposes an entry of the node room's bytes; it is appended at the index and term returned, or,
@@ -436,6 +445,9 @@ impl Group {
     /// Why not.
     pub fn accepts(&self) -> Result<(), ProposeError> {
         self.check_leading()?;
+        if self.crowded {
+            return Err(ProposeError::Busy);
+        }
         let mut log = self.log.borrow_mut();
         let bytes = ORDINARY_BYTES.min(log.batch_bytes_max() / 4);
         if log.has_room(bytes) { Ok(()) } else { Err(no_room(&log)) }

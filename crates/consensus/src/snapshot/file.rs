@@ -187,28 +187,11 @@ impl SnapshotStore {
     pub fn writer(&self, mark: &SnapshotMark) -> Result<SnapshotWriter, SnapshotError> {
         let path = self.temporary("making");
         let file = self.create(&path)?;
-        let mut header = Vec::new();
-        put_varint(&mut header, self.group.0);
-        put_varint(&mut header, mark.index.0);
-        put_varint(&mut header, mark.term.0);
-        put_bytes(&mut header, &mark.configuration.encode());
-        let mut buffer = Vec::with_capacity(CHUNK_BYTES + 4096);
-        buffer.extend_from_slice(MAGIC);
-        buffer.extend_from_slice(&FORMAT.to_le_bytes());
-        buffer.extend_from_slice(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_le_bytes());
-        buffer.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
-        buffer.extend_from_slice(&header);
-        let mut writer = SnapshotWriter {
-            store: self.clone(),
-            path,
-            index: mark.index,
-            file,
-            offset: 0,
-            chunk: Vec::with_capacity(CHUNK_BYTES),
-            chunks: 0,
-            bytes: 0,
-        };
-        writer.write_raw(&[&buffer])?;
+        let (encoder, head) = SnapshotEncoder::start(self.group, mark);
+        let (store, index) = (self.clone(), mark.index);
+        let mut writer =
+            SnapshotWriter { store, path, index, file, offset: 0, encoder, pending: head };
+        writer.write_pending(0)?;
         Ok(writer)
     }
 
@@ -236,52 +219,38 @@ fn chunk_sum(number: u64, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&number.to_le_bytes()), bytes)
 }
 
-/// Writes a snapshot chunk by chunk.
-pub struct SnapshotWriter {
-    store: SnapshotStore,
-    path: PathBuf,
-    index: Index,
-    file: Box<dyn DiskFile>,
-    offset: u64,
+/// Makes the bytes of a snapshot file, wherever they go.
+pub struct SnapshotEncoder {
     chunk: Vec<u8>,
     chunks: u64,
     bytes: u64,
 }
 
-impl std::fmt::Debug for SnapshotWriter {
+impl std::fmt::Debug for SnapshotEncoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SnapshotWriter({}, {} bytes)", self.path.display(), self.bytes)
+        write!(f, "SnapshotEncoder({} bytes)", self.bytes)
     }
 }
 
-impl SnapshotWriter {
-    fn write_raw(&mut self, parts: &[&[u8]]) -> Result<(), SnapshotError> {
-        let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let written = self.file.write_at(&slices, self.offset);
-        written.map_err(|source| failed(&self.path, source))?;
-        self.offset += parts.iter().map(|part| part.len() as u64).sum::<u64>();
-        Ok(())
+impl SnapshotEncoder {
+    /// Starts the snapshot `mark` of `group`, and what it begins with.
+    pub fn start(group: GroupId, mark: &SnapshotMark) -> (Self, Vec<u8>) {
+        let mut header = Vec::new();
+        put_varint(&mut header, group.0);
+        put_varint(&mut header, mark.index.0);
+        put_varint(&mut header, mark.term.0);
+        put_bytes(&mut header, &mark.configuration.encode());
+        let mut out = Vec::with_capacity(CHUNK_BYTES + 4096);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&FORMAT.to_le_bytes());
+        out.extend_from_slice(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+        out.extend_from_slice(&header);
+        (Self { chunk: Vec::with_capacity(CHUNK_BYTES), chunks: 0, bytes: 0 }, out)
     }
 
-    fn flush(&mut self) -> Result<(), SnapshotError> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
-        let chunk = std::mem::take(&mut self.chunk);
-        let len = u32::try_from(chunk.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let sum = chunk_sum(self.chunks, &chunk).to_le_bytes();
-        self.write_raw(&[&len, &sum, &chunk])?;
-        self.chunks += 1;
-        self.chunk = chunk;
-        self.chunk.clear();
-        Ok(())
-    }
-
-    /// Appends content.
-    ///
-    /// # Errors
-    /// The device failed, or is full.
-    pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), SnapshotError> {
+    /// Takes content in; `out` gets the chunks that became full.
+    pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         self.bytes += bytes.len() as u64;
         while !bytes.is_empty() {
             let room = CHUNK_BYTES - self.chunk.len();
@@ -289,10 +258,70 @@ impl SnapshotWriter {
             self.chunk.extend_from_slice(now);
             bytes = later;
             if self.chunk.len() == CHUNK_BYTES {
-                self.flush()?;
+                self.end_chunk(out);
             }
         }
+    }
+
+    fn end_chunk(&mut self, out: &mut Vec<u8>) {
+        if self.chunk.is_empty() {
+            return;
+        }
+        out.extend_from_slice(&u32::try_from(self.chunk.len()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(&chunk_sum(self.chunks, &self.chunk).to_le_bytes());
+        out.extend_from_slice(&self.chunk);
+        self.chunks += 1;
+        self.chunk.clear();
+    }
+
+    /// The end of the snapshot.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        self.end_chunk(out);
+        let trailer = [self.chunks.to_le_bytes(), self.bytes.to_le_bytes()].concat();
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&crc32c::crc32c(&trailer).to_le_bytes());
+        out.extend_from_slice(&trailer);
+    }
+}
+
+/// Writes a snapshot chunk by chunk.
+pub struct SnapshotWriter {
+    store: SnapshotStore,
+    path: PathBuf,
+    index: Index,
+    file: Box<dyn DiskFile>,
+    offset: u64,
+    encoder: SnapshotEncoder,
+    /// Encoded, not written.
+    pending: Vec<u8>,
+}
+
+impl std::fmt::Debug for SnapshotWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SnapshotWriter({}, {:?})", self.path.display(), self.encoder)
+    }
+}
+
+impl SnapshotWriter {
+    /// Writes what is pending, if it is at least `enough`.
+    fn write_pending(&mut self, enough: usize) -> Result<(), SnapshotError> {
+        if self.pending.len() < enough.max(1) {
+            return Ok(());
+        }
+        let written = self.file.write_at(&[IoSlice::new(&self.pending)], self.offset);
+        written.map_err(|source| failed(&self.path, source))?;
+        self.offset += self.pending.len() as u64;
+        self.pending.clear();
         Ok(())
+    }
+
+    /// Appends content.
+    ///
+    /// # Errors
+    /// The device failed, or is full.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        self.encoder.push(bytes, &mut self.pending);
+        self.write_pending(CHUNK_BYTES)
     }
 
     /// Ends the snapshot: it is durable and has its name when this returns. Its size in bytes.
@@ -300,10 +329,10 @@ impl SnapshotWriter {
     /// # Errors
     /// The device failed, or is full.
     pub fn finish(mut self) -> Result<u64, SnapshotError> {
-        self.flush()?;
-        let trailer = [self.chunks.to_le_bytes(), self.bytes.to_le_bytes()].concat();
-        let sum = crc32c::crc32c(&trailer).to_le_bytes();
-        self.write_raw(&[&[0; 4], &sum, &trailer])?;
+        self.encoder.end_chunk(&mut self.pending);
+        self.write_pending(0)?;
+        self.encoder.end(&mut self.pending);
+        self.write_pending(0)?;
         self.file.sync_all().map_err(|source| failed(&self.path, source))?;
         self.store.publish(&self.path, self.index)?;
         Ok(self.offset)

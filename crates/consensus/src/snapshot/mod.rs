@@ -7,6 +7,6 @@ mod file;
 mod receive;
 mod send;
 
-pub use file::{SnapshotError, SnapshotReader, SnapshotStore, SnapshotWriter};
+pub use file::{SnapshotEncoder, SnapshotError, SnapshotReader, SnapshotStore, SnapshotWriter};
 pub use receive::{Arrival, Incoming, Receiver};
-pub use send::{Piece, PieceSource, decode_done, encode_done};
+pub use send::{PIECE_BYTES, Piece, PieceSource, decode_done, encode_done};

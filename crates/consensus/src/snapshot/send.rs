@@ -8,7 +8,7 @@ use crate::codec::{DecodeError, Reader, put_bytes, put_varint};
 use crate::{GroupId, Index, Term};
 
 /// Bytes of the file in one piece.
-const PIECE_BYTES: usize = 256 * 1024;
+pub const PIECE_BYTES: usize = 256 * 1024;
 
 /// A piece of a snapshot file on its way; the frame around it carries the checksum, and the file has
 /// its own for the whole way from disk to disk.
@@ -24,7 +24,7 @@ pub struct Piece {
     pub transfer: u64,
     /// Where the piece lies in the file.
     pub offset: u64,
-    /// The file's length.
+    /// The file's length. Where it is not known before its end, the largest number, but for the last piece.
     pub total_bytes: u64,
     /// The piece.
     pub bytes: Bytes,

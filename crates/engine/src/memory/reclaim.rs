@@ -77,7 +77,7 @@ impl Reclaim {
     }
 
     /// Bytes that wait to be freed, or for a view to let go.
-    pub(super) fn memory_bytes(&self) -> u64 {
+    pub(crate) fn memory_bytes(&self) -> u64 {
         let values = self.0.value_bytes.load(Ordering::Relaxed).max(0).cast_unsigned();
         self.0.node_bytes.load(Ordering::Relaxed) + values
     }

@@ -227,10 +227,14 @@ impl Run {
             assert_same_range(view.as_ref(), frozen, &from, &to, &|| self.at());
         }
         let stats = self.engine.stats();
+        assert_eq!(stats.views, self.views.len() as u64, "{}", self.at());
+        if stats.estimated {
+            return;
+        }
         let payload: usize = self.model.iter().map(|(key, value)| key.len() + value.len()).sum();
         assert_eq!(
-            (stats.records, stats.payload_bytes, stats.views),
-            (self.model.len() as u64, payload as u64, self.views.len() as u64),
+            (stats.records, stats.payload_bytes),
+            (self.model.len() as u64, payload as u64),
             "{}",
             self.at()
         );
@@ -271,11 +275,9 @@ impl Run {
         }
         while self.engine.maintain(1_000) {}
         let stats = self.engine.stats();
-        assert_eq!(
-            (stats.records, stats.payload_bytes, stats.views, stats.reclaimable),
-            (0, 0, 0, 0),
-            "{}",
-            self.at()
-        );
+        assert_eq!((stats.views, stats.reclaimable), (0, 0), "{}", self.at());
+        if !stats.estimated {
+            assert_eq!((stats.records, stats.payload_bytes), (0, 0), "{}", self.at());
+        }
     }
 }

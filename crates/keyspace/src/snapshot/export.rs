@@ -97,3 +97,82 @@ pub fn export(
         ControlFlow::Break(()) => Exported::Stopped,
     })
 }
+
+/// An export in pieces that are asked for one by one.
+pub struct Export {
+    view: Box<dyn View>,
+    from: Vec<u8>,
+    records: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Records,
+    Over,
+}
+
+impl std::fmt::Debug for Export {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Export({} records, {:?})", self.records, self.stage)
+    }
+}
+
+impl Export {
+    /// All records of `view`.
+    #[must_use]
+    pub fn new(view: Box<dyn View>) -> Self {
+        Self { view, from: Vec::new(), records: 0, stage: Stage::Head }
+    }
+
+    /// Appends the stream's next bytes to `out`, about `enough` of them; false when that was the end.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub fn next(&mut self, enough: usize, out: &mut Vec<u8>) -> Result<bool, EngineError> {
+        match self.stage {
+            Stage::Head => {
+                out.extend_from_slice(&MAGIC);
+                out.extend_from_slice(&self.view.applied().to_be_bytes());
+                self.stage = Stage::Records;
+            }
+            Stage::Records => self.next_records(enough, out)?,
+            Stage::Over => {}
+        }
+        Ok(self.stage != Stage::Over)
+    }
+
+    fn next_records(&mut self, enough: usize, out: &mut Vec<u8>) -> Result<(), EngineError> {
+        let (from, records) = (std::mem::take(&mut self.from), &mut self.records);
+        let end = out.len() + enough.max(1);
+        let mut whole = true;
+        self.view.visit(&from, &[], &mut |key, value| {
+            if out.len() >= end {
+                self.from = key.to_vec();
+                whole = false;
+                return ControlFlow::Break(());
+            }
+            *records += 1;
+            put_record(key, value, out);
+            ControlFlow::Continue(())
+        })?;
+        if whole {
+            out.push(END);
+            out.extend_from_slice(&self.records.to_be_bytes());
+            self.stage = Stage::Over;
+        }
+        Ok(())
+    }
+}
+
+fn put_record(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    let length = |bytes: &[u8]| {
+        u32::try_from(bytes.len()).expect("records are far below 4 GiB").to_be_bytes()
+    };
+    out.push(RECORD);
+    out.extend_from_slice(&length(key));
+    out.extend_from_slice(&length(value));
+    out.extend_from_slice(key);
+    out.extend_from_slice(value);
+}

@@ -15,7 +15,7 @@ mod restore;
 
 use quorate_engine::EngineError;
 
-pub use export::{Exported, export};
+pub use export::{Export, Exported, export};
 pub use exporter::Exporter;
 pub use restore::Restore;
 

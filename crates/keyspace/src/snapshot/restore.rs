@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_api::limits::{COMMAND_BYTES_MAX, KEY_BYTES_MAX};
-use quorate_engine::Engine;
+use quorate_engine::{Engine, EngineError};
 
 use super::{END, MAGIC, RECORD, RestoreError};
 use crate::codec::Decoder;
@@ -146,6 +146,7 @@ impl Restore {
         if self.batch_bytes >= BATCH_BYTES && index < self.applied {
             self.batch_bytes = 0;
             self.engine.write(index)?;
+            self.work()?;
         }
         Ok(Some(()))
     }
@@ -157,6 +158,18 @@ impl Restore {
         }
         self.expecting = Expecting::Nothing;
         Ok(Some(()))
+    }
+
+    /// A restore runs where it may wait for the device: the engine's work is done on the spot.
+    fn work(&mut self) -> Result<(), RestoreError> {
+        while let Some(work) = self.engine.take_work() {
+            work.run();
+            self.engine.settle()?;
+        }
+        if self.engine.stats().disk_full {
+            return Err(EngineError::Io(std::io::ErrorKind::StorageFull.into()).into());
+        }
+        Ok(())
     }
 
     /// Ends the restore. Opening the keyspace checks that the system records are there and are of the
@@ -172,6 +185,7 @@ impl Restore {
             return Err(RestoreError::Malformed("it holds no entry"));
         }
         self.engine.write(self.applied)?;
+        self.work()?;
         Ok(Keyspace::open(self.engine)?)
     }
 }

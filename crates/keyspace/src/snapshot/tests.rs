@@ -56,6 +56,18 @@ fn pieces_may_be_of_any_size() {
 }
 
 #[test]
+fn an_export_piece_by_piece_is_the_same_stream() {
+    let play = some_state();
+    for enough in [1, 100, 1500, usize::MAX / 2] {
+        let mut export = Export::new(play.keyspace.view());
+        let mut stream = Vec::new();
+        while export.next(enough, &mut stream).expect("exported") {}
+        assert!(stream == play.snapshot(), "{enough} bytes at a time");
+        assert!(!export.next(enough, &mut stream).expect("over"));
+    }
+}
+
+#[test]
 fn large_values_pass_whole() {
     let mut play = Play::default();
     play.run("SETRANGE large 1000000 x");

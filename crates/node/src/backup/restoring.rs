@@ -13,7 +13,7 @@ use quorate_consensus::log::{HardState, Log, LogBatch, LogConfig};
 use quorate_consensus::peers::ClusterId;
 use quorate_consensus::snapshot::SnapshotStore;
 use quorate_consensus::{Index, NodeId, SnapshotMark, Term};
-use quorate_engine::MemoryEngine;
+use quorate_engine::{EngineKind, MemoryEngine};
 use quorate_env::Env;
 use quorate_keyspace::Keyspace;
 use quorate_keyspace::snapshot::Restore;
@@ -151,7 +151,8 @@ pub async fn restore(
     refuse_occupied(env, dir)?;
     let (verified, keyspace) = read(input, progress)?;
     let mut machine = Machine::of(keyspace).map_err(failed)?;
-    let (mut identity, lock) = identity::open(&*env.disk, &*env.rng, dir, name)?;
+    let (mut identity, lock) =
+        identity::open(&*env.disk, &*env.rng, dir, name, EngineKind::Memory)?;
     if identity.node.0 != 0 || identity.cluster.0 != 0 {
         return Err(RestoreError::Occupied(dir.display().to_string()));
     }

@@ -1,0 +1,445 @@
+//! The tree on disk: `lsm-tree`, used for sorted bulk flushes, reads and compaction.
+//!
+//! Its memtable stays empty and it has no journal: what is not flushed is in the overlay in memory and in
+//! the Raft log. A flush writes sorted tables beside the others, syncs them, and then one small file that
+//! names them (see `decisions/0010`), so it takes effect as a whole or not at all, applied index included.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use bytes::Bytes;
+use lsm_tree::compaction::Leveled;
+use lsm_tree::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
+use lsm_tree::{
+    AbstractTree, AnyTree, Cache, CompressionType, Config, Guard as _, KvSeparationOptions, SeqNo,
+    SequenceNumberCounter, UserValue,
+};
+
+use super::home::Home;
+use super::wire::{self, META, Meta};
+use super::{GONE, damage, is_gone};
+use crate::engine::{EngineError, View};
+
+/// Values this long lie outside of the tree's tables, so that compaction does not rewrite them.
+const SEPARATED_BYTES: u32 = 1024;
+/// Open files.
+const FILES_MAX: usize = 512;
+/// More sorted runs than this, and flushes wait for compaction.
+pub(super) const RUNS_MAX: u64 = 20;
+
+/// The tree of one state.
+pub(super) struct Base {
+    /// `None` for a moment while it is opened again, and after that has failed.
+    tree: RwLock<Option<AnyTree>>,
+    seqno: SequenceNumberCounter,
+    visible: SequenceNumberCounter,
+    cache: Arc<Cache>,
+    /// States that views look at, and how many views: compaction keeps what they need.
+    pins: Mutex<BTreeMap<SeqNo, usize>>,
+    // Declared last: the files are removed behind the tree that has them open.
+    home: Home,
+}
+
+impl std::fmt::Debug for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Base({})", self.home.path().display())
+    }
+}
+
+/// Runs what calls into the tree. It may panic on wrong bytes: that is damage, too.
+fn guarded<T>(call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no text");
+        Err(EngineError::Damage(format!("the tree gave up: {what}")))
+    })
+}
+
+/// What an error of the tree means to a replica.
+fn told(error: lsm_tree::Error) -> EngineError {
+    use std::io::ErrorKind;
+    match error {
+        // A file that ends early, or is not there, was whole once: the tree syncs before it names one.
+        lsm_tree::Error::Io(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::NotFound | ErrorKind::InvalidData
+            ) =>
+        {
+            EngineError::Damage(error.to_string())
+        }
+        lsm_tree::Error::Io(error) => EngineError::Io(error),
+        other => EngineError::Damage(other.to_string()),
+    }
+}
+
+impl Base {
+    /// Opens the tree at `home`, or makes an empty one, and says what it holds.
+    pub(super) fn open(home: Home, cache: &Arc<Cache>) -> Result<(Self, Meta), EngineError> {
+        let mut base = Self {
+            tree: RwLock::new(None),
+            seqno: SequenceNumberCounter::new(1),
+            visible: SequenceNumberCounter::new(1),
+            cache: Arc::clone(cache),
+            pins: Mutex::default(),
+            home,
+        };
+        let (tree, meta) = base.open_tree()?;
+        *base.tree.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(tree);
+        Ok((base, meta))
+    }
+
+    fn open_tree(&self) -> Result<(AnyTree, Meta), EngineError> {
+        let path = self.home.path();
+        guarded(|| {
+            check_manifest(&path)?;
+            let config = Config::new(&path, self.seqno.clone(), self.visible.clone())
+                .use_cache(Arc::clone(&self.cache))
+                .use_descriptor_table(Some(Arc::new(lsm_tree::DescriptorTable::new(FILES_MAX))))
+                .data_block_size_policy(BlockSizePolicy::all(4096))
+                .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
+                    BloomConstructionPolicy::BitsPerKey(10.0),
+                )))
+                .with_kv_separation(Some(
+                    KvSeparationOptions::default()
+                        .separation_threshold(SEPARATED_BYTES)
+                        .compression(CompressionType::None),
+                ));
+            let tree = config.open().map_err(told)?;
+            let next = tree.get_highest_persisted_seqno().map_or(1, |highest| highest + 1);
+            self.seqno.fetch_max(next);
+            self.visible.fetch_max(next);
+            let meta = tree.get(META, SeqNo::MAX).map_err(told)?;
+            let meta = meta.map(|meta| Meta::decode(&meta)).transpose()?;
+            if meta.is_none() && tree.table_count() > 0 {
+                return Err(damage("tables without a meta record"));
+            }
+            Ok((tree, meta.unwrap_or_default()))
+        })
+    }
+
+    /// Closes the tree and opens it again, which removes what a flush or a compaction has left half
+    /// written. False, and nothing is done, while a view looks at it. Not while a work is under way.
+    pub(super) fn reopen(&self) -> Result<bool, EngineError> {
+        // Order matters: whoever comes meanwhile waits at this lock, and finds the tree open.
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        if !self.pins().is_empty() {
+            return Ok(false);
+        }
+        *tree = None;
+        *tree = Some(self.open_tree()?.0);
+        Ok(true)
+    }
+
+    /// A fresh tree beside this one.
+    pub(super) fn successor(&self) -> Result<Self, EngineError> {
+        Ok(Self::open(self.home.successor()?, &self.cache)?.0)
+    }
+
+    /// Its place on the disk.
+    pub(super) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn pins(&self) -> MutexGuard<'_, BTreeMap<SeqNo, usize>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tree(&self) -> RwLockReadGuard<'_, Option<AnyTree>> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `call` with the tree; damage that it meets is noted for the next start.
+    fn with<T>(
+        &self,
+        call: impl FnOnce(&AnyTree) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let tree = self.tree();
+        let closed = || EngineError::Io(std::io::Error::other("the tree is closed"));
+        let tree = tree.as_ref().ok_or_else(closed)?;
+        let result = guarded(|| call(tree));
+        if let Err(EngineError::Damage(what)) = &result {
+            self.home.note_damage(what);
+        }
+        result
+    }
+
+    /// True when nothing was ever flushed: then nothing needs to be looked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.visible.get() <= 1
+    }
+
+    /// The newest value of `key`.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.get_at(key, SeqNo::MAX)
+    }
+
+    fn get_at(&self, key: &[u8], at: SeqNo) -> Result<Option<Bytes>, EngineError> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let found = self.with(|tree| tree.get(wire::tree_key(key), at).map_err(told))?;
+        found.map(|stored| wire::value_of(key, stored.into())).transpose()
+    }
+
+    /// Freezes the present state for as long as the pin lives.
+    pub(super) fn pin(self: &Arc<Self>) -> Pin {
+        let mut pins = self.pins();
+        // Order matters: compaction reads both under this lock, so it never drops what is pinned here.
+        let at = self.visible.get();
+        *pins.entry(at).or_default() += 1;
+        Pin { base: Arc::clone(self), at }
+    }
+
+    fn watermark(&self) -> SeqNo {
+        let pins = self.pins();
+        pins.keys().next().copied().unwrap_or_else(|| self.visible.get())
+    }
+
+    /// Adds all records of `view` (a tombstone removes) and the meta record, atomically and durably.
+    pub(super) fn flush(&self, view: &dyn View, meta: Meta) -> Result<(), EngineError> {
+        self.with(|tree| {
+            let mut ingestion = tree.ingestion().map_err(told)?;
+            ingestion.write(META, meta.encode()).map_err(told)?;
+            let mut failed = None;
+            let mut long: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+            let mut long_head: Vec<u8> = Vec::new();
+            let mut take = |key: &[u8], value: &Bytes| -> lsm_tree::Result<()> {
+                let of_group = wire::is_long(key) && wire::same_head(&long_head, key);
+                if !of_group {
+                    write_long(&mut ingestion, &mut long)?;
+                }
+                if wire::is_long(key) {
+                    let value = (!is_gone(value)).then(|| wire::long_value(key, value));
+                    long_head.clear();
+                    long_head.extend_from_slice(key);
+                    long.push((wire::tree_key(key), value));
+                    return Ok(());
+                }
+                if is_gone(value) {
+                    ingestion.write_tombstone(wire::tree_key(key))
+                } else {
+                    ingestion.write(wire::tree_key(key), UserValue::from(value.clone()))
+                }
+            };
+            view.visit(&[], &[], &mut |key, value| match take(key, value) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            })?;
+            if let Some(error) = failed {
+                return Err(told(error));
+            }
+            write_long(&mut ingestion, &mut long).map_err(told)?;
+            ingestion.finish().map_err(told)
+        })
+    }
+
+    /// One step of compaction; false when there was nothing to do.
+    pub(super) fn compact(&self) -> Result<bool, EngineError> {
+        let watermark = self.watermark();
+        self.with(|tree| {
+            let before = tree.current_version().id();
+            tree.compact(Arc::new(Leveled::default()), watermark).map_err(told)?;
+            Ok(tree.current_version().id() != before)
+        })
+    }
+
+    /// Bytes of blocks in memory.
+    pub(super) fn cached_bytes(&self) -> u64 {
+        self.cache.size()
+    }
+
+    /// What it weighs. Looks at the files: not for a thread that must not wait.
+    pub(super) fn figures(&self) -> Figures {
+        let tree = self.tree();
+        let Some(tree) = tree.as_ref() else { return Figures::default() };
+        let version = tree.current_version();
+        // A file that is gone by now weighs nothing.
+        let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+        let blobs: u64 = version.blob_files.iter().map(|file| size(file.path())).sum();
+        Figures {
+            bytes: tree.disk_space() + blobs,
+            records: tree.approximate_len() as u64,
+            runs: tree.l0_run_count() as u64,
+        }
+    }
+}
+
+/// What a tree weighs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Figures {
+    /// Bytes of its files.
+    pub(super) bytes: u64,
+    /// Records, tombstones and overwritten ones included.
+    pub(super) records: u64,
+    /// Sorted runs of the first level.
+    pub(super) runs: u64,
+}
+
+fn write_long(
+    ingestion: &mut lsm_tree::AnyIngestion<'_>,
+    long: &mut Vec<(Vec<u8>, Option<Vec<u8>>)>,
+) -> lsm_tree::Result<()> {
+    long.sort_unstable();
+    for (key, value) in long.drain(..) {
+        match value {
+            Some(value) => ingestion.write(key, value)?,
+            None => ingestion.write_tombstone(key)?,
+        }
+    }
+    Ok(())
+}
+
+/// The tree does not check the file that names its tables: a flipped bit there could move a table to
+/// another level, and bring back what was overwritten.
+#[expect(clippy::disallowed_methods, reason = "the engine's own directory")]
+fn check_manifest(path: &Path) -> Result<(), EngineError> {
+    let current = match std::fs::read(path.join("current")) {
+        Ok(current) => current,
+        // A tree that was never flushed.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let fields = current.split_first_chunk::<8>().and_then(|(id, rest)| {
+        let (sum, rest) = rest.split_first_chunk::<16>()?;
+        (rest == [0]).then_some((u64::from_le_bytes(*id), u128::from_le_bytes(*sum)))
+    });
+    let (id, sum) = fields.ok_or_else(|| damage("the tree's file `current`"))?;
+    let manifest = match std::fs::read(path.join(format!("v{id}"))) {
+        Ok(manifest) => manifest,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(damage("the tree's manifest is gone"));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if xxhash_rust::xxh3::xxh3_128(&manifest) != sum {
+        return Err(damage("the tree's manifest"));
+    }
+    Ok(())
+}
+
+/// A frozen state of a tree.
+#[derive(Debug)]
+pub(super) struct Pin {
+    base: Arc<Base>,
+    at: SeqNo,
+}
+
+impl Pin {
+    /// The value of `key` in that state.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.base.get_at(key, self.at)
+    }
+
+    /// The records with `from <= key < to` in that state.
+    pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Result<Range<'_>, EngineError> {
+        let (low, high) = (wire::tree_from(from), wire::tree_to(to));
+        let items = if self.base.is_empty() || low >= high {
+            Box::new(std::iter::empty()) as Items
+        } else {
+            let bounds = (Bound::Included(low), Bound::Excluded(high));
+            self.base.with(|tree| Ok(Box::new(tree.range(bounds, self.at, None)) as Items))?
+        };
+        Ok(Range {
+            base: &self.base,
+            items,
+            from: from.to_vec(),
+            to: to.to_vec(),
+            ahead: None,
+            long: Vec::new(),
+        })
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pins = self.base.pins();
+        if let Some(count) = pins.get_mut(&self.at) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&self.at);
+            }
+        }
+    }
+}
+
+type Items = Box<dyn Iterator<Item = lsm_tree::IterGuardImpl> + Send>;
+type Record = (Vec<u8>, Bytes);
+
+/// Records of a tree, in order.
+pub(super) struct Range<'a> {
+    base: &'a Base,
+    items: Items,
+    from: Vec<u8>,
+    to: Vec<u8>,
+    ahead: Option<Record>,
+    /// Long keys of one head, the first of them last.
+    long: Vec<Record>,
+}
+
+impl Range<'_> {
+    /// The next record.
+    pub(super) fn next(&mut self) -> Result<Option<Record>, EngineError> {
+        loop {
+            let next = match self.long.pop() {
+                Some(record) => Some(record),
+                None => self.next_group()?,
+            };
+            let Some((key, value)) = next else { return Ok(None) };
+            // Long keys of the first and the last head may lie outside.
+            let behind_start = key >= self.from;
+            let before_end = self.to.is_empty() || key < self.to;
+            if behind_start && before_end {
+                return Ok(Some((key, value)));
+            }
+        }
+    }
+
+    /// The next record; where its key is long, all of its head are read and sorted.
+    fn next_group(&mut self) -> Result<Option<Record>, EngineError> {
+        let Some(first) = self.read()? else { return Ok(None) };
+        if !wire::is_long(&first.0) {
+            return Ok(Some(first));
+        }
+        let mut group = vec![first];
+        while let Some(record) = self.read()? {
+            let same = group.first().is_some_and(|(key, _)| wire::same_head(key, &record.0));
+            if !(same && wire::is_long(&record.0)) {
+                self.ahead = Some(record);
+                break;
+            }
+            group.push(record);
+        }
+        group.sort_unstable_by(|one, other| other.0.cmp(&one.0));
+        self.long = group;
+        Ok(self.long.pop())
+    }
+
+    fn read(&mut self) -> Result<Option<Record>, EngineError> {
+        if let Some(record) = self.ahead.take() {
+            return Ok(Some(record));
+        }
+        let items = &mut self.items;
+        let read = guarded(|| {
+            let Some(item) = items.next() else { return Ok(None) };
+            let (key, value) = item.into_inner().map_err(told)?;
+            wire::decode(&key, value.into()).map(Some)
+        });
+        if let Err(EngineError::Damage(what)) = &read {
+            self.base.home.note_damage(what);
+        }
+        read
+    }
+}
+
+/// What a deleted record looks like in the overlay must never reach the tree as a value.
+const _: () = assert!(GONE.len() == 1);

@@ -1,0 +1,102 @@
+//! Makes disk engines below one directory, and finds the newest whole state there.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use lsm_tree::Cache;
+
+use super::base::Base;
+use super::home::{self, Census, Home};
+use super::{DiskEngine, damage};
+use crate::cellar::{Cellar, EngineKind};
+use crate::engine::{Engine, EngineError};
+
+/// What a disk engine may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// Memory for records and blocks that were read or written lately.
+    pub cache_bytes: u64,
+    /// What is not durable is flushed when it is larger than this.
+    pub flush_bytes: u64,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 256 * 1024 * 1024, flush_bytes: 32 * 1024 * 1024 }
+    }
+}
+
+impl DiskOptions {
+    /// The records' share of the cache; the blocks have the other half.
+    pub(super) fn record_cache_bytes(self) -> u64 {
+        self.cache_bytes / 2
+    }
+}
+
+/// Makes disk engines.
+pub struct DiskCellar {
+    options: DiskOptions,
+    blocks: Arc<Cache>,
+}
+
+impl fmt::Debug for DiskCellar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DiskCellar({:?})", self.options)
+    }
+}
+
+impl DiskCellar {
+    /// Engines that share one block cache.
+    #[must_use]
+    pub fn new(options: DiskOptions) -> Self {
+        let blocks = options.cache_bytes - options.record_cache_bytes();
+        Self { options, blocks: Arc::new(Cache::with_capacity_bytes(blocks)) }
+    }
+
+    fn open_at(&self, home: Home) -> Result<DiskEngine, EngineError> {
+        let (base, meta) = Base::open(home, &self.blocks)?;
+        Ok(DiskEngine::new(base, meta, self.options))
+    }
+}
+
+impl Cellar for DiskCellar {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Disk
+    }
+
+    fn open(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
+        home::check_damage(dir)?;
+        let census = Census::take(dir)?;
+        let mut newest: Option<DiskEngine> = None;
+        for number in &census.whole {
+            if !census.all.contains(number) {
+                return Err(damage("the files of a whole state are gone"));
+            }
+            let mut engine = self.open_at(Home::of_whole(dir, *number)?)?;
+            if let Some(other) = &mut newest {
+                // A crash between the arrival of a state and the end of the one before: both are
+                // committed, so the one that has seen more is right.
+                if other.applied() >= engine.applied() {
+                    engine.retire();
+                    continue;
+                }
+                other.retire();
+            }
+            newest = Some(engine);
+        }
+        for number in census.all.iter().filter(|number| !census.whole.contains(number)) {
+            Home::new(dir, *number).remove()?;
+        }
+        Ok(newest.map(|engine| Box::new(engine) as Box<dyn Engine>))
+    }
+
+    fn fresh(&self, dir: &Path) -> Result<Box<dyn Engine>, EngineError> {
+        let number = Census::take(dir)?.next();
+        Ok(Box::new(self.open_at(Home::new(dir, number))?))
+    }
+
+    fn clear(&self, dir: &Path) -> Result<(), EngineError> {
+        Ok(home::clear(dir)?)
+    }
+}

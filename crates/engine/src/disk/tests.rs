@@ -1,0 +1,435 @@
+//! The disk engine keeps the contract, whoever does its work and however small its steps are.
+
+#![expect(clippy::disallowed_methods, reason = "tests that damage and count the engine's files")]
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use super::*;
+use crate::attended::Attended;
+use crate::cellar::Cellar;
+use crate::mirror::MirrorEngine;
+use crate::suite;
+
+type Model = BTreeMap<Vec<u8>, Bytes>;
+
+/// Small enough that everything happens many times in a test.
+const SMALL: DiskOptions = DiskOptions { cache_bytes: 64 * 1024, flush_bytes: 48 * 1024 };
+
+/// Fresh engines, each in a directory of its own, which live as long as this.
+struct Dirs(Vec<tempfile::TempDir>);
+
+impl Dirs {
+    fn next(&mut self) -> &Path {
+        self.0.push(tempfile::tempdir().unwrap());
+        self.0.last().unwrap().path()
+    }
+}
+
+fn fresh(dir: &Path, options: DiskOptions) -> Box<dyn Engine> {
+    DiskCellar::new(options).fresh(dir).unwrap()
+}
+
+#[test]
+fn the_contract_holds_with_the_work_done_at_once() {
+    let mut dirs = Dirs(Vec::new());
+    suite::check(&mut || Box::new(Attended::inline(fresh(dirs.next(), SMALL))));
+}
+
+#[test]
+fn the_contract_holds_with_the_work_done_by_threads() {
+    let mut dirs = Dirs(Vec::new());
+    suite::check(&mut || Box::new(Attended::threaded(fresh(dirs.next(), SMALL))));
+}
+
+#[test]
+fn the_contract_holds_when_nothing_is_ever_flushed() {
+    let mut dirs = Dirs(Vec::new());
+    let large = DiskOptions { cache_bytes: 64 * 1024, ..DiskOptions::default() };
+    suite::check(&mut || Box::new(Attended::inline(fresh(dirs.next(), large))));
+}
+
+#[test]
+fn a_crash_loses_whole_batches_and_none_that_was_durable() {
+    let mut homes: Vec<(usize, tempfile::TempDir)> = Vec::new();
+    let homes = std::cell::RefCell::new(&mut homes);
+    let cellar = DiskCellar::new(SMALL);
+    let attend = |engine, threads| -> Box<dyn Engine> {
+        let attended = if threads { Attended::threaded(engine) } else { Attended::inline(engine) };
+        Box::new(attended)
+    };
+    for threads in [false, true] {
+        suite::check_reopen(
+            &mut || {
+                let dir = tempfile::tempdir().unwrap();
+                let mut engine = cellar.fresh(dir.path()).unwrap();
+                engine.seal(b"note").unwrap();
+                homes.borrow_mut().push((0, dir));
+                attend(engine, threads)
+            },
+            &mut |engine| {
+                drop(engine);
+                let homes = homes.borrow();
+                let dir = homes.last().unwrap().1.path();
+                let engine = cellar.open(dir).unwrap().expect("it was sealed");
+                assert_eq!(engine.note(), b"note");
+                attend(engine, threads)
+            },
+        );
+    }
+}
+
+fn content(reader: &dyn Reader) -> Result<Model, EngineError> {
+    let mut found = Model::new();
+    reader.visit(b"", b"", &mut |key, value| {
+        found.insert(key.to_vec(), value.clone());
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// Fills `engine` with some hundred records of all sizes, in several flushes with overwrites and deletes.
+fn fill(engine: &mut dyn Engine) -> Model {
+    let mut model = Model::new();
+    for round in 0..6_u64 {
+        for n in 0..120_u64 {
+            let key = format!("key:{:03}", (n * 7 + round * 31) % 300).into_bytes();
+            if (n + round) % 9 == 0 {
+                engine.delete(&key).unwrap();
+                model.remove(&key);
+                continue;
+            }
+            let len = if n % 40 == 0 { 5_000 } else { 300 };
+            let value = Bytes::from(vec![u8::try_from((n + round) % 251).unwrap(); len]);
+            engine.put(&key, value.clone()).unwrap();
+            model.insert(key, value);
+        }
+        engine.write(engine.applied() + 1).unwrap();
+    }
+    model
+}
+
+fn sealed(dir: &Path) -> (Box<dyn Engine>, Model) {
+    let mut engine = Attended::inline(fresh(dir, SMALL));
+    let model = fill(&mut engine);
+    engine.seal(b"").unwrap();
+    (engine.into_inner(), model)
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_found_or_does_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, model) = sealed(dir.path());
+    let applied = engine.applied();
+    drop(engine);
+    // The first start removes what compaction has left.
+    drop(DiskCellar::new(SMALL).open(dir.path()).unwrap());
+    let mut files = Vec::new();
+    let mut dirs = vec![dir.path().to_owned()];
+    while let Some(next) = dirs.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { dirs.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    let expected = (applied, model.clone());
+    let read = || -> Result<bool, EngineError> {
+        let engine = DiskCellar::new(SMALL).open(dir.path())?;
+        let engine = engine.ok_or_else(|| damage("no whole state"))?;
+        for (key, value) in &model {
+            if engine.get(key)?.as_deref() != Some(value) {
+                return Ok(false);
+            }
+        }
+        Ok((engine.applied(), content(&*engine)?) == expected)
+    };
+    // The tree panics on some wrong bytes. That is caught, and need not be read in a test's output.
+    std::panic::set_hook(Box::new(|panic| {
+        if panic.location().is_some_and(|place| place.file() == file!()) {
+            println!("{panic}");
+        }
+    }));
+    let (mut found, mut harmless, mut wrong) = (0, 0, Vec::new());
+    for (nth, file) in files.iter().enumerate() {
+        let good = std::fs::read(file).unwrap();
+        let bits = good.len() * 8;
+        // All of a short file, and a sample of a long one.
+        let step = (bits / 200).max(1);
+        for bit in (nth % step..bits).step_by(step) {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(file, &bad).unwrap();
+            match catch_unwind(AssertUnwindSafe(&read)) {
+                Ok(Ok(true)) => harmless += 1,
+                Ok(Err(EngineError::Damage(_))) => found += 1,
+                other => wrong.push(format!("{} bit {bit}: {other:?}", file.display())),
+            }
+            std::fs::write(file, &good).unwrap();
+            drop(std::fs::remove_file(dir.path().join("damaged")));
+        }
+    }
+    drop(std::panic::take_hook());
+    println!("{} files: {found} flips found, {harmless} in bytes that nobody reads", files.len());
+    assert!(wrong.is_empty(), "{} times not noticed: {wrong:#?}", wrong.len());
+    assert!(found > harmless);
+}
+
+#[test]
+fn damage_that_a_read_meets_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = sealed(dir.path());
+    drop(engine);
+    let tables = dir.path().join("state-1").join("tables");
+    for entry in std::fs::read_dir(tables).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        for byte in bytes.iter_mut().skip(600).take(200) {
+            *byte ^= 1;
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let cellar = DiskCellar::new(SMALL);
+    let engine = cellar.open(dir.path());
+    let met = match engine {
+        Ok(engine) => content(&*engine.unwrap()).map(drop),
+        Err(error) => Err(error),
+    };
+    assert!(matches!(met, Err(EngineError::Damage(_))), "{met:?}");
+    assert!(matches!(cellar.open(dir.path()), Err(EngineError::Damage(_))), "noted");
+    cellar.clear(dir.path()).unwrap();
+    assert!(cellar.open(dir.path()).unwrap().is_none());
+}
+
+#[test]
+fn keys_longer_than_the_tree_takes_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Attended::inline(fresh(dir.path(), SMALL));
+    let mut both = MirrorEngine::new(engine, MemoryEngine::new());
+    let head = vec![b'h'; wire::HEAD_BYTES];
+    let key = |tail: &[u8]| [head.as_slice(), tail].concat();
+    let mut applied = 0;
+    for round in 0..4_u8 {
+        for n in 0..20_u8 {
+            let long = key(&[n.wrapping_mul(37), round, n].repeat(1 + usize::from(n) * 300));
+            both.put(&long, Bytes::from(vec![n; 200])).unwrap();
+            if n % 5 == round {
+                both.delete(&long).unwrap();
+            }
+        }
+        both.put(&head, Bytes::from_static(b"the head itself")).unwrap();
+        both.put(&key(&[])[..100], Bytes::from_static(b"short")).unwrap();
+        both.put(b"z", Bytes::from_static(b"behind")).unwrap();
+        applied += 1;
+        both.write(applied).unwrap();
+        both.compare();
+    }
+    // Every bound, also inside of the group.
+    let keys: Vec<_> = content(&both).unwrap().into_keys().collect();
+    assert!(keys.iter().filter(|key| wire::is_long(key)).count() > 40);
+    for from in keys.iter().step_by(7) {
+        for to in keys.iter().step_by(5) {
+            both.visit(from, to, &mut |_, _| ControlFlow::Continue(())).unwrap();
+            both.view().visit(from, to, &mut |_, _| ControlFlow::Continue(())).unwrap();
+        }
+        assert!(both.get(from).unwrap().is_some());
+    }
+}
+
+#[test]
+fn what_is_not_in_memory_is_cold_until_it_was_fetched() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, model) = sealed(dir.path());
+    drop(engine);
+    let cellar = DiskCellar::new(DiskOptions { cache_bytes: 1 << 20, ..SMALL });
+    let mut engine = cellar.open(dir.path()).unwrap().unwrap();
+    let (key, value) = model.first_key_value().unwrap();
+    let resident = |engine: &dyn Engine, key: &[u8]| {
+        engine.resident().get(key).map(|found| found.map(Found::into_bytes))
+    };
+    assert!(matches!(resident(&*engine, key), Err(EngineError::Cold)));
+    assert!(matches!(resident(&*engine, b"absent"), Err(EngineError::Cold)));
+    let visited = engine.resident().visit(b"", b"", &mut |_, _| ControlFlow::Continue(()));
+    assert!(matches!(visited, Err(EngineError::Cold)));
+    let keys = [key.clone(), b"absent".to_vec()];
+    let fetched = engine.fetch(&keys).expect("something to fetch").run();
+    engine.admit(fetched);
+    assert_eq!(resident(&*engine, key).unwrap().as_ref(), Some(value));
+    assert_eq!(resident(&*engine, b"absent").unwrap(), None);
+    assert!(engine.fetch(&keys).is_none(), "both are known");
+    // A view's reads are as good.
+    let other = model.keys().nth(5).unwrap();
+    let mut view = engine.view();
+    assert!(view.get(other).unwrap().is_some());
+    engine.admit(view.take_fetched());
+    assert_eq!(resident(&*engine, other).unwrap().as_ref(), model.get(other));
+}
+
+#[test]
+fn what_was_fetched_before_a_change_is_not_let_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, model) = sealed(dir.path());
+    drop(engine);
+    // So small that nothing which is written stays in the cache.
+    let cellar = DiskCellar::new(DiskOptions { cache_bytes: 2, ..SMALL });
+    for flush in [false, true] {
+        let mut engine = Attended::inline(cellar.open(dir.path()).unwrap().unwrap());
+        let key = model.keys().next().unwrap().clone();
+        let fetch = engine.fetch(std::slice::from_ref(&key)).expect("cold");
+        let fetched = fetch.run();
+        let new = Bytes::from(vec![u8::from(flush); 30]);
+        engine.put(&key, new.clone()).unwrap();
+        engine.write(engine.applied() + 1).unwrap();
+        if flush {
+            engine.rest().unwrap();
+        }
+        engine.admit(fetched);
+        assert_eq!(engine.get(&key).unwrap().as_deref(), Some(&new));
+        assert_eq!(engine.view().get(&key).unwrap().as_deref(), Some(&new));
+    }
+}
+
+#[test]
+fn the_newest_whole_state_is_opened_and_all_others_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let cellar = DiskCellar::new(SMALL);
+    let names = || {
+        let mut names: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names.join(" ")
+    };
+    let mut states = Vec::new();
+    for (applied, sealed) in [(5, true), (9, true), (7, false), (3, true)] {
+        let mut engine = cellar.fresh(dir.path()).unwrap();
+        engine.put(b"at", Bytes::copy_from_slice(&[applied])).unwrap();
+        engine.write(u64::from(applied)).unwrap();
+        if sealed {
+            engine.seal(&[applied]).unwrap();
+        } else {
+            // As a crash would leave it.
+            drop(engine.view());
+            let path = dir.path().join("state-3");
+            std::fs::rename(&path, dir.path().join("kept")).unwrap();
+            drop(engine);
+            std::fs::rename(dir.path().join("kept"), &path).unwrap();
+            continue;
+        }
+        states.push(engine);
+    }
+    drop(states);
+    assert_eq!(names(), "state-1 state-2 state-3 state-4 whole-1 whole-2 whole-4");
+    let engine = cellar.open(dir.path()).unwrap().unwrap();
+    assert_eq!((engine.applied(), engine.durable_applied(), engine.note()), (9, 9, &[9][..]));
+    assert_eq!(names(), "state-2 whole-2");
+    // One that has been replaced stays for its views.
+    let mut engine = engine;
+    let view = engine.view();
+    engine.retire();
+    drop(engine);
+    assert_eq!(view.get(b"at").unwrap().as_deref(), Some(&Bytes::from_static(&[9])));
+    drop(view);
+    assert_eq!(names(), "");
+    assert!(cellar.open(dir.path()).unwrap().is_none());
+}
+
+/// fjall-rs/fjall#257: after a kill and a reopen, writes halted for ever behind flushes that nobody did.
+#[test]
+fn writes_go_on_after_any_number_of_crashes() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = DiskOptions { flush_bytes: 4 * 1024, ..SMALL };
+    let cellar = DiskCellar::new(options);
+    let mut engine = cellar.fresh(dir.path()).unwrap();
+    engine.seal(b"").unwrap();
+    for life in 0..12_u64 {
+        // Works of the life before are lost half-way: taken, and never done.
+        let taken = engine.take_work();
+        drop((taken, engine));
+        engine = cellar.open(dir.path()).unwrap().unwrap();
+        let mut attended = Attended::inline(engine);
+        for n in 0..30_u64 {
+            let key = format!("key:{}", n * 31 + life);
+            attended.put(key.as_bytes(), Bytes::from(vec![1; 500])).unwrap();
+            let next = attended.applied() + 1;
+            attended.write(next).unwrap();
+            assert!(attended.has_room(), "life {life}, write {n}");
+        }
+        engine = attended.into_inner();
+        for n in 0..5_u64 {
+            engine.put(&n.to_le_bytes(), Bytes::from(vec![2; 2_000])).unwrap();
+            let next = engine.applied() + 1;
+            engine.write(next).unwrap();
+        }
+    }
+}
+
+/// fjall-rs/fjall#288, #257: with flushes ahead of compaction, the number of sorted runs is bounded, and
+/// whoever waits for room gets it.
+#[test]
+fn flushes_wait_for_compaction_and_compaction_for_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = fresh(dir.path(), DiskOptions { flush_bytes: 1024, ..SMALL });
+    let mut compactions = Vec::new();
+    let mut waited = 0;
+    for n in 0..200_u64 {
+        engine.put(&(n % 17).to_le_bytes(), Bytes::from(vec![1; 2_000])).unwrap();
+        engine.write(n + 1).unwrap();
+        while let Some(work) = engine.take_work() {
+            match work.kind {
+                WorkKind::Flush => work.run(),
+                WorkKind::Compact => compactions.push(work),
+            }
+            engine.settle().unwrap();
+        }
+        assert!(engine.stats().runs <= RUNS_MAX);
+        if !engine.has_room() {
+            waited += 1;
+            for work in compactions.drain(..) {
+                work.run();
+            }
+            engine.settle().unwrap();
+        }
+    }
+    assert!(waited > 0, "flushes were never held up");
+    let mut attended = Attended::inline(engine);
+    compactions.into_iter().for_each(Work::run);
+    attended.rest().unwrap();
+    assert_eq!(attended.durable_applied(), 200);
+}
+
+/// fjall-rs/lsm-tree#286: clearing a tree with separated values broke the next open.
+#[test]
+fn a_reset_with_large_values_survives_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = Attended::inline(fresh(dir.path(), SMALL));
+    fill(&mut engine);
+    engine.seal(b"old").unwrap();
+    engine.reset();
+    let model = fill(&mut engine);
+    engine.seal(b"new").unwrap();
+    drop(engine);
+    let engine = DiskCellar::new(SMALL).open(dir.path()).unwrap().unwrap();
+    assert_eq!(engine.note(), b"new");
+    assert!(content(&*engine).unwrap() == model);
+}
+
+#[test]
+fn values_that_were_overwritten_give_their_space_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine =
+        Attended::inline(fresh(dir.path(), DiskOptions { flush_bytes: 1 << 20, ..SMALL }));
+    for n in 0..400_u64 {
+        for key in 0..4_u64 {
+            let value = vec![u8::try_from(n % 251).unwrap(); 16 * 1024];
+            engine.put(&key.to_le_bytes(), Bytes::from(value)).unwrap();
+        }
+        engine.write(n + 1).unwrap();
+    }
+    engine.rest().unwrap();
+    let stats = engine.stats();
+    assert!(stats.disk_bytes < 12 << 20, "64 KiB of data take {} bytes", stats.disk_bytes);
+}

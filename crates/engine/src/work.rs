@@ -1,0 +1,95 @@
+//! What an engine wants done on another thread: the engine has none of its own, its owner decides where.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::engine::EngineError;
+
+/// Which of an engine's works may not overlap: those of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkKind {
+    /// Writes what is applied to the device.
+    Flush,
+    /// Rewrites what is on the device.
+    Compact,
+}
+
+/// A work that waits for a device. Dropping it undone is fine: the engine is as good as without it.
+pub struct Work {
+    /// Its kind.
+    pub kind: WorkKind,
+    job: Box<dyn FnOnce() + Send>,
+}
+
+impl Work {
+    /// A work that does `job`.
+    pub fn new(kind: WorkKind, job: impl FnOnce() + Send + 'static) -> Self {
+        Self { kind, job: Box::new(job) }
+    }
+
+    /// Does it. Then the engine wants to be told, with [`crate::Engine::settle`].
+    pub fn run(self) {
+        (self.job)();
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Work({:?})", self.kind)
+    }
+}
+
+/// Reads that wait for a device.
+pub struct Fetch(Box<dyn FnOnce() -> Fetched + Send>);
+
+impl Fetch {
+    /// Reads with `job`.
+    pub fn new(job: impl FnOnce() -> Fetched + Send + 'static) -> Self {
+        Self(Box::new(job))
+    }
+
+    /// Reads; the result is for [`crate::Engine::admit`].
+    #[must_use]
+    pub fn run(self) -> Fetched {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fetch")
+    }
+}
+
+/// A key and its value; `None`: absent.
+pub type FetchedRecord = (Box<[u8]>, Option<Bytes>);
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// Tells whether the device's state may have been replaced since it was read.
+    pub(crate) epoch: u64,
+    pub(crate) records: Vec<FetchedRecord>,
+    /// The device failed, or its bytes are wrong.
+    pub(crate) failed: Option<EngineError>,
+}
+
+impl Fetched {
+    /// Records that were read in `epoch`, which means what the engine makes of it.
+    #[must_use]
+    pub fn new(epoch: u64, records: Vec<FetchedRecord>) -> Self {
+        Self { epoch, records, failed: None }
+    }
+
+    /// When it was read, and what.
+    #[must_use]
+    pub fn into_parts(self) -> (u64, Vec<FetchedRecord>) {
+        (self.epoch, self.records)
+    }
+
+    /// Why not everything was read.
+    pub fn take_failed(&mut self) -> Option<EngineError> {
+        self.failed.take()
+    }
+}

@@ -1,0 +1,506 @@
+//! An engine that waits for a device, kept from making the loop wait: its work, reads that only the device
+//! can answer, and committed entries that wait for their keys.
+//!
+//! ```text
+//!   committed entry ─► are its keys known? ── yes ─► applied, in order, on the loop
+//!                          │ no: fetched on a reader's lane, then taken into the engine's cache
+//!   read ─► does the engine know? ── yes ─► answered on the loop
+//!                          │ no: answered on a reader's lane, from a frozen state
+//! ```
+//!
+//! A read that waits delays no other one. An entry that waits delays those behind it, and reads that must
+//! see it: to them it is as if it had been committed a moment later. With the memory engine none of this
+//! ever happens.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use quorate_consensus::{Body, Committed, Configuration, Index, SnapshotMark};
+use quorate_engine::{EngineError, WorkKind};
+use quorate_env::{Lane, Mono, Tasks};
+use quorate_keyspace::{Frozen, Thawed, Want};
+
+use crate::barrier::Outcome;
+use crate::core::{Core, Stop};
+use crate::entry::{Part, Parts};
+use crate::machine::Machine;
+use crate::reads::ReadBatch;
+use crate::snapshots::Job;
+
+/// Lanes that read: so many reads are on their way to the device at once.
+const READERS: usize = 4;
+/// Keys that one job fetches, and reads that one job answers.
+const FETCHED_MAX: usize = 32;
+/// Entries that wait beyond this are not added to: appends are dropped, proposals wait.
+const BACKLOG_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Beyond this they are applied without waiting for anything: at a start, the log may hold many.
+const BACKLOG_BYTES_FORCED: usize = 128 * 1024 * 1024;
+/// Between two attempts to write to a full disk.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A committed entry that is not applied.
+struct Waiting {
+    entry: Committed,
+    /// Jobs that fetch for it.
+    fetching: usize,
+}
+
+/// The lanes of an engine that waits for a device.
+struct Lanes {
+    flush: Box<dyn Lane>,
+    compact: Box<dyn Lane>,
+    readers: Vec<Box<dyn Lane>>,
+}
+
+/// See the file's head.
+#[derive(Default)]
+pub(crate) struct Storage {
+    /// `None`: the engine never waits.
+    lanes: Option<Lanes>,
+    next_reader: usize,
+    backlog: VecDeque<Waiting>,
+    backlog_bytes: usize,
+    /// Proposals whose keys are being fetched: by how many jobs.
+    early: BTreeMap<Index, usize>,
+    /// Reads on the lanes, by number.
+    cold: BTreeMap<u64, ReadBatch>,
+    next_cold: u64,
+    /// A lane looks whether housekeeping is due.
+    asking_due: bool,
+    /// Members behind the entries that changed them, not older than what is durable.
+    configurations: VecDeque<(Index, Configuration)>,
+    durable: Index,
+    retry_at: Mono,
+    pub(crate) cold_reads: u64,
+    pub(crate) fetched_entries: u64,
+}
+
+impl Storage {
+    /// For the engine of `machine`.
+    pub(crate) fn new(machine: &Machine, tasks: &dyn Tasks) -> Self {
+        let engine = machine.keyspace().engine();
+        let lanes = engine.may_block().then(|| Lanes {
+            flush: tasks.lane("engine-flush"),
+            compact: tasks.lane("engine-compact"),
+            readers: (1..=READERS).map(|n| tasks.lane(&format!("engine-read-{n}"))).collect(),
+        });
+        Self { lanes, durable: Index(engine.durable_applied()), ..Self::default() }
+    }
+
+    /// True when the engine may wait for a device.
+    pub(crate) fn blocks(&self) -> bool {
+        self.lanes.is_some()
+    }
+
+    fn reader(&mut self) -> Option<&dyn Lane> {
+        let lanes = self.lanes.as_ref()?;
+        self.next_reader = (self.next_reader + 1) % READERS;
+        lanes.readers.get(self.next_reader).map(|lane| &**lane)
+    }
+
+    /// Reads on the lanes, for their deadlines.
+    pub(crate) fn take_cold(&mut self, overdue: impl Fn(Mono) -> bool) -> Vec<ReadBatch> {
+        let late: Vec<_> =
+            self.cold.iter().filter(|(_, batch)| overdue(batch.since)).map(|(id, _)| *id).collect();
+        late.iter().filter_map(|id| self.cold.remove(id)).collect()
+    }
+
+    /// Bytes of reads on the lanes.
+    pub(crate) fn cold_bytes(&self) -> usize {
+        self.cold.values().map(|batch| batch.parts.len()).sum()
+    }
+}
+
+/// What an entry will look at. Malformed parts are found when it is applied.
+fn wants_of(bytes: &[u8], want: &mut dyn FnMut(Want<'_>)) -> Option<(u64, usize, usize)> {
+    let Ok((stamp_ms, _, mut parts)) = Parts::of_entry(bytes, Vec::new()) else { return None };
+    let mut housekeep = None;
+    while let Ok(Some(part)) = parts.next() {
+        let mut wants = |command: &crate::entry::Command| {
+            let args = parts.args(command);
+            for at in command.spec.key_positions(args.len()) {
+                want(Want::Key { db: command.db, command: command.spec.id, key: args.at(at) });
+            }
+        };
+        match part {
+            Part::Command(command) => wants(&command),
+            Part::Transaction { watches, commands } => {
+                commands.iter().for_each(&mut wants);
+                for watch in &watches {
+                    want(Want::Watch { db: watch.db, key: &watch.key });
+                }
+            }
+            Part::Once { client, sequence, .. } => {
+                want(Want::Once { client: parts.client(client), sequence });
+            }
+            Part::Housekeep { expire_max, clear_max } => {
+                housekeep = Some((stamp_ms, expire_max, clear_max));
+            }
+            Part::Origin { .. } => {}
+        }
+    }
+    housekeep
+}
+
+fn bytes_of(entry: &Committed) -> usize {
+    match &entry.body {
+        Body::Normal(bytes) => bytes.len(),
+        Body::Empty | Body::Change { .. } => 0,
+    }
+}
+
+/// The engine's failure, which ends the replica.
+pub(crate) fn stop_for_engine(error: &EngineError) -> Stop {
+    match error {
+        EngineError::Damage(_) => Stop(format!(
+            "{error}. Restart the node: it then gives up its vote and fetches its state from its peers"
+        )),
+        EngineError::Io(_) | EngineError::Cold => {
+            Stop(format!("{error}. Restart the node when the disk is well"))
+        }
+    }
+}
+
+impl Core {
+    /// Applies a committed entry, now or when its keys are known and those before it are applied.
+    pub(crate) fn take_committed(&mut self, entry: Committed) -> Result<(), Stop> {
+        if !self.storage.blocks() {
+            return self.apply(&entry);
+        }
+        // Those of lost proposals have no other end.
+        let later = self.storage.early.split_off(&entry.index.next());
+        let mut early = std::mem::replace(&mut self.storage.early, later);
+        let fetching = match (early.remove(&entry.index), &entry.body) {
+            (Some(fetching), _) => fetching,
+            (None, Body::Normal(bytes)) => self.fetch_for(entry.index, bytes),
+            (None, Body::Empty | Body::Change { .. }) => 0,
+        };
+        self.storage.backlog_bytes += bytes_of(&entry);
+        self.storage.backlog.push_back(Waiting { entry, fetching });
+        self.apply_backlog().map(drop)
+    }
+
+    /// Has what an entry looks at read while it is on its way to the logs.
+    pub(crate) fn fetch_early(&mut self, index: Index, bytes: &[u8]) {
+        if self.storage.blocks() {
+            let fetching = self.fetch_for(index, bytes);
+            self.storage.early.insert(index, fetching);
+        }
+    }
+
+    /// Has what the entry `bytes` at `index` looks at read; the number of jobs.
+    fn fetch_for(&mut self, index: Index, bytes: &[u8]) -> usize {
+        let keyspace = self.machine.keyspace();
+        let mut fetches = Vec::new();
+        let mut keys: Vec<Owned> = Vec::new();
+        let housekeep = wants_of(bytes, &mut |want| {
+            keys.push(Owned::of(want));
+        });
+        for keys in keys.chunks(FETCHED_MAX) {
+            fetches.extend(keyspace.fetch(keys.iter().map(Owned::as_want)));
+        }
+        let mut jobs = fetches.len();
+        for fetch in fetches {
+            self.read_elsewhere(move || Job::KeysRead(index, fetch.run().into()));
+        }
+        if let Some((stamp_ms, expire_max, clear_max)) = housekeep {
+            let rehearsal = self.machine.keyspace().rehearsal();
+            self.read_elsewhere(move || {
+                // What fails here fails again, and is judged, when the entry is applied.
+                let thawed = rehearsal.housekeep(stamp_ms, expire_max, clear_max);
+                Job::KeysRead(index, thawed.unwrap_or_default())
+            });
+            jobs += 1;
+        }
+        self.storage.fetched_entries += u64::from(jobs > 0);
+        jobs
+    }
+
+    fn read_elsewhere(&mut self, job: impl FnOnce() -> Job + Send + 'static) {
+        let done = self.snapshots.done();
+        if let Some(lane) = self.storage.reader() {
+            lane.submit(Box::new(move || drop(done.send(job()))));
+        }
+    }
+
+    /// What was read for the entry at `index` has come.
+    pub(crate) fn keys_read(&mut self, index: Index, thawed: Thawed) {
+        self.machine.keyspace_mut().thaw(thawed);
+        let first = self.storage.backlog.front().map_or(Index(0), |waiting| waiting.entry.index);
+        let at = usize::try_from(index.0.wrapping_sub(first.0)).unwrap_or(usize::MAX);
+        let fetching = match self.storage.backlog.get_mut(at) {
+            Some(waiting) => Some(&mut waiting.fetching),
+            None => self.storage.early.get_mut(&index),
+        };
+        if let Some(fetching) = fetching {
+            *fetching = fetching.saturating_sub(1);
+        }
+    }
+
+    /// Applies what need not wait any more.
+    pub(crate) fn apply_backlog(&mut self) -> Result<bool, Stop> {
+        if self.storage.backlog.is_empty() {
+            return Ok(false);
+        }
+        let mut any = false;
+        while let Some(waiting) = self.storage.backlog.front() {
+            let ready = waiting.fetching == 0 && self.machine.keyspace().engine().has_room();
+            if !ready && self.storage.backlog_bytes <= BACKLOG_BYTES_FORCED {
+                break;
+            }
+            let Some(Waiting { entry, .. }) = self.storage.backlog.pop_front() else { break };
+            self.storage.backlog_bytes -= bytes_of(&entry);
+            self.apply(&entry)?;
+            if let Body::Change { configuration, .. } = &entry.body {
+                self.storage.configurations.push_back((entry.index, configuration.clone()));
+            }
+            self.start_engine_work();
+            any = true;
+        }
+        self.judge_crowd();
+        Ok(any)
+    }
+
+    fn judge_crowd(&mut self) {
+        let full = !self.machine.keyspace().engine().has_room();
+        let crowded = full || self.storage.backlog_bytes > BACKLOG_BYTES_MAX;
+        if let Some(group) = &mut self.group {
+            group.set_crowded(crowded);
+        }
+    }
+
+    /// True when the engine can't take more because the disk is full.
+    pub(crate) fn is_engine_full(&self) -> bool {
+        self.storage.blocks() && {
+            let engine = self.machine.keyspace().engine();
+            !engine.has_room() && engine.stats().disk_full
+        }
+    }
+
+    /// Starts what the engine wants done.
+    pub(crate) fn start_engine_work(&mut self) {
+        let Some(lanes) = &self.storage.lanes else { return };
+        while let Some(work) = self.machine.keyspace_mut().engine_mut().take_work() {
+            let lane = if work.kind == WorkKind::Flush { &lanes.flush } else { &lanes.compact };
+            let done = self.snapshots.done();
+            lane.submit(Box::new(move || {
+                work.run();
+                drop(done.send(Job::EngineWorked));
+            }));
+        }
+    }
+
+    /// A work of the engine has ended.
+    pub(crate) fn engine_worked(&mut self) -> Result<(), Stop> {
+        let engine = self.machine.keyspace_mut().engine_mut();
+        engine.settle().map_err(|error| stop_for_engine(&error))?;
+        let durable = Index(engine.durable_applied());
+        if durable > self.storage.durable {
+            self.storage.durable = durable;
+            self.became_durable(durable)?;
+        }
+        self.start_engine_work();
+        self.judge_crowd();
+        Ok(())
+    }
+
+    /// The engine has everything up to `durable` on the disk: the log may go.
+    fn became_durable(&mut self, durable: Index) -> Result<(), Stop> {
+        let later = |(index, _): &(Index, Configuration)| *index > durable;
+        let at = self.storage.configurations.iter().position(later);
+        let at = at.unwrap_or(self.storage.configurations.len());
+        let configuration = self.storage.configurations.drain(..at).next_back();
+        let Some(group) = &mut self.group else { return Ok(()) };
+        let configuration = configuration
+            .map(|(_, configuration)| configuration)
+            .or_else(|| group.snapshot().map(|mark| mark.configuration.clone()));
+        let (Some(term), Some(configuration)) = (group.term_at(durable), configuration) else {
+            return Ok(());
+        };
+        if group.snapshot().is_none_or(|known| known.index < durable) {
+            group.snapshot_made(SnapshotMark { index: durable, term, configuration });
+        }
+        let keep_from = Index(durable.0.saturating_sub(self.config.entries_kept));
+        group.compact(keep_from).map_err(|error| Stop(error.to_string()))?;
+        tracing::debug!(index = durable.0, "engine flushed");
+        Ok(())
+    }
+
+    /// By the clock: has what is applied become durable when the log has grown, offers the present state
+    /// where a follower needs a newer one than is durable, and tries a full disk again.
+    pub(crate) fn tend_storage(&mut self) {
+        let now = self.now();
+        let Some(group) = &mut self.group else { return };
+        let wanted = group.take_snapshot_wanted();
+        let log_bytes = group.log_bytes_since(self.storage.durable);
+        let full = self.machine.keyspace().engine().stats().disk_full;
+        if full && now < self.storage.retry_at {
+            return;
+        }
+        if wanted {
+            self.offer_present_state();
+        }
+        let engine = self.machine.keyspace_mut().engine_mut();
+        if full || log_bytes > self.config.snapshot_log_bytes {
+            self.storage.retry_at = now + RETRY;
+            engine.checkpoint();
+            self.start_engine_work();
+        }
+        self.judge_crowd();
+    }
+
+    /// Has everything applied so far become durable, so that the next start has nothing to replay. Up to
+    /// where that is.
+    pub(crate) fn flush_before_the_end(&mut self) -> Index {
+        if !self.is_on_disk() {
+            return Index(0);
+        }
+        self.machine.keyspace_mut().engine_mut().checkpoint();
+        self.start_engine_work();
+        self.machine.applied()
+    }
+
+    /// True when the engine has everything up to `index` on the disk, or can't have it.
+    pub(crate) fn is_flushed(&self, index: Index) -> bool {
+        !self.is_on_disk()
+            || self.storage.durable >= index
+            || self.machine.keyspace().engine().stats().disk_full
+    }
+
+    /// A follower needs a newer state than is durable: what is sent is a view, which need not be.
+    fn offer_present_state(&mut self) {
+        let index = self.machine.applied();
+        let configuration = self.machine.configuration().clone();
+        if let Some(group) = &mut self.group
+            && let Some(term) = group.term_at(index)
+            && group.snapshot().is_none_or(|known| known.index < index)
+        {
+            group.snapshot_made(SnapshotMark { index, term, configuration });
+        }
+    }
+
+    /// Another state has taken the engine's place.
+    pub(crate) fn storage_replaced(&mut self) {
+        // Their entries are in the new state: the log behind it begins anew.
+        self.storage.backlog.clear();
+        self.storage.backlog_bytes = 0;
+        self.storage.early.clear();
+        self.storage.configurations.clear();
+        self.storage.durable = Index(self.machine.keyspace().engine().durable_applied());
+        self.start_engine_work();
+    }
+
+    /// Answers `batch` on the lanes, from a state as it is now.
+    pub(crate) fn read_cold(&mut self, now_ms: u64, batch: ReadBatch) {
+        self.storage.cold_reads += batch.waiters.len() as u64;
+        let ReadBatch { parts, waiters, since } = batch;
+        let mut waiters = waiters.into_iter();
+        let mut cut = Parts::bare(&parts, Vec::new());
+        loop {
+            let (start, mut count) = (cut.position(), 0);
+            while count < FETCHED_MAX && matches!(cut.next(), Ok(Some(_))) {
+                count += 1;
+            }
+            if count == 0 {
+                return;
+            }
+            let bytes = parts.get(start..cut.position()).unwrap_or_default().to_vec();
+            let waiters = waiters.by_ref().take(count).collect();
+            self.storage.next_cold += 1;
+            let number = self.storage.next_cold;
+            let batch = ReadBatch { parts: bytes.clone(), waiters, since };
+            self.storage.cold.insert(number, batch);
+            let frozen = self.machine.keyspace().freeze();
+            self.read_elsewhere(move || {
+                let outcomes = read_frozen(&frozen, &bytes, now_ms);
+                Job::ColdRead { number, now_ms, outcomes, thawed: Box::new(frozen.end()) }
+            });
+        }
+    }
+
+    /// Reads come back from a lane.
+    pub(crate) fn cold_read(
+        &mut self,
+        number: u64,
+        now_ms: u64,
+        outcomes: Result<Vec<(Outcome, usize)>, EngineError>,
+        thawed: Thawed,
+    ) -> Result<(), Stop> {
+        let outcomes = outcomes.map_err(|error| stop_for_engine(&error))?;
+        self.machine.keyspace_mut().thaw(thawed);
+        // Who has waited too long was told so.
+        let Some(batch) = self.storage.cold.remove(&number) else { return Ok(()) };
+        let mut start = 0;
+        for (waiter, (outcome, end)) in batch.waiters.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Reply(reply) => self.answer_read(waiter, Ok(reply)),
+                Outcome::NeedsStamp(stamp_ms) => {
+                    let part = batch.parts.get(start..end).unwrap_or_default();
+                    self.wait_for_stamp(stamp_ms, now_ms, part.to_vec(), waiter);
+                }
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Finds out on a lane whether housekeeping is due.
+    pub(crate) fn ask_whether_due(&mut self, now_ms: u64) {
+        if std::mem::replace(&mut self.storage.asking_due, true) {
+            return;
+        }
+        let rehearsal = self.machine.keyspace().rehearsal();
+        self.read_elsewhere(move || Job::HousekeepingDue(rehearsal.due(now_ms)));
+    }
+
+    /// The answer to [`Core::ask_whether_due`].
+    pub(crate) fn told_whether_due(&mut self, due: Result<bool, EngineError>) -> Result<(), Stop> {
+        self.storage.asking_due = false;
+        let due = due.map_err(|error| stop_for_engine(&error))?;
+        self.housekeep |= due && self.is_leading();
+        Ok(())
+    }
+}
+
+/// The outcomes of the reads in `bytes`, each with where its part ends.
+fn read_frozen(
+    frozen: &Frozen,
+    bytes: &[u8],
+    now_ms: u64,
+) -> Result<Vec<(Outcome, usize)>, EngineError> {
+    let mut parts = Parts::bare(bytes, Vec::new());
+    let mut outcomes = Vec::new();
+    // What a session hands in was encoded by this node.
+    while let Ok(Some(part)) = parts.next() {
+        let read = |command: &crate::entry::Command| {
+            frozen.read(now_ms, command.db, command.spec, parts.args(command))
+        };
+        outcomes.push((crate::barrier::outcome_of(&part, read)?, parts.position()));
+    }
+    Ok(outcomes)
+}
+
+/// A [`Want`] that is kept for a moment.
+enum Owned {
+    Key { db: u8, command: quorate_api::CommandId, key: Vec<u8> },
+    Watch { db: u8, key: Vec<u8> },
+    Once { client: Vec<u8>, sequence: u64 },
+}
+
+impl Owned {
+    fn of(want: Want<'_>) -> Self {
+        match want {
+            Want::Key { db, command, key } => Self::Key { db, command, key: key.to_vec() },
+            Want::Watch { db, key } => Self::Watch { db, key: key.to_vec() },
+            Want::Once { client, sequence } => Self::Once { client: client.to_vec(), sequence },
+        }
+    }
+
+    fn as_want(&self) -> Want<'_> {
+        match self {
+            Self::Key { db, command, key } => Want::Key { db: *db, command: *command, key },
+            Self::Watch { db, key } => Want::Watch { db: *db, key },
+            Self::Once { client, sequence } => Want::Once { client, sequence: *sequence },
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The disk engine in real processes: killed, mixed with the memory engine, fed by snapshots both ways.
+//!
+//! All other tests run on it, too: `QUORATE_TEST_ENGINE=disk cargo test -p quorate-app --test processes`, or
+//! `mixed` for every other node.
+
+use std::time::Duration;
+
+use crate::cluster::{Cluster, Entrance, ON_DISK};
+use crate::patience::{LONG, say, until};
+use crate::process::Recipe;
+use crate::writer::Load;
+
+/// Writes between two kills.
+const WARM: usize = 400;
+/// The log keeps 1,024 entries behind what is durable; one by one they take a while.
+const LIMIT: Duration = Duration::from_secs(90);
+
+fn flushes(cluster: &Cluster, node: usize) -> u64 {
+    let page = crate::http::get(cluster.addr(node), "/metrics").unwrap().text();
+    let line = page.lines().find(|line| line.starts_with("quorate_engine_flushes_total")).unwrap();
+    line.split(' ').next_back().unwrap().parse().unwrap()
+}
+
+#[test]
+fn nodes_on_disk_lose_nothing_when_all_are_killed_again_and_again() {
+    let mut cluster = Cluster::with_flags(3, ON_DISK);
+    let everybody: Vec<_> = (0..3).collect();
+    let load = Load::start(&cluster, 4);
+    for round in 0..3 {
+        load.go_on(WARM);
+        until("a node has flushed", LONG, || match flushes(&cluster, 0) {
+            0 => Err("it has not".to_owned()),
+            count => {
+                say(&format!("round {round}: {count} flushes since the start"));
+                Ok(())
+            }
+        });
+        cluster.kill(&everybody);
+        everybody.iter().for_each(|&node| cluster.restart(node));
+        cluster.wait_until_ready();
+    }
+    load.go_on(WARM);
+    let ledger = load.stop();
+    say(&ledger.summary());
+    ledger.verify(&cluster);
+    cluster.wait_until_equal();
+}
+
+/// Keeps `away` away until it can only be helped by a snapshot, which the leader's engine must make.
+fn helped_by_a_snapshot(cluster: &mut Cluster, away: usize, load: &Load) {
+    let have = cluster.status(away).unwrap().number("/log/last");
+    cluster.kill(&[away]);
+    until("the logs no longer reach back to the dead", LIMIT, || {
+        for node in cluster.running() {
+            let first = cluster.status(node)?.number("/log/first");
+            if first <= have + 100 {
+                return Err(format!("a log begins at {first}, the dead ends at {have}"));
+            }
+        }
+        Ok(())
+    });
+    cluster.restart(away);
+    until("it installs a snapshot", LIMIT, || {
+        match cluster.status(away)?.number("/snapshot/installed") {
+            0 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        }
+    });
+    cluster.wait_until_ready();
+    load.go_on(50);
+    // What came by a snapshot is durable, whichever engine it went into.
+    cluster.kill(&[away]);
+    cluster.restart(away);
+    cluster.wait_until_ready();
+}
+
+fn transfer(cluster: &Cluster, to: usize) {
+    let leader = cluster.leader();
+    if leader != to {
+        let body = format!(r#"{{"to":"{}"}}"#, cluster.recipe(to).name);
+        let request = "POST /v1/cluster/transfer";
+        let moved = crate::http::request(cluster.addr(leader), request, &[], body.as_bytes());
+        assert_eq!(moved.unwrap().status, 204);
+        until("leadership is transferred", LONG, || match cluster.leader() {
+            leader if leader == to => Ok(()),
+            leader => Err(format!("n{} leads", leader + 1)),
+        });
+    }
+}
+
+#[test]
+fn members_with_different_engines_have_one_state_and_send_it_to_each_other() {
+    let mut cluster = Cluster::empty(&["--snapshot-log-size", "16kb"]);
+    cluster.add(Entrance::Bootstrap);
+    cluster.add_with_flags(Entrance::Join, ON_DISK);
+    cluster.add_with_flags(Entrance::Join, ON_DISK);
+    cluster.wait_for_voters(3);
+    let load = Load::start(&cluster, 3);
+    load.go_on(100);
+    transfer(&cluster, 0);
+    helped_by_a_snapshot(&mut cluster, 1, &load);
+    transfer(&cluster, 2);
+    helped_by_a_snapshot(&mut cluster, 0, &load);
+    transfer(&cluster, 1);
+    helped_by_a_snapshot(&mut cluster, 2, &load);
+    let ledger = load.stop();
+    say(&ledger.summary());
+    ledger.verify(&cluster);
+    cluster.wait_until_equal();
+}
+
+/// Starts `recipe`, which must be refused; why it was.
+fn refused(mut recipe: Recipe, log: &str) -> String {
+    recipe.log = recipe.log.with_extension(format!("{log}.log"));
+    let ended = recipe.start().wait(LONG);
+    let text = recipe.log_text();
+    assert!(matches!(ended.code(), Some(code) if code > 0), "{ended}: {text}");
+    text
+}
+
+#[test]
+fn a_directory_made_with_the_other_engine_is_refused_and_left_alone() {
+    let mut cluster = Cluster::empty(&[]);
+    for (flags, made_with, asked) in
+        [(&["--engine", "memory"][..], "memory", "disk"), (ON_DISK, "disk", "memory")]
+    {
+        let node = cluster.add_with_flags(Entrance::Bootstrap, flags);
+        cluster.tell(node, &["SET", "k", made_with]);
+        cluster.kill(&[node]);
+        let mut other = cluster.recipe(node).clone();
+        let at = other.flags.iter().position(|flag| flag == "--engine").unwrap();
+        asked.clone_into(&mut other.flags[at + 1]);
+        let text = refused(other, "other");
+        let told =
+            format!("was made with --engine {made_with} and can't be opened with --engine {asked}");
+        assert!(text.contains(&told), "{text}");
+        cluster.restart(node);
+        assert_eq!(cluster.ask::<String>(node, &["GET", "k"]), made_with);
+        cluster.kill(&[node]);
+    }
+}
+
+#[test]
+fn a_node_that_reads_damage_from_its_disk_comes_back_without_it() {
+    let mut cluster = Cluster::with_flags(3, ON_DISK);
+    let value = "v".repeat(700);
+    for n in 0..3000 {
+        cluster.tell(0, &["SET", &format!("key{n}"), &value]);
+    }
+    let victim = cluster.followers()[0];
+    until("the victim has flushed", LONG, || match flushes(&cluster, victim) {
+        0..3 => Err("it has not".to_owned()),
+        _ => Ok(()),
+    });
+    cluster.kill(&[victim]);
+    let mut tables = Vec::new();
+    let engine = cluster.recipe(victim).data_dir.join("engine");
+    for state in std::fs::read_dir(&engine).unwrap().map(|entry| entry.unwrap().path()) {
+        if let Ok(found) = std::fs::read_dir(state.join("tables")) {
+            tables.extend(found.map(|entry| entry.unwrap().path()));
+        }
+    }
+    assert!(!tables.is_empty());
+    for table in &tables {
+        let mut bytes = std::fs::read(table).unwrap();
+        let middle = bytes.len() / 2;
+        for byte in bytes.iter_mut().take(middle).skip(100) {
+            *byte ^= 0x55;
+        }
+        std::fs::write(table, bytes).unwrap();
+    }
+    cluster.restart(victim);
+    // Whether it notices at the start or by a read: it ends, or sets everything aside; and never answers
+    // with what it should not.
+    for n in 0..200 {
+        if cluster.has_ended(victim) {
+            say("it stopped by itself");
+            cluster.forget_ended(victim);
+            cluster.restart(victim);
+        }
+        let (outcome, _) = cluster.try_once(victim, &["GET", &format!("key{n}")]);
+        if let crate::client::Outcome::Done(found) = outcome {
+            assert_eq!(found, redis::Value::BulkString(value.clone().into_bytes()));
+        }
+    }
+    cluster.wait_until_ready();
+    cluster.wait_for_log(victim, "damage found");
+    assert_eq!(cluster.ask::<String>(victim, &["GET", "key2999"]), value);
+    cluster.wait_until_equal();
+}
