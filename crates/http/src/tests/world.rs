@@ -121,6 +121,21 @@ impl World {
     }
 }
 
+/// A body in chunks, and what lies behind it.
+fn chunked(mut bytes: &[u8]) -> (Vec<u8>, &[u8]) {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|it| it == b"\r\n").expect("a whole chunk");
+        let text = std::str::from_utf8(&bytes[..end]).unwrap();
+        let length = usize::from_str_radix(text, 16).unwrap();
+        body.extend_from_slice(&bytes[end + 2..end + 2 + length]);
+        bytes = &bytes[end + 4 + length..];
+        if length == 0 {
+            return (body, bytes);
+        }
+    }
+}
+
 /// What came back.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -145,7 +160,9 @@ impl Answer {
             let mut answer = Self { status, headers, body: Vec::new() };
             let length = answer.header("content-length").map_or(0, |it| it.parse().unwrap());
             bytes = &bytes[end + 4..];
-            if !head_only {
+            if answer.header("transfer-encoding") == Some("chunked") {
+                (answer.body, bytes) = chunked(bytes);
+            } else if !head_only {
                 answer.body = bytes[..length].to_vec();
                 bytes = &bytes[length..];
             }
