@@ -8,7 +8,7 @@ use std::io::{self, BufReader, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 
 use quorate_node::backup::{self, BackupError, Checked, Verified};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
@@ -170,10 +170,8 @@ fn facts(verified: &Verified) -> Vec<(&'static str, Value)> {
 /// Facts with their names.
 fn show(facts: &[(&str, Value)], as_json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     if as_json {
-        let mut object = json!({});
-        for (name, value) in facts {
-            object[*name] = value.clone();
-        }
+        let named = facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let object = Value::Object(named.collect());
         return Ok(writeln!(out, "{object:#}")?);
     }
     for (name, value) in facts {
