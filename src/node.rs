@@ -140,9 +140,10 @@ impl Drop for Node {
 /// Lives until an order or an end of its own comes; `None`: it was told to die.
 async fn live(server: &Server, mut orders: watch::Receiver<Order>, ending: &Ending) -> Option<End> {
     let mut later = orders.clone();
-    // Without a sender there is nobody left to obey: as if told to die.
+    // Without a sender there is nobody left to obey: as if told to die. An order to die is none to shut down: it
+    // may come between the two polls below, and the end would bear the wrong name.
     let shut_down = async move {
-        drop(later.wait_for(|order| *order >= Order::ShutDown).await);
+        drop(later.wait_for(|order| *order == Order::ShutDown).await);
     };
     let mut die = pin!(orders.wait_for(|order| *order == Order::Die));
     let mut running = pin!(server.run(shut_down));
