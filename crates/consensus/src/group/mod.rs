@@ -232,6 +232,8 @@ pub struct Group {
     elections_won: u64,
     /// What was committed at the start is not applied yet.
     starting: bool,
+    /// Who answered in the election timeout before this one.
+    answered: Vec<NodeId>,
     observer: Option<Rc<dyn GroupObserver>>,
 }
 
@@ -298,6 +300,7 @@ impl Group {
             was: (StateRole::Follower, 0, 0),
             elections_won: 0,
             starting: true,
+            answered: Vec::new(),
             observer: None,
         };
         group.redraw_timeout();
@@ -336,9 +339,11 @@ impl Group {
             return;
         }
         self.ask_everybody();
+        let answered = self.answering();
         if self.raw.tick() && self.raw.raft.state != StateRole::Leader {
             self.attempts += 1;
         }
+        self.keep_answered(answered);
         self.redraw_timeout();
     }
 
