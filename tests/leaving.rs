@@ -1,5 +1,7 @@
 //! Nodes that leave: for good, with their name, and they say so themselves.
 
+use std::time::{Duration, Instant};
+
 use crate::cluster::{Cluster, Entrance};
 use crate::http;
 use crate::patience::{LONG, say, until};
@@ -108,6 +110,25 @@ fn of_two_nodes_either_can_be_removed_and_the_other_goes_on_alone() {
         cluster.wait_until_ready();
         assert_eq!(cluster.ask::<String>(left, &["GET", "alone"]), "v");
     }
+}
+
+/// Raft begins to count anew, once in an election timeout, who answers. At that moment nobody seemed to be there:
+/// a member was shown as dead, and a change of members refused for want of a majority.
+#[test]
+fn members_that_answer_are_alive_at_every_moment() {
+    let cluster = Cluster::of(3);
+    let leader = cluster.leader();
+    let names: Vec<_> = (0..3).map(|node| cluster.recipe(node).name.clone()).collect();
+    let end = Instant::now() + Duration::from_secs(3);
+    let mut asked = 0;
+    while Instant::now() < end {
+        let status = cluster.status(leader).unwrap();
+        for name in &names {
+            assert!(status.is_alive(name), "{name} is not, at question {asked}");
+        }
+        asked += 1;
+    }
+    assert!(asked > 100, "asked {asked} times only");
 }
 
 #[test]

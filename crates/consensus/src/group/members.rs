@@ -14,7 +14,7 @@ pub struct Progress {
     pub node: NodeId,
     /// The last entry it has acknowledged as durable.
     pub matched: Index,
-    /// It answered within the last election timeout.
+    /// It answered within this election timeout or the one before.
     pub active: bool,
     /// It is being sent a snapshot.
     pub snapshot: bool,
@@ -59,12 +59,30 @@ impl Group {
         let progress = self.raw.raft.prs().iter().map(|(id, progress)| Progress {
             node: NodeId(*id),
             matched: Index(progress.matched),
-            active: *id == own.0 || progress.recent_active,
+            active: *id == own.0 || progress.recent_active || self.answered.contains(&NodeId(*id)),
             snapshot: progress.state == ProgressState::Snapshot,
         });
         let mut all: Vec<_> = progress.collect();
         all.sort_unstable_by_key(|progress| progress.node);
         all
+    }
+
+    /// Who has answered within this election timeout.
+    pub(super) fn answering(&self) -> Vec<NodeId> {
+        if self.role() != GroupRole::Leader {
+            return Vec::new();
+        }
+        let progress = self.raw.raft.prs().iter();
+        progress.filter(|(_, it)| it.recent_active).map(|(id, _)| NodeId(*id)).collect()
+    }
+
+    /// Once in an election timeout raft-rs begins to count anew who answers: until the next heartbeat nobody
+    /// would seem to be there, and a change of members would be refused for want of a majority.
+    pub(super) fn keep_answered(&mut self, before: Vec<NodeId>) {
+        let now = self.answering();
+        if self.role() != GroupRole::Leader || before.iter().any(|node| !now.contains(node)) {
+            self.answered = before;
+        }
     }
 
     /// The outcome of a transfer asked for in [`super::Output::send_snapshot`].

@@ -234,6 +234,8 @@ pub struct Group {
     starting: bool,
     /// The owner has more committed entries than it can apply: no more are taken in.
     crowded: bool,
+    /// Who answered in the election timeout before this one.
+    answered: Vec<NodeId>,
     observer: Option<Rc<dyn GroupObserver>>,
 }
 
@@ -301,6 +303,7 @@ impl Group {
             elections_won: 0,
             starting: true,
             crowded: false,
+            answered: Vec::new(),
             observer: None,
         };
         group.redraw_timeout();
@@ -339,9 +342,11 @@ impl Group {
             return;
         }
         self.ask_everybody();
+        let answered = self.answering();
         if self.raw.tick() && self.raw.raft.state != StateRole::Leader {
             self.attempts += 1;
         }
+        self.keep_answered(answered);
         self.redraw_timeout();
     }
 
