@@ -155,6 +155,9 @@ impl Identity {
     fn decode(bytes: Vec<u8>) -> Result<Self, DecodeError> {
         let header = bytes.first_chunk::<HEADER_BYTES>().ok_or(DecodeError::Short)?;
         let [.., format, s0, s1, s2, s3] = *header;
+        if !(FORMAT_OF_MEMORY..=FORMAT).contains(&format) {
+            return Err(DecodeError::Range);
+        }
         let sum = u32::from_le_bytes([s0, s1, s2, s3]);
         let body = bytes::Bytes::from(bytes).slice(HEADER_BYTES..);
         if crc32c::crc32c(&body) != sum {
