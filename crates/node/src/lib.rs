@@ -19,6 +19,7 @@ mod events;
 mod format;
 mod founding;
 mod frames;
+mod fresh_log;
 mod gather;
 mod handover;
 mod identity;

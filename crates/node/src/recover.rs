@@ -12,12 +12,11 @@
 //! What is in the directory is read through an overlay, so that looking changes nothing. The new state is
 //! built beside the old one and takes its place by renames, which are repeated when a crash comes between.
 
-use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_consensus::log::{HardState, Log, LogBatch, LogConfig, Recovered};
+use quorate_consensus::log::{HardState, Log, LogConfig, Recovered};
 use quorate_consensus::peers::ClusterId;
 use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
 use quorate_consensus::{
@@ -29,6 +28,7 @@ use quorate_env::disk::{DirLock, read_file};
 use quorate_env::overlay::Overlay;
 
 use crate::core::GROUP;
+use crate::fresh_log;
 use crate::identity::{self, FILE, Identity};
 use crate::machine::Machine;
 use crate::snapshots;
@@ -142,7 +142,7 @@ pub async fn recover(env: &Env, dir: &Path) -> Result<NewCluster, RecoverError> 
     let store = store.map_err(unusable)?;
     let view = remains.machine.keyspace().view();
     snapshots::write(&store, &mark, &*view).map_err(unusable)?;
-    write_log(env, &workshop.join("log"), &mark).await?;
+    fresh_log::write(env, &workshop.join("log"), &mark).await.map_err(unusable)?;
     // Order matters: with this file the new state is complete, and from here on it takes the old one's place,
     // whatever happens.
     let voters = mark.configuration.voters.first().copied();
@@ -314,21 +314,6 @@ impl RecoveredFrom {
         }
         out.into()
     }
-}
-
-/// A log that goes on behind `mark`, on the disk.
-async fn write_log(env: &Env, dir: &Path, mark: &SnapshotMark) -> Result<(), RecoverError> {
-    let (mut log, _) = Log::open(env, dir, LogConfig::default()).map_err(unusable)?;
-    let batch = LogBatch {
-        group: GROUP,
-        reset_to: Some((mark.index, mark.term)),
-        hard_state: Some(HardState { term: mark.term, vote: NodeId(0), commit: mark.index }),
-        sync: true,
-        ..LogBatch::default()
-    };
-    log.submit(batch).map_err(unusable)?;
-    let done = poll_fn(|cx| log.poll_done(cx)).await;
-    done.result.map_err(unusable)
 }
 
 /// Removes what an attempt has left that did not come far.

@@ -4,12 +4,10 @@
 //! one may have given since: an ETag, a WATCH or a fencing token from a write that the backup does not hold
 //! is never equal to one from after.
 
-use std::future::poll_fn;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use quorate_consensus::log::{HardState, Log, LogBatch, LogConfig};
 use quorate_consensus::peers::ClusterId;
 use quorate_consensus::snapshot::SnapshotStore;
 use quorate_consensus::{Index, NodeId, SnapshotMark, Term};
@@ -20,6 +18,7 @@ use quorate_keyspace::snapshot::Restore;
 
 use super::file::{BackupError, Header, Unpacker};
 use crate::core::GROUP;
+use crate::fresh_log;
 use crate::identity::{self, IdentityError};
 use crate::machine::Machine;
 use crate::members::Member;
@@ -167,7 +166,7 @@ pub async fn restore(
     let store = SnapshotStore::open(Arc::clone(&env.disk), &dir.join("snapshots"), GROUP);
     let store = store.map_err(failed)?;
     snapshots::write(&store, &mark, &*machine.keyspace().view()).map_err(failed)?;
-    write_log(env, &dir.join("log"), &mark).await?;
+    fresh_log::write(env, &dir.join("log"), &mark).await.map_err(failed)?;
     // Order matters: only with the state on the disk is this node somebody.
     identity.cluster = ClusterId(env.rng.next_u64() | 1);
     identity.node = node;
@@ -184,18 +183,4 @@ fn refuse_occupied(env: &Env, dir: &Path) -> Result<(), RestoreError> {
         return Err(RestoreError::Occupied(dir.display().to_string()));
     }
     Ok(())
-}
-
-/// An empty log that goes on behind `mark`.
-async fn write_log(env: &Env, dir: &Path, mark: &SnapshotMark) -> Result<(), RestoreError> {
-    let (mut log, _) = Log::open(env, dir, LogConfig::default()).map_err(failed)?;
-    let batch = LogBatch {
-        group: GROUP,
-        reset_to: Some((mark.index, mark.term)),
-        hard_state: Some(HardState { term: mark.term, vote: NodeId(0), commit: mark.index }),
-        sync: true,
-        ..LogBatch::default()
-    };
-    log.submit(batch).map_err(failed)?;
-    poll_fn(|cx| log.poll_done(cx)).await.result.map_err(failed)
 }
