@@ -30,6 +30,7 @@ mod patience;
 mod pause;
 mod power_loss;
 mod process;
+mod redis_differential;
 mod redis_py;
 mod redis_rs;
 mod redis_tools;
