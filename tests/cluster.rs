@@ -1,7 +1,7 @@
 //! A cluster of real processes in a temporary directory: nodes are numbered from 0 and called `n1`, `n2`, ...
 
 use std::panic::Location;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -101,7 +101,8 @@ impl Cluster {
         let place = Location::caller();
         let test =
             std::thread::current().name().filter(|name| name.contains("::")).map(str::to_owned);
-        let command = "cargo test -p quorate-app --test processes --";
+        let features = if cfg!(feature = "failpoints") { " --features failpoints" } else { "" };
+        let command = format!("cargo test -p quorate-app{features} --test processes --");
         let again = match test {
             Some(test) => format!("{} {command} --exact {test}", seed::assignment(seed)),
             None => format!("{} {command} (the test at {place})", seed::assignment(seed)),
@@ -148,15 +149,11 @@ impl Cluster {
         self.start(recipe)
     }
 
-    /// Starts one more node with its data in `data_dir`, by way of `wrapper`.
-    pub(crate) fn add_within(
-        &mut self,
-        entrance: Entrance,
-        data_dir: PathBuf,
-        wrapper: Vec<String>,
-    ) -> usize {
+    /// Starts one more node, by a recipe that `change` has changed.
+    pub(crate) fn add_as(&mut self, entrance: Entrance, change: impl FnOnce(&mut Recipe)) -> usize {
         let name = format!("n{}", self.nodes.len() + 1);
-        let recipe = Recipe { data_dir, wrapper, ..self.next_recipe(&name, entrance) };
+        let mut recipe = self.next_recipe(&name, entrance);
+        change(&mut recipe);
         self.start(recipe)
     }
 
@@ -176,6 +173,7 @@ impl Cluster {
             flags,
             disk_bytes: None,
             wrapper: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -187,6 +185,24 @@ impl Cluster {
 
     pub(crate) fn recipe(&self, node: usize) -> &Recipe {
         &self.nodes[node].recipe
+    }
+
+    /// For the next start of a node.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn recipe_mut(&mut self, node: usize) -> &mut Recipe {
+        &mut self.nodes[node].recipe
+    }
+
+    /// The directory in which everything of this cluster lies.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// How a node ended, when it has ended by itself since it was last started.
+    pub(crate) fn ended(&mut self, node: usize) -> Option<ExitStatus> {
+        let status = self.nodes[node].process.as_mut()?.ended()?;
+        self.nodes[node].process = None;
+        Some(status)
     }
 
     pub(crate) fn addr(&self, node: usize) -> &str {

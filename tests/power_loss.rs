@@ -47,7 +47,10 @@ impl World {
             let mut words = images.within();
             words.extend(wrapper.iter().map(|&word| word.to_owned()));
             let entrance = if node == 0 { Entrance::Bootstrap } else { Entrance::Join };
-            cluster.add_within(entrance, images.data_dir(node), words);
+            cluster.add_as(entrance, |recipe| {
+                recipe.data_dir = images.data_dir(node);
+                recipe.wrapper = words;
+            });
         }
         cluster.wait_for_voters(NODES);
         let random = Random::new(cluster.seed());

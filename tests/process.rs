@@ -26,6 +26,8 @@ pub(crate) struct Recipe {
     pub(crate) disk_bytes: Option<u64>,
     /// What stands before the binary: programs that arrange something and then become it.
     pub(crate) wrapper: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 /// A running node. Its standard input is a pipe of ours, so that it also ends when we are killed.
@@ -73,6 +75,7 @@ impl Recipe {
         }
         let child = command
             .env("NO_COLOR", "1")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -96,6 +99,10 @@ impl Recipe {
 }
 
 impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();

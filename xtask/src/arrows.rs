@@ -29,7 +29,8 @@ const ROOMS: &[Room] = &[
     room("resp", "quorate-resp", &["env", "api"]),
     room("http", "quorate-http", &["env", "api"]),
     room("quorate", "quorate", &["env", "api", "node", "resp", "http"]),
-    // The binary is glue over the library, hence its arrow to it.
+    // The binary is glue over the library, hence its arrow to it. Its tests drive real processes, with the
+    // clients and judges of the gym: no part of the product comes to depend on it by that.
     Room {
         tests_see_all: true,
         ..room("app", "quorate-app", &["env", "api", "node", "resp", "http", "quorate"])
@@ -197,6 +198,12 @@ mod tests {
         }
         assert_eq!(check(&house("quorate-node", "quorate-sim", Scope::Product)).len(), 1);
         assert_eq!(check(&house("quorate-node", "quorate-sim", Scope::Tests)).len(), 1);
+    }
+
+    #[test]
+    fn only_tests_of_real_processes_are_judged_by_sim() {
+        assert!(check(&house("quorate-app", "quorate-sim", Scope::Tests)).is_empty());
+        assert_eq!(check(&house("quorate-app", "quorate-sim", Scope::Product)).len(), 1);
     }
 
     #[test]

@@ -61,6 +61,8 @@ impl Options {
 }
 
 const SIM: &str = "quorate-sim";
+/// Real nodes die at every disk operation; a build of its own, so that no other one can be told to.
+const FAILPOINTS: &str = "cargo test --workspace --features quorate-app/failpoints --test processes --bin quorate -- failpoints";
 /// The gym finds bugs that were planted; a build of its own, so that no other one can reach them.
 const PLANTED: &str = "cargo test --release -p quorate-sim --features planted-bugs --test planted";
 
@@ -84,6 +86,7 @@ fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
         ("deny", Work::Own(deny::run, "cargo xtask deny")),
         ("doc", Work::Command(doc)),
         ("test", Work::Tests(CommandLine::new("cargo test --workspace --no-fail-fast"))),
+        ("failpoints", Work::Tests(CommandLine::new(FAILPOINTS))),
         ("sim", sim),
         ("planted", Work::Tests(CommandLine::new(PLANTED))),
     ]
@@ -188,10 +191,10 @@ impl Tally {
 }
 
 fn table(reports: &[Report]) -> String {
-    let mut text = String::from("\nstep     result     seconds\n");
+    let mut text = String::from("\nstep       result     seconds\n");
     for report in reports {
         text.push_str(&format!(
-            "{:<8} {:<8} {:>9.1}\n",
+            "{:<10} {:<8} {:>9.1}\n",
             report.step,
             report.result,
             report.time.as_secs_f64()

@@ -16,6 +16,7 @@ mod fix;
 mod generated;
 mod metadata;
 mod tidy;
+mod torture;
 
 use std::env;
 use std::error::Error;
@@ -47,9 +48,11 @@ cargo xtask <command>
   arrows                               prints who may import whom, and checks it
   tidy                                 rules about files, words and links
   sim [--seed N | --seeds A..B | ...]  the gym: a whole cluster from one seed; `sim --help` tells more
+  torture [--minutes M] [--seed S]     real processes under a storm of faults, judged by the gym; also
+          [--nodes 3|5] [--engine E]     `--nodes N` voters (else the seed chooses), `--engine E` for all nodes
   deny                                 licences, advisories, sources and bans of the dependencies
 
-steps of ci: fmt, clippy, arrows, tidy, deny, doc, test, sim, planted";
+steps of ci: fmt, clippy, arrows, tidy, deny, doc, test, failpoints, sim, planted";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -73,6 +76,7 @@ fn run(arguments: &[&str]) -> Outcome {
         ["tidy"] => tidy::run(),
         ["deny"] => deny::run(),
         ["sim", options @ ..] => sim(options),
+        ["torture", options @ ..] => torture::run(options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(Verdict::Passed)

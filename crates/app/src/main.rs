@@ -4,6 +4,8 @@
 mod address;
 mod cli;
 mod demo;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod failure;
 mod file;
 mod flags;

@@ -52,7 +52,10 @@ fn layers(
 
 async fn serve(config: quorate::ServerConfig, mut stop: Stop) -> Result<(), Failure> {
     let (id, dir) = (config.node.id.clone(), config.node.data_dir.display().to_string());
-    let server = Server::start(&quorate::env::real::env(), config);
+    let env = quorate::env::real::env();
+    #[cfg(feature = "failpoints")]
+    let env = crate::failpoints::armed(env, &config.node.data_dir)?;
+    let server = Server::start(&env, config);
     let server = server.map_err(|error| told(&error.to_string()))?;
     tracing::info!(
         id,

@@ -39,12 +39,19 @@ const KINDS: [(u8, MessageType); 9] = [
     (9, MessageType::MsgRequestPreVoteResponse),
 ];
 
-/// Appends `message` to `out`; false for a kind that does not travel.
-pub(crate) fn encode(message: &Message, out: &mut Vec<u8>) -> bool {
-    let Some((tag, _)) = KINDS.iter().find(|(_, kind)| *kind == message.get_msg_type()) else {
-        return false;
-    };
-    out.push(*tag);
+/// True for the kinds that travel.
+pub(crate) fn travels(kind: MessageType) -> bool {
+    tag(kind).is_some()
+}
+
+fn tag(kind: MessageType) -> Option<u8> {
+    KINDS.iter().find(|(_, known)| *known == kind).map(|(tag, _)| *tag)
+}
+
+/// Appends `message` to `out`; nothing of a kind that does not travel.
+pub(crate) fn encode(message: &Message, out: &mut Vec<u8>) {
+    let Some(tag) = tag(message.get_msg_type()) else { return };
+    out.push(tag);
     for number in [
         message.from,
         message.to,
@@ -75,7 +82,6 @@ pub(crate) fn encode(message: &Message, out: &mut Vec<u8>) -> bool {
             encode_entry(entry, out);
         }
     }
-    true
 }
 
 fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
@@ -202,14 +208,14 @@ mod tests {
     #[test]
     fn an_append_comes_back_as_it_was_sent() {
         let mut bytes = Vec::new();
-        assert!(encode(&append(), &mut bytes));
+        encode(&append(), &mut bytes);
         assert_eq!(decode(bytes.into()), Ok(append()));
     }
 
     #[test]
     fn the_bytes_of_an_append_are_fixed() {
         let mut bytes = Vec::new();
-        assert!(encode(&append(), &mut bytes));
+        encode(&append(), &mut bytes);
         let golden = [
             &[1_u8, 1, 2, 7, 6, 40, 39, 0, 0, 4, 2][..],
             &[41, 7, 0, 3, b'a', b'b', b'c'],
@@ -223,7 +229,7 @@ mod tests {
         let mut message = append();
         message.index = 12;
         let mut bytes = Vec::new();
-        assert!(encode(&message, &mut bytes));
+        encode(&message, &mut bytes);
         assert_eq!(decode(bytes.into()), Err(DecodeError::Range));
     }
 
@@ -231,7 +237,7 @@ mod tests {
     fn a_proposal_does_not_travel() {
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
-        assert!(!encode(&message, &mut Vec::new()));
+        assert!(!travels(message.get_msg_type()));
     }
 
     proptest! {
@@ -243,7 +249,7 @@ mod tests {
         #[test]
         fn a_damaged_append_never_panics(at in 0..40_usize, byte: u8) {
             let mut bytes = Vec::new();
-            assert!(encode(&append(), &mut bytes));
+            encode(&append(), &mut bytes);
             if let Some(target) = bytes.get_mut(at) { *target = byte; }
             drop(decode(bytes.into()));
         }

@@ -52,15 +52,6 @@ impl Deref for Found<'_> {
     }
 }
 
-/// What keys are expected for, see [`Reader::expect`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Their values will be read.
-    Read,
-    /// Their values will be replaced: only their first bytes matter.
-    Write,
-}
-
 /// Reads records.
 pub trait Reader {
     /// The value of `key`.
@@ -69,9 +60,9 @@ pub trait Reader {
     /// Damage or a failed device; never "not found".
     fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError>;
 
-    /// A hint that these keys will be asked for or set next, and how. An engine may fetch what it needs for
-    /// all of them side by side; whether it does changes no answer. Pays for some 4 to 32 keys at a time.
-    fn expect(&self, _keys: &[&[u8]], _purpose: Purpose) {}
+    /// A hint that these keys will be asked for or set next. An engine may fetch what it needs for all of them
+    /// side by side; whether it does changes no answer. Pays for some 4 to 32 keys at a time.
+    fn expect(&self, _keys: &[&[u8]]) {}
 
     /// Visits the records with `from <= key < to` in ascending byte order (`to` empty: to the end).
     ///
@@ -130,6 +121,14 @@ pub trait Engine: Reader + Send {
     /// # Errors
     /// The device failed; the replica must stop.
     fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError>;
+    /// As [`Engine::put`], of a value that the caller keeps: for small ones. An engine that holds values in
+    /// memory may write it over the old one, which costs neither the allocator nor cold cache lines.
+    ///
+    /// # Errors
+    /// As [`Engine::put`].
+    fn put_copy(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+        self.put(key, Bytes::copy_from_slice(value))
+    }
     /// Removes `key` in the open batch; removing what is not there is no error.
     ///
     /// # Errors

@@ -8,5 +8,5 @@ pub mod engine;
 pub mod memory;
 pub mod suite;
 
-pub use engine::{Engine, EngineError, EngineStats, Found, Purpose, Reader, View};
+pub use engine::{Engine, EngineError, EngineStats, Found, Reader, View};
 pub use memory::{MemoryEngine, Reclaim};

@@ -34,10 +34,10 @@ use bytes::Bytes;
 
 use self::key::Probe;
 use self::node::Node;
-use self::path::Paths;
+use self::path::{Path, Paths};
 pub use self::reclaim::Reclaim;
 use self::tree::Tree;
-use crate::engine::{Engine, EngineError, EngineStats, Found, Purpose, Reader, View, Visitor};
+use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, View, Visitor};
 
 /// An engine that keeps everything in memory.
 ///
@@ -81,6 +81,17 @@ impl MemoryEngine {
     pub fn reclaim(&self) -> &Reclaim {
         self.tree.reclaim()
     }
+
+    fn set(&mut self, probe: &Probe<'_>, path: Option<Path>, value: Bytes) {
+        self.in_batch = true;
+        let value = match path {
+            Some(path) => self.tree.replace_at(path, probe, value),
+            None => Err(value),
+        };
+        if let Err(value) = value {
+            self.tree.put(probe, value);
+        }
+    }
 }
 
 impl Default for MemoryEngine {
@@ -106,8 +117,8 @@ impl Reader for MemoryEngine {
         Ok(ahead.or_else(|| tree::get(root, &probe)).map(Found::Lent))
     }
 
-    fn expect(&self, keys: &[&[u8]], purpose: Purpose) {
-        expect::expect(self.tree.root(), keys, purpose, &mut self.paths.borrow_mut());
+    fn expect(&self, keys: &[&[u8]]) {
+        expect::expect(self.tree.root(), keys, &mut self.paths.borrow_mut());
     }
 
     fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
@@ -118,14 +129,19 @@ impl Reader for MemoryEngine {
 
 impl Engine for MemoryEngine {
     fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
-        self.in_batch = true;
         let probe = Probe::new(key);
-        let value = match self.paths.get_mut().find(&probe) {
-            Some(path) => self.tree.replace_at(path, &probe, value),
-            None => Err(value),
-        };
-        if let Err(value) = value {
-            self.tree.put(&probe, value);
+        let path = self.paths.get_mut().find(&probe);
+        self.set(&probe, path, value);
+        Ok(())
+    }
+
+    fn put_copy(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+        let probe = Probe::new(key);
+        let path = self.paths.get_mut().find(&probe);
+        if path.is_some_and(|path| self.tree.overwrite_at(path, &probe, value)) {
+            self.in_batch = true;
+        } else {
+            self.set(&probe, path, Bytes::copy_from_slice(value));
         }
         Ok(())
     }

@@ -88,8 +88,21 @@ impl Applying<'_> {
         expire_ms: Option<u64>,
         value: &[u8],
     ) -> Result<(), EngineError> {
-        let head = self.string_head(Encoding::Auto, expire_ms);
-        self.write(place, old, Record::new(head, value))
+        self.write_string_as(place, old, self.string_head(Encoding::Auto, expire_ms), value)
+    }
+
+    /// As [`Applying::write_string`], under a head of its own.
+    pub(crate) fn write_string_as(
+        &mut self,
+        place: &Place<'_>,
+        old: Option<&Brief>,
+        head: Head,
+        value: &[u8],
+    ) -> Result<(), EngineError> {
+        if Brief::of_string(head).expired_at(self.now_ms) {
+            return old.map_or(Ok(()), |old| self.remove(place, old));
+        }
+        self.store.write_string(place, old, head, value)
     }
 
     /// The head of a string that this command writes.

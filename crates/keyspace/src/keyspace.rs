@@ -9,7 +9,7 @@ use std::cell::Cell;
 use bytes::Bytes;
 use quorate_api::limits::{DATABASES, IDEMPOTENCY_KEY_BYTES_MAX, KEY_BYTES_MAX};
 use quorate_api::{Args, Reply, Spec};
-use quorate_engine::{Engine, EngineError, Found, Purpose, View};
+use quorate_engine::{Engine, EngineError, Found, View};
 
 use crate::applying::Applying;
 use crate::commands;
@@ -347,7 +347,7 @@ impl Keyspace {
     /// A hint that these keys (database, key) will be read or written next: see
     /// [`quorate_engine::Reader::expect`].
     #[expect(single_use_lifetimes, reason = "a lifetime can't be left out within `impl Trait`")]
-    pub fn expect<'k>(&self, keys: impl Iterator<Item = (u8, &'k [u8])>, purpose: Purpose) {
+    pub fn expect<'k>(&self, keys: impl Iterator<Item = (u8, &'k [u8])>) {
         let databases = self.store.databases.get();
         let mut places = keys
             .filter(|(db, _)| *db < DATABASES)
@@ -359,7 +359,7 @@ impl Keyspace {
             *meta = place.as_slice();
             count += 1;
         }
-        self.store.engine().expect(metas.get(..count).unwrap_or_default(), purpose);
+        self.store.engine().expect(metas.get(..count).unwrap_or_default());
     }
 
     /// The store, for tests that make records no command makes yet.

@@ -58,6 +58,12 @@ impl Head {
     fn start(&self, payload_bytes: usize) -> Vec<u8> {
         let expire_bytes = if self.expire_ms.is_some() { EXPIRE_BYTES } else { 0 };
         let mut bytes = Vec::with_capacity(HEAD_BYTES + expire_bytes + payload_bytes);
+        self.put(&mut bytes);
+        bytes
+    }
+
+    /// Appends it.
+    pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
         let expires = if self.expire_ms.is_some() { EXPIRES } else { 0 };
         bytes.push(self.kind as u8);
         bytes.push(expires | ((self.encoding as u8) << ENCODING_SHIFT));
@@ -65,7 +71,6 @@ impl Head {
         if let Some(expire_ms) = self.expire_ms {
             bytes.extend_from_slice(&expire_ms.to_be_bytes());
         }
-        bytes
     }
 
     #[inline]
@@ -98,6 +103,11 @@ pub(crate) struct Brief {
 }
 
 impl Brief {
+    /// Of a string with this head.
+    pub(crate) fn of_string(head: Head) -> Self {
+        Self { head, object: None }
+    }
+
     /// Reads it from what the engine holds.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
         Self::split(bytes).map(|(brief, _)| brief).ok_or_else(|| damaged("record"))
@@ -233,11 +243,6 @@ impl<'a> Record<'a> {
     /// The payload without a copy.
     pub(crate) fn value(&self) -> Bytes {
         self.bytes.slice(self.payload_at..)
-    }
-
-    /// The collection's object id; `None` for a string.
-    pub(crate) fn object(&self) -> Option<u64> {
-        self.brief.object()
     }
 
     /// The bytes for the engine.

@@ -4,11 +4,12 @@
 use bytes::Bytes;
 use quorate_engine::{Engine, EngineError};
 
+use crate::copies::COPY_BYTES_MAX;
 use crate::database::Databases;
 use crate::digest::Digest;
 use crate::housekeep::Housekeeping;
 use crate::once::OnceTable;
-use crate::record::{Brief, Record};
+use crate::record::{Brief, Head, Record};
 use crate::space::{self, KeyBuf, damaged};
 use crate::system::{self, State};
 use crate::{slot, watch};
@@ -77,6 +78,8 @@ pub(crate) struct Store {
     pub(crate) garbage: bool,
     /// Keys removed because their time had come, since the process started.
     pub(crate) expired: u64,
+    /// Where small records are put together.
+    scratch: Vec<u8>,
 }
 
 impl std::fmt::Debug for Store {
@@ -123,6 +126,7 @@ impl Store {
             once: cached(&*engine, &once, fresh, OnceTable::decode)?,
             garbage: false,
             expired: 0,
+            scratch: Vec::new(),
             engine,
         };
         store.look_for_garbage()?;
@@ -189,6 +193,39 @@ impl Store {
         old: Option<&Brief>,
         new: Record<'_>,
     ) -> Result<(), EngineError> {
+        self.make_room(place, old, new.brief())?;
+        self.put(place.meta.as_slice(), new.into_bytes())
+    }
+
+    /// Puts a string at `place`, where `old` is now. A small one is written over the old one where it fits.
+    pub(crate) fn write_string(
+        &mut self,
+        place: &Place<'_>,
+        old: Option<&Brief>,
+        head: Head,
+        value: &[u8],
+    ) -> Result<(), EngineError> {
+        if value.len() > COPY_BYTES_MAX {
+            return self.write(place, old, Record::new(head, value));
+        }
+        self.make_room(place, old, &Brief::of_string(head))?;
+        let mut record = std::mem::take(&mut self.scratch);
+        record.clear();
+        head.put(&mut record);
+        record.extend_from_slice(value);
+        self.digest.put(place.meta.as_slice(), &record);
+        let put = self.engine.put_copy(place.meta.as_slice(), &record);
+        self.scratch = record;
+        put
+    }
+
+    /// Brings in line what goes with a record, before `new` comes to `place`, where `old` is now.
+    fn make_room(
+        &mut self,
+        place: &Place<'_>,
+        old: Option<&Brief>,
+        new: &Brief,
+    ) -> Result<(), EngineError> {
         if old.is_none() {
             let index = space::slot(place.physical, slot::position(place.key), place.key);
             self.put(index.as_slice(), Bytes::new())?;
@@ -199,7 +236,7 @@ impl Store {
         if let Some(object) = object.filter(|object| Some(*object) != new.object()) {
             self.abandon(object)?;
         }
-        self.put(place.meta.as_slice(), new.into_bytes())
+        Ok(())
     }
 
     /// Removes `old` from `place` and remembers `tombstone` as a revision at which a key of its

@@ -5,7 +5,6 @@ use quorate_consensus::peers::Lane;
 #[cfg(feature = "planted-bugs")]
 use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{GroupRole, Index, NodeId};
-use quorate_engine::Purpose;
 use quorate_keyspace::Read;
 
 use crate::core::{Core, Stop};
@@ -221,7 +220,7 @@ impl Core {
         let mut hinted = 0_usize;
         for waiter in batch.waiters.drain(..) {
             let start = parts.position();
-            self.machine.hint(&mut hinted, &parts, Purpose::Read);
+            self.machine.hint(&mut hinted, &parts);
             let part = parts.next().map_err(|error| Stop(format!("a read of ours: {error}")))?;
             let Some(part) = part else { break };
             match self.execute_read(&part, &parts, now_ms)? {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use quorate_api::{Answer, Reply};
 use quorate_consensus::{Body, Committed, Configuration, Index, NodeId, Term};
-use quorate_engine::{Engine, EngineError, Purpose};
+use quorate_engine::{Engine, EngineError};
 use quorate_keyspace::{Keyspace, Moment, WatchRef};
 
 use crate::entry::{Command, EntryError, Part, Parts};
@@ -187,7 +187,7 @@ impl Machine {
         let mut name = None;
         let mut hinted = 0_usize;
         loop {
-            self.hint(&mut hinted, &parts, Purpose::Write);
+            self.hint(&mut hinted, &parts);
             let Some(part) = parts.next()? else { break };
             match part {
                 Part::Origin { node, forward, parts } => {
@@ -228,11 +228,11 @@ impl Machine {
 
     /// Called before each part is read: tells the keyspace, every few parts, what the next ones will ask
     /// for. `hinted` counts the parts for which that is done.
-    pub(crate) fn hint(&self, hinted: &mut usize, parts: &Parts<'_>, purpose: Purpose) {
+    pub(crate) fn hint(&self, hinted: &mut usize, parts: &Parts<'_>) {
         if *hinted == 0 {
             let ahead = parts.ahead();
             if ahead.is_worth_a_hint() {
-                self.keyspace.expect(ahead.keys(), purpose);
+                self.keyspace.expect(ahead.keys());
             }
             *hinted = ahead.parts.max(1);
         }

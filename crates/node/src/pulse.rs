@@ -144,6 +144,9 @@ impl Core {
         let voters = group.configuration().voters;
         let clocks = self.pulses.judge(self.identity.node, &voters, now, wall_ms);
         group.set_may_lead(clocks.may_lead());
+        if clocks == Clocks::Near {
+            self.stamp.found_near(wall_ms, now);
+        }
         let before = std::mem::replace(&mut self.pulses.clocks, clocks);
         if clocks != before {
             // The others count on it when they look for a successor: they hear it now, not in a second.

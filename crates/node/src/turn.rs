@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use quorate_consensus::codec::put_varint;
 use quorate_consensus::peers::{Event, Kind as FrameKind, Lane};
-use quorate_consensus::{Body, Committed, GroupRole, LogFailed, Outgoing};
+use quorate_consensus::{Body, Committed, GroupRole, LogFailed};
 use quorate_env::clock::Sleep;
 
 use crate::core::{Core, GROUP, Stop};
@@ -133,17 +133,17 @@ impl Core {
 
     fn send_messages(&mut self) {
         let Some(peers) = &self.peers else { return };
-        for Outgoing { to, bulk, bytes } in self.out.messages.drain(..) {
-            let lane = if bulk { Lane::Bulk } else { Lane::Control };
-            let sent = peers.send(to, lane, FrameKind::Raft, |out| {
+        for message in self.out.messages.drain(..) {
+            let lane = if message.bulk { Lane::Bulk } else { Lane::Control };
+            let sent = peers.send(message.to, lane, FrameKind::Raft, |out| {
                 put_varint(out, GROUP.0);
-                out.extend_from_slice(&bytes);
+                message.encode(out);
             });
             if !sent
-                && bulk
+                && message.bulk
                 && let Some(group) = &mut self.group
             {
-                group.unreachable(to);
+                group.unreachable(message.to);
             }
         }
     }
@@ -161,6 +161,7 @@ impl Core {
         let Self { machine, writes, released, owed, .. } = self;
         let at = (entry.index, entry.term);
         let ours = writes.proposed.pop_front_if(|first| (first.index, first.term) == at);
+        let mut answered = ours.as_ref().map(|proposed| (proposed.answers, proposed.since));
         let mut local = ours.map(|proposed| proposed.waiters).unwrap_or_default().into_iter();
         let mut forward = (0, Vec::new().into_iter());
         let index = entry.index.0;
@@ -173,6 +174,7 @@ impl Core {
             Owner::Origin { node, forward: number } if node == own => {
                 if forward.0 != number {
                     let sent = writes.remove_sent(number);
+                    answered = sent.as_ref().map(|sent| (sent.batch.waiters.len(), sent.since));
                     let waiters = sent.map(|sent| sent.batch.waiters).unwrap_or_default();
                     forward = (number, waiters.into_iter());
                 }
@@ -187,6 +189,11 @@ impl Core {
             }
         });
         applied.map_err(|error| Stop(format!("entry {index} can't be applied: {error}")))?;
+        if let Some((answers, since)) = answered {
+            let now = self.now();
+            let expected = self.writes.gathered() + answers;
+            self.gather.answered(expected, now.since(since), now);
+        }
         if let Some(observer) = &self.observer {
             let applied = Applied { index: entry.index, term: entry.term, known_in: self.term() };
             observer.applied(own, applied, self.machine.keyspace());

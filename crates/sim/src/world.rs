@@ -27,8 +27,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_env::Env;
 use quorate_env::tasks::Task;
+use quorate_env::{Clock, Env, Mono};
 
 use self::clock::SimClock;
 use self::disk::{DiskControl, SimDisk};
@@ -59,23 +59,42 @@ fn count(shared: &Shared, branch: &str) {
 
 /// Reads the world's own time from within a task: for those who write the book, not for nodes.
 #[derive(Clone)]
-pub struct Now(Arc<Shared>);
+pub struct Now(Source);
+
+#[derive(Clone)]
+enum Source {
+    World(Arc<Shared>),
+    Machine { clock: Arc<dyn Clock>, since: Mono },
+}
 
 impl Now {
+    /// The time of this machine, for clients of real processes: from now on. Nothing is counted or told.
+    pub fn of_machine(clock: Arc<dyn Clock>) -> Self {
+        let since = clock.now();
+        Self(Source::Machine { clock, since })
+    }
+
     /// The world's own time.
     pub fn get(&self) -> SimTime {
-        self.0.now()
+        match &self.0 {
+            Source::World(shared) => shared.now(),
+            Source::Machine { clock, since } => SimTime::ZERO + clock.now().since(*since),
+        }
     }
 
     /// Counts that a branch was reached.
     pub fn count(&self, branch: &str) {
-        count(&self.0, branch);
+        if let Source::World(shared) = &self.0 {
+            count(shared, branch);
+        }
     }
 
     /// Adds a line to the story of whoever runs now.
     pub fn tell(&self, what: &str) {
-        let host = *lock(&self.0.current);
-        lock(&self.0.trace).log(self.get(), host, what);
+        if let Source::World(shared) = &self.0 {
+            let host = *lock(&shared.current);
+            lock(&shared.trace).log(self.get(), host, what);
+        }
     }
 }
 
@@ -151,7 +170,7 @@ impl World {
 
     /// A reader of the world's own time.
     pub fn clock(&self) -> Now {
-        Now(Arc::clone(&self.shared))
+        Now(Source::World(Arc::clone(&self.shared)))
     }
 
     /// The seed's stream called `label`, for whoever plays this world.

@@ -41,7 +41,7 @@ impl Group {
             self.finish_round(&state.request_ctx, state.index, out);
         }
         for message in ready.take_messages() {
-            self.send(&message, out);
+            self.send(message, out);
         }
         let (ticket, entries) = self.write(&mut ready, out)?;
         #[cfg(feature = "planted-bugs")]
@@ -152,19 +152,18 @@ impl Group {
         let waits_for = ticket.or_else(|| self.waiting.back().map(|waiting| waiting.ticket));
         let Some(ticket) = waits_for else {
             for message in messages {
-                self.send(&message, out);
+                self.send(message, out);
             }
             return;
         };
         let durable_term = self.durable_term.0;
-        messages.retain(|message| {
-            let early = message.get_msg_type() == MessageType::MsgHeartbeatResponse
-                && message.term == durable_term;
-            if early {
-                self.send(message, out);
-            }
-            !early
+        let early = messages.extract_if(.., |message| {
+            message.get_msg_type() == MessageType::MsgHeartbeatResponse
+                && message.term == durable_term
         });
+        for message in early {
+            self.send(message, out);
+        }
         let term = self.term();
         self.waiting.push_back(Waiting { ticket, number, term, entries: entries.0, messages });
     }
@@ -190,7 +189,7 @@ impl Group {
             let Some(waiting) = self.waiting.pop_front() else { break };
             self.durable_term = self.durable_term.max(waiting.term);
             self.persisted(waiting.number);
-            for message in &waiting.messages {
+            for message in waiting.messages {
                 self.send(message, out);
             }
         }
@@ -210,7 +209,7 @@ impl Group {
         }
     }
 
-    fn send(&self, message: &Message, out: &mut Output) {
+    fn send(&self, message: Message, out: &mut Output) {
         let to = NodeId(message.to);
         match message.get_msg_type() {
             MessageType::MsgSnapshot => {
@@ -224,16 +223,15 @@ impl Group {
             }
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
                 if !self.guard.may_ask() => {}
-            MessageType::MsgHeartbeat if self.asking.spares(message) => {}
+            MessageType::MsgHeartbeat if self.asking.spares(&message) => {}
             kind => {
-                let mut bytes = Vec::with_capacity(64);
-                if message::encode(message, &mut bytes) {
-                    self.show_vote(message);
+                if message::travels(kind) {
+                    self.show_vote(&message);
                     if kind == MessageType::MsgTimeoutNow {
                         self.show(Moment::HandsOver);
                     }
                     let bulk = kind == MessageType::MsgAppend;
-                    out.messages.push(Outgoing { to, bulk, bytes });
+                    out.messages.push(Outgoing { to, bulk, message });
                 }
             }
         }

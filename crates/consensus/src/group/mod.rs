@@ -188,8 +188,14 @@ pub struct Outgoing {
     pub to: NodeId,
     /// True for appends, which may be large and must not delay the others.
     pub bulk: bool,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
+    message: Message,
+}
+
+impl Outgoing {
+    /// Appends its bytes, the only copy that is made of the entries for this member.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        message::encode(&self.message, out);
+    }
 }
 
 /// Messages that must follow a write to disk.

@@ -15,13 +15,13 @@ use super::key::Probe;
 use super::leaf::Leaf;
 use super::node::Node;
 use super::path::{PATHS_MAX, Path, Paths};
-use crate::engine::Purpose;
 
 /// Lookups under way at once: about as many as a core has misses in flight.
 const WIDTH: usize = PATHS_MAX;
-/// So much of a value that will be read is touched; what lies further back the hardware fetches as it
-/// is read.
-const READ_BYTES: usize = 256;
+/// So much of a value is touched; what lies further back the hardware fetches as it is read. A value that is
+/// written over pays more for a line that it misses than one that is read: the store waits for its line, and
+/// whatever must wait for the store waits with it (a load that spans two stores, a locked operation).
+const TOUCHED_BYTES: usize = 512;
 const LINE_BYTES: usize = 64;
 
 /// One lookup on its way.
@@ -33,15 +33,14 @@ struct Way<'a> {
 }
 
 /// Fetches what looking up `keys` below `root` will touch.
-pub(super) fn expect(root: &Node, keys: &[&[u8]], purpose: Purpose, paths: &mut Paths) {
-    let touched_bytes = if purpose == Purpose::Read { READ_BYTES } else { 1 };
+pub(super) fn expect(root: &Node, keys: &[&[u8]], paths: &mut Paths) {
     for keys in keys.chunks(WIDTH) {
         let mut ways: [Option<Way<'_>>; WIDTH] = [const { None }; WIDTH];
         for (way, key) in ways.iter_mut().zip(keys) {
             *way = Some(Way { probe: Probe::new(key), node: root, path: Path::default() });
         }
         descend(&mut ways);
-        touch_leaves(&mut ways, touched_bytes);
+        touch_leaves(&mut ways);
         for (nth, way) in ways.iter().enumerate() {
             let (hash, path) =
                 way.as_ref().map_or_else(Default::default, |way| (way.probe.hash(), way.path));
@@ -81,7 +80,7 @@ fn descend(ways: &mut [Option<Way<'_>>; WIDTH]) {
 }
 
 /// Fetches fingerprints, then keys and value handles, then the values.
-fn touch_leaves(ways: &mut [Option<Way<'_>>; WIDTH], touched_bytes: usize) {
+fn touch_leaves(ways: &mut [Option<Way<'_>>; WIDTH]) {
     let mut found: [Option<(&Leaf, usize)>; WIDTH] = [const { None }; WIDTH];
     for (found, way) in found.iter_mut().zip(ways.iter_mut().flatten()) {
         if let Node::Leaf(leaf) = way.node {
@@ -99,7 +98,8 @@ fn touch_leaves(ways: &mut [Option<Way<'_>>; WIDTH], touched_bytes: usize) {
         touched ^= value.len();
     }
     for value in values.iter().flatten() {
-        for line in value.iter().take(touched_bytes).step_by(LINE_BYTES) {
+        let value = value.get(..TOUCHED_BYTES).unwrap_or(value);
+        for line in value.iter().step_by(LINE_BYTES).chain(value.last()) {
             touched ^= usize::from(*line);
         }
     }

@@ -11,7 +11,7 @@ use super::ledger::{Ledger, key_bytes};
 use super::node::Node;
 use super::tree::Tree;
 use super::{MemoryEngine, Reclaim};
-use crate::engine::Engine as _;
+use crate::engine::{Engine as _, Reader as _};
 use crate::suite;
 
 #[test]
@@ -270,4 +270,32 @@ fn a_large_value_counts_as_many_steps() {
         calls += 1;
     }
     assert!(calls >= 9, "{calls} calls for 10 MiB");
+}
+
+#[test]
+fn a_copy_is_written_over_a_value_of_its_length_unless_somebody_holds_that() {
+    let mut engine = MemoryEngine::new();
+    engine.put_copy(b"key", b"first").unwrap();
+    engine.write(1).unwrap();
+    let value = |engine: &MemoryEngine| engine.get(b"key").unwrap().unwrap().into_bytes();
+    let place = |engine: &MemoryEngine| engine.get(b"key").unwrap().unwrap().as_ptr();
+    engine.expect(&[b"key"]);
+    let before = place(&engine);
+    engine.put_copy(b"key", b"other").unwrap();
+    engine.write(2).unwrap();
+    assert_eq!((place(&engine), value(&engine).as_ref()), (before, b"other".as_ref()));
+
+    let held = value(&engine);
+    let view = engine.view();
+    engine.expect(&[b"key"]);
+    engine.put_copy(b"key", b"third").unwrap();
+    engine.write(3).unwrap();
+    assert_eq!(value(&engine).as_ref(), b"third");
+    assert_eq!(held.as_ref(), b"other");
+    assert_eq!(view.get(b"key").unwrap().unwrap().as_ref(), b"other");
+
+    engine.put_copy(b"key", b"longer").unwrap();
+    engine.write(4).unwrap();
+    assert_eq!(value(&engine).as_ref(), b"longer");
+    audit(&engine.tree);
 }

@@ -58,19 +58,28 @@ impl Tree {
         key: &Probe<'_>,
         value: Bytes,
     ) -> Result<(), Bytes> {
+        let Some((slot, books)) = self.value_at(path, key) else { return Err(value) };
+        replace(slot, value, books);
+        Ok(())
+    }
+
+    /// Writes `value` over the one at the end of `path`, if `key` is there with a value of the same length
+    /// that nobody else holds; false, and nothing has changed, where not.
+    pub(super) fn overwrite_at(&mut self, path: Path, key: &Probe<'_>, value: &[u8]) -> bool {
+        self.value_at(path, key).is_some_and(|(slot, _)| overwrite(slot, value))
+    }
+
+    /// The value at the end of `path`, for changing it, if `key` is there.
+    fn value_at(&mut self, path: Path, key: &Probe<'_>) -> Option<(&mut Bytes, &mut Books)> {
         // Looking first: a path that has become wrong must not copy nodes which a view holds.
-        if get_at(&self.root, path, key).is_none() {
-            return Err(value);
-        }
+        get_at(&self.root, path, key)?;
         let mut node = &mut self.root;
         for at in path.places() {
-            let Node::Inner(inner) = own(node, &mut self.books) else { return Err(value) };
+            let Node::Inner(inner) = own(node, &mut self.books) else { return None };
             node = inner.child_mut(at);
         }
-        let Node::Leaf(leaf) = own(node, &mut self.books) else { return Err(value) };
-        let Some(slot) = leaf.value_mut(path.slot()) else { return Err(value) };
-        replace(slot, value, &mut self.books);
-        Ok(())
+        let Node::Leaf(leaf) = own(node, &mut self.books) else { return None };
+        Some((leaf.value_mut(path.slot())?, &mut self.books))
     }
 
     /// Removes `key`, if it is there.
@@ -192,6 +201,24 @@ fn replace(slot: &mut Bytes, value: Bytes, books: &mut Books) {
     books.live.value_replaced(slot, &value);
     books.value_let_go(slot);
     *slot = value;
+}
+
+/// Writes `value` where `slot` is, if it fits to the byte and nobody else sees the place.
+fn overwrite(slot: &mut Bytes, value: &[u8]) -> bool {
+    if slot.len() != value.len() {
+        return false;
+    }
+    match std::mem::take(slot).try_into_mut() {
+        Ok(mut own) => {
+            own.copy_from_slice(value);
+            *slot = own.freeze();
+            true
+        }
+        Err(shared) => {
+            *slot = shared;
+            false
+        }
+    }
 }
 
 fn put_in_leaf(

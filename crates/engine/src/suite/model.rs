@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::Open;
-use crate::engine::{Engine, Found, Purpose, Reader, View};
+use crate::engine::{Engine, Found, Reader, View};
 
 /// What an engine should hold.
 pub(super) type Model = BTreeMap<Vec<u8>, Bytes>;
@@ -68,7 +68,12 @@ impl Dice {
 
     /// Values, some of them empty, few of them large.
     pub(super) fn value(&mut self) -> Bytes {
-        let len = if self.below(50) == 0 { self.index(70_000) } else { self.index(100) };
+        let len = match self.below(50) {
+            0 => self.index(70_000),
+            // Of one length, so that one may be written over another.
+            1..30 => 40,
+            _ => self.index(100),
+        };
         Bytes::from(vec![self.next().to_le_bytes()[0]; len])
     }
 }
@@ -82,8 +87,7 @@ where
     // A hint, about what is there and what is not, may change no answer.
     let absent: [&[u8]; 2] = [b"\0absent", &[u8::MAX; 40]];
     let hinted: Vec<&[u8]> = model.keys().map(Vec::as_slice).take(40).chain(absent).collect();
-    reader.expect(&hinted, Purpose::Read);
-    reader.expect(&hinted, Purpose::Write);
+    reader.expect(&hinted);
     for (key, value) in model {
         assert_eq!(reader.get(key).expect("get").as_deref(), Some(value), "{}: get {key:?}", at());
     }
@@ -167,7 +171,15 @@ impl Run {
 
     fn put(&mut self) {
         let (key, value) = (self.dice.key(), self.dice.value());
-        self.engine.put(&key, value.clone()).expect("put");
+        self.put_either_way(key, value);
+    }
+
+    fn put_either_way(&mut self, key: Vec<u8>, value: Bytes) {
+        if self.dice.below(2) == 0 {
+            self.engine.put(&key, value.clone()).expect("put");
+        } else {
+            self.engine.put_copy(&key, &value).expect("put a copy");
+        }
         self.model.insert(key, value);
         self.in_batch = true;
     }
@@ -184,7 +196,7 @@ impl Run {
     fn hinted(&mut self) {
         let keys: Vec<Vec<u8>> = (0..=self.dice.index(20)).map(|_| self.dice.key()).collect();
         let hinted: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        self.engine.expect(&hinted, Purpose::Write);
+        self.engine.expect(&hinted);
         for key in keys {
             let got = self.engine.get(&key).expect("get").map(Found::into_bytes);
             assert_eq!(got.as_ref(), self.model.get(&key), "{}: {key:?}", self.at());
@@ -193,11 +205,9 @@ impl Run {
                 continue;
             }
             let value = self.dice.value();
-            self.engine.put(&key, value.clone()).expect("put");
+            self.put_either_way(key.clone(), value.clone());
             let got = self.engine.get(&key).expect("get").map(Found::into_bytes);
             assert_eq!(got.as_ref(), Some(&value), "{}: {key:?}", self.at());
-            self.model.insert(key, value);
-            self.in_batch = true;
         }
     }
 

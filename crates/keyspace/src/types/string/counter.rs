@@ -56,8 +56,6 @@ pub(crate) fn incrbyfloat(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     };
     let text = sum.to_decimal();
     let head = on.string_head(Encoding::Text, old.as_ref().and_then(Record::expire_ms));
-    let new = Record::new(head, text.as_bytes());
-    let reply = Reply::Bulk(new.value());
-    on.write(&place, old.as_ref().map(Record::brief), new)?;
-    Ok(reply)
+    on.write_string_as(&place, old.as_ref().map(Record::brief), head, text.as_bytes())?;
+    Ok(Reply::Bulk(text.into_owned().into()))
 }

@@ -1,0 +1,102 @@
+//! The gym's clients, and after them the gym's judges, for real processes: sessions that speak RESP over real
+//! sockets on one thread, which notes when they asked and what they heard.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use quorate_env::{Env, Rng};
+use quorate_sim::check::{Violation, judge};
+use quorate_sim::client::probe::{Progress, probe};
+use quorate_sim::client::workload::session;
+use quorate_sim::client::{Clients, Trust};
+use quorate_sim::world::Now;
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+
+use crate::seed::Random;
+
+/// After the sessions are told to stop, the last replies may still come.
+const LAST_REPLIES: Duration = Duration::from_secs(4);
+/// After the last fault every node must serve within this time.
+const LIVENESS: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the clients saw, and what the judges say.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) violations: Vec<Violation>,
+    /// Groups of keys on which the search was given up.
+    pub(crate) undecided: u64,
+    pub(crate) done: u64,
+    pub(crate) not_applied: u64,
+    pub(crate) unknown: u64,
+}
+
+/// Sessions at work.
+pub(crate) struct Sessions {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Verdict>,
+}
+
+struct Seeded(Mutex<Random>);
+
+impl Rng for Seeded {
+    fn next_u64(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+}
+
+impl Sessions {
+    /// Starts `count` sessions against `nodes`, on the caller's network.
+    pub(crate) fn start(nodes: Vec<String>, count: u32, seed: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            LocalSet::new().block_on(&runtime, play(nodes, count, seed, &asked))
+        });
+        Self { stop, thread }
+    }
+
+    /// Ends them, reads everything for the last time through every node, and judges. All faults must be over.
+    pub(crate) fn judged(self) -> Verdict {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+async fn play(nodes: Vec<String>, count: u32, seed: u64, stop: &AtomicBool) -> Verdict {
+    let rng = Arc::new(Seeded(Mutex::new(Random::new(seed))));
+    let env = Env { rng, ..quorate_env::real::env() };
+    let clients = Clients::new(Now::of_machine(Arc::clone(&env.clock)), nodes.clone());
+    for number in 1..=count {
+        // Some take what their node has; nobody trusts a clock, for processes are stopped here.
+        let trust = if number % 4 == 3 { Trust::Nobody } else { Trust::Quorum };
+        env.tasks.spawn(session(clients.clone(), number, trust, env.clone()));
+    }
+    while !stop.load(Ordering::Relaxed) {
+        env.clock.sleep(LOOK).await;
+    }
+    clients.stopping.set(true);
+    env.clock.sleep(LAST_REPLIES).await;
+    let progress = Rc::new(Cell::new(Progress::Starting));
+    env.tasks.spawn(probe(clients.clone(), nodes, env.clone(), Rc::clone(&progress)));
+    let deadline = env.clock.now() + LIVENESS;
+    while progress.get() != Progress::Done && env.clock.now() < deadline {
+        env.clock.sleep(LOOK).await;
+    }
+    // What is still under way stays unknown.
+    let history = clients.history.take();
+    let mut judgement = judge(&history);
+    if progress.get() != Progress::Done {
+        let evidence = format!("the probe is at {:?} after {LIVENESS:?}", progress.get());
+        judgement.violations.push(Violation::new("live", evidence));
+    }
+    let (done, not_applied, unknown) = history.outcomes();
+    let (violations, undecided) = (judgement.violations, judgement.undecided);
+    Verdict { violations, undecided, done, not_applied, unknown }
+}
