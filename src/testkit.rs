@@ -23,10 +23,9 @@
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quorate_api::Status;
-use quorate_api::status::MemberStatus;
 use quorate_env::local::{MemoryDisk, Network};
 use quorate_node::Pace;
 
@@ -38,11 +37,10 @@ use crate::store::Store;
 /// Quick enough for a test, slow enough for a busy machine.
 const PACE: Pace = Pace { tick: Duration::from_millis(20), election_ticks: 10, heartbeat_ticks: 2 };
 
-/// For whatever takes elections on a machine that is busy with something else: so long in all, in so
-/// many attempts.
+/// For whatever takes elections on a machine that is busy with something else: so long in all, and for
+/// one attempt.
 const LIMIT: Duration = Duration::from_secs(30);
 const ATTEMPT: Duration = Duration::from_secs(1);
-const ATTEMPTS: u32 = 30;
 
 /// One place: the node may be down, its disk stays.
 struct Place {
@@ -169,46 +167,32 @@ impl Cluster {
     /// # Errors
     /// [`Error::NotApplied`]: there was none for half a minute.
     pub async fn leader(&self) -> Result<String, Error> {
+        #[expect(clippy::disallowed_methods, reason = "the deadline of a test, not of a node")]
+        let started = Instant::now();
         let mut last = Error::NotApplied { reason: "no node is up".into(), hint: None };
-        for _ in 0..ATTEMPTS {
-            let known = first_of(self.stores().map(|(_, store)| async move {
-                store.timeout(ATTEMPT).wait_until(|status| status.leader != 0).await
+        while started.elapsed() < LIMIT {
+            // What others say of it may be old: who leads says so itself.
+            let claims = first_success(self.stores().map(|(name, store)| async move {
+                let own = name.to_owned();
+                let leads = move |status: &Status| {
+                    status.members.iter().any(|member| member.leader && member.id == own)
+                };
+                store.timeout(ATTEMPT).wait_until(leads).await.map(|_| (name, store))
             }));
-            let status = known.await.unwrap_or_else(|| Err(last.clone()));
-            let leads = |member: &&MemberStatus| member.leader;
-            let Some(member) = status.iter().flat_map(|it| &it.members).find(leads) else {
-                last = status.err().unwrap_or(last);
-                continue;
+            let claim = match claims.await {
+                None => return Err(last),
+                // An outgoing leader may not know yet that it is one; a majority does.
+                Some(Ok((name, store))) => {
+                    store.timeout(ATTEMPT).get("").await.map(|_| name.to_owned())
+                }
+                Some(Err(error)) => Err(error),
             };
-            let Some((name, store)) = self.stores().find(|(name, _)| *name == member.id) else {
-                // Dead, and not missed yet.
-                last = self.overtaken(&member.id, status.as_ref().map_or(0, |it| it.term)).await;
-                continue;
-            };
-            // Only who reaches a majority can answer this.
-            match store.timeout(ATTEMPT).get("").await {
-                Ok(_) => return Ok(name.to_owned()),
+            match claim {
+                Ok(name) => return Ok(name),
                 Err(error) => last = error,
             }
         }
         Err(last)
-    }
-
-    /// Waits until another leader than `dead` is known, or another term.
-    async fn overtaken(&self, dead: &str, term: u64) -> Error {
-        let waits = self.stores().map(|(_, store)| {
-            let dead = dead.to_owned();
-            async move {
-                let is_dead = move |status: &Status| {
-                    status.term <= term
-                        && status.members.iter().any(|it| it.leader && it.id == dead)
-                };
-                store.timeout(ATTEMPT).wait_until(move |status| !is_dead(status)).await
-            }
-        });
-        let waited = first_of(waits).await;
-        let none = || Error::NotApplied { reason: "the leader is dead".into(), hint: None };
-        waited.and_then(Result::err).unwrap_or_else(none)
     }
 
     /// Waits until every node that is up has applied what is committed now.
@@ -242,19 +226,30 @@ impl Cluster {
     }
 }
 
-/// The first result; `None` when there is nothing to wait for.
-async fn first_of<T>(futures: impl Iterator<Item: Future<Output = T>>) -> Option<T> {
+/// The first success, or the last failure; `None` when there is nothing to wait for.
+async fn first_success<T, E>(
+    futures: impl Iterator<Item: Future<Output = Result<T, E>>>,
+) -> Option<Result<T, E>> {
     let mut futures: Vec<_> = futures.map(Box::pin).collect();
-    if futures.is_empty() {
-        return None;
-    }
+    let mut last = None;
     poll_fn(|cx| {
-        for future in &mut futures {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Some(output));
+        let mut success = None;
+        futures.retain_mut(|future| match future.as_mut().poll(cx) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(output)) => {
+                success.get_or_insert(output);
+                false
             }
+            Poll::Ready(Err(error)) => {
+                last = Some(error);
+                false
+            }
+        });
+        match success {
+            Some(output) => Poll::Ready(Some(Ok(output))),
+            None if futures.is_empty() => Poll::Ready(last.take().map(Err)),
+            None => Poll::Pending,
         }
-        Poll::Pending
     })
     .await
 }

@@ -42,6 +42,7 @@ mod power_loss;
 mod process;
 mod quorate;
 mod recovery;
+mod redis_differential;
 mod redis_py;
 mod redis_rs;
 mod redis_tools;

@@ -15,6 +15,15 @@ pub struct Appended {
     pub print: u32,
 }
 
+/// A moment at which a fault hurts most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// A leader tells its successor to stand for election.
+    HandsOver,
+    /// A leader has appended a change of members.
+    ChangesMembers,
+}
+
 /// Listens to the groups of a run.
 ///
 /// Must: change nothing; it is called in the midst of things.
@@ -25,4 +34,6 @@ pub trait GroupObserver {
     fn elected(&self, node: NodeId, term: Term, term_at: &dyn Fn(Index) -> Option<Term>);
     /// `node` appends an entry.
     fn appended(&self, node: NodeId, entry: Appended);
+    /// This is such a moment, for `node`.
+    fn at(&self, node: NodeId, moment: Moment);
 }

@@ -40,14 +40,20 @@ bugs! {
     ApplyBeforeCommit,
     /// A snapshot's records are laid over the old state's.
     SnapshotOverlays,
+    /// Who restores a snapshot takes another index for its state's than it was made at.
+    SnapshotWithoutIndex,
     /// The log is cut before the snapshot is durable.
     LogCutTooEarly,
     /// A batch that the leader did not answer in time is sent again.
     ForwardRetried,
     /// A read does not wait until its index is applied.
     ReadBeforeApplied,
-    /// A key that came with a snapshot has no revision.
+    /// The keys that come with a snapshot come without their revisions.
     WatchNotRestored,
+    /// Several members get their votes at once, and not through a joint configuration.
+    MembersWithoutJoint,
+    /// The record in the midst of which a write was torn counts as written.
+    TornTailAccepted,
     /// Who loses the lead tells its clients that nothing was applied.
     LostLeadIsNotApplied,
     /// Who waited too long is told that nothing was applied.

@@ -5,8 +5,6 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use quorate_api::{Answer, Reply};
-#[cfg(feature = "planted-bugs")]
-use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{Body, Committed, Configuration, Index, NodeId, Term};
 use quorate_engine::{Engine, EngineError};
 use quorate_keyspace::{Keyspace, Moment, WatchRef};
@@ -57,8 +55,6 @@ pub(crate) struct Machine {
     checkpoints: VecDeque<(Index, u64)>,
     pub(crate) writes: u64,
     pub(crate) entries: u64,
-    #[cfg(feature = "planted-bugs")]
-    is_restored: bool,
 }
 
 impl Machine {
@@ -79,13 +75,7 @@ impl Machine {
             checkpoints: VecDeque::new(),
             writes: 0,
             entries: 0,
-            #[cfg(feature = "planted-bugs")]
-            is_restored: false,
         };
-        #[cfg(feature = "planted-bugs")]
-        {
-            machine.is_restored = machine.keyspace.applied() > 1;
-        }
         let wrong = |name: &'static str| move |error| ApplyError::Record(name, error);
         if let Some(bytes) = machine.keyspace.system_get(members::RECORD)? {
             machine.members = Members::decode(bytes).map_err(wrong("members"))?;
@@ -340,10 +330,6 @@ impl Machine {
         watches: &[quorate_api::Watch],
         commands: &[Command],
     ) -> Result<Reply, EngineError> {
-        #[cfg(feature = "planted-bugs")]
-        if self.is_restored && !watches.is_empty() && planted::is(Planted::WatchNotRestored) {
-            return Ok(Reply::NilArray);
-        }
         if !self.keyspace.watches_hold(watches.iter().map(WatchRef::from))? {
             return Ok(Reply::NilArray);
         }

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use quorate_api::limits::MEMBERS_MAX;
 use quorate_api::{AdminReply, AdminRequest, Error};
 use quorate_consensus::peers::{Card, Formats, Lane};
+#[cfg(feature = "planted-bugs")]
+use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{
     Body, Change, Committed, Configuration, GroupRole, Index, MemberChange, NodeId, ProposeError,
     Term,
@@ -22,13 +24,23 @@ use crate::members::{Member, Members, Note, Wish};
 /// The outcome of an administrative request.
 pub(crate) type Outcome = Result<AdminReply, Error>;
 
-/// A change that was proposed.
+/// A change that was proposed, or the entry behind it that confirms it.
 #[derive(Debug)]
 struct Pending {
     index: Index,
     term: Term,
+    awaits: Awaits,
     asker: oneshot::Sender<Outcome>,
     since: Mono,
+}
+
+/// What an asker waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaits {
+    /// The change.
+    Change,
+    /// An empty entry that those who are left have committed behind a removal. See [`Core::confirm`].
+    Confirmation,
 }
 
 /// A request that was sent to the leader.
@@ -105,6 +117,12 @@ impl Membership {
 /// The asker may have gone: nobody needs the answer then.
 pub(crate) fn give(asker: oneshot::Sender<Outcome>, outcome: Outcome) {
     drop(asker.send(outcome));
+}
+
+/// True when a member is gone with this change.
+fn removes(body: &Body) -> bool {
+    let Body::Change { change, .. } = body else { return false };
+    change.steps.iter().any(|step| matches!(step, MemberChange::Remove(_)))
 }
 
 pub(crate) fn refused(text: impl Into<String>) -> Outcome {
@@ -312,7 +330,8 @@ impl Core {
         };
         match group.change(change) {
             Ok((index, term)) => {
-                self.membership.pending.push(Pending { index, term, asker, since });
+                let awaits = Awaits::Change;
+                self.membership.pending.push(Pending { index, term, awaits, asker, since });
             }
             Err(ProposeError::Busy) => {
                 let text = "another change of members is under way; retry when it is done";
@@ -330,9 +349,21 @@ impl Core {
             let pending = self.membership.pending.swap_remove(at);
             let here =
                 entry.filter(|entry| entry.index == pending.index && entry.term == pending.term);
+            let body = here.map(|entry| &entry.body);
+            if pending.awaits == Awaits::Confirmation {
+                let doubt = "the member was removed, but another node took the lead meanwhile; \
+                             keep its data until the others have shown that they go on without it";
+                let confirmed = body.map(|_| AdminReply::Done);
+                give(pending.asker, confirmed.ok_or_else(|| Error::unknown(doubt)));
+                continue;
+            }
+            if body.is_some_and(removes) {
+                self.confirm(pending);
+                continue;
+            }
             give(
                 pending.asker,
-                match here.map(|entry| &entry.body) {
+                match body {
                     Some(Body::Change { .. }) => Ok(AdminReply::Done),
                     Some(Body::Empty | Body::Normal(_)) => {
                         refused("another change of members came first; look again and retry")
@@ -354,6 +385,26 @@ impl Core {
             others: self.other_members(),
             tables: (self.machine.members().clone(), self.machine.configuration().clone()),
             format: self.machine.format(),
+        }
+    }
+
+    /// A removal is applied here. Who asked for it may destroy the member when he hears so, but those who are
+    /// left may not know it yet when they restart: a commit index is written without a sync of its own, and
+    /// until they have applied the removal they need the vote of who is gone. So an empty entry is committed
+    /// behind it first: with it, the commit index is on the disks of a majority of those who are left.
+    fn confirm(&mut self, removal: Pending) {
+        let proposed = self.group.as_mut().map(|group| group.propose(Vec::new()));
+        match proposed {
+            Some(Ok((index, term))) => {
+                let awaits = Awaits::Confirmation;
+                self.membership.pending.push(Pending { index, term, awaits, ..removal });
+                self.wake();
+            }
+            Some(Err(_)) | None => {
+                let doubt = "the member was removed, but this could not be confirmed; keep its data \
+                             until the others have shown that they go on without it";
+                give(removal.asker, Err(Error::unknown(doubt)));
+            }
         }
     }
 

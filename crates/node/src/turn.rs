@@ -12,6 +12,7 @@ use quorate_env::clock::Sleep;
 
 use crate::core::{Core, GROUP, Stop};
 use crate::machine::Owner;
+use crate::observer::Applied;
 
 /// Reclaiming steps per turn: some ten microseconds.
 const MAINTAIN_STEPS: usize = 64;
@@ -195,7 +196,8 @@ impl Core {
             self.gather.answered(expected, now.since(since), now);
         }
         if let Some(observer) = &self.observer {
-            observer.applied(own, entry.index, entry.term, self.machine.keyspace());
+            let applied = Applied { index: entry.index, term: entry.term, known_in: self.term() };
+            observer.applied(own, applied, self.machine.keyspace());
         }
         self.settle_changes(Some(entry));
         if let Some(before) = before {

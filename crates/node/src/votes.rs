@@ -2,6 +2,8 @@
 
 use quorate_api::limits::VOTERS_MAX;
 use quorate_api::{AdminReply, AdminRequest, Caution};
+#[cfg(feature = "planted-bugs")]
+use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{Change, Configuration, MemberChange, NodeId};
 use tokio::sync::oneshot;
 
@@ -172,6 +174,11 @@ impl Core {
         let has_room = configuration.voters.len() < VOTERS_MAX;
         let mut ready = configuration.learners.clone();
         ready.retain(|node| self.has_caught_up(*node));
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Planted::MembersWithoutJoint) && has_room && ready.len() > 1 {
+            let steps = ready.iter().map(|node| MemberChange::Promote(*node)).collect();
+            return Some(Change { steps, context: Note::None.encode() });
+        }
         for node in ready {
             match self.machine.members().get(node).map(|member| member.wish) {
                 Some(Wish::Vote) if has_room => {

@@ -18,7 +18,7 @@ use crate::toy::{self, Defect};
 use crate::world::Recording;
 
 /// What every seed of a campaign has in common.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Campaign {
     /// A toy in the node's place.
     pub toy: Option<Defect>,
@@ -35,12 +35,28 @@ pub struct Campaign {
     pub twice: bool,
     /// A failing seed is made smaller before it is shown.
     pub shrinks: bool,
+    /// Failing seeds after which the campaign ends.
+    pub failed_max: u64,
+}
+
+impl Default for Campaign {
+    fn default() -> Self {
+        Self {
+            toy: None,
+            profile: None,
+            disks: Disks::default(),
+            cut: None,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
+            twice: false,
+            shrinks: false,
+            failed_max: 12,
+        }
+    }
 }
 
 /// Failing seeds that are made smaller; the others are most likely the same.
 const SHRUNK_MAX: u64 = 3;
-/// Failing seeds after which a campaign ends.
-const FAILED_MAX: u64 = 12;
 
 /// What came of one seed.
 #[derive(Clone, Debug)]
@@ -63,6 +79,8 @@ pub struct Outcome {
     pub operations: (u64, u64, u64),
     /// Groups of keys on which the search was given up.
     pub undecided: u64,
+    /// Operations judged by the revisions in replies, and those on the same keys that have no place.
+    pub witnessed: (u64, u64),
     /// How long it took, in simulated time.
     pub took: Duration,
     /// Rare branches, and how often they were reached.
@@ -74,12 +92,18 @@ impl Campaign {
     pub fn setup(&self, seed: u64) -> Option<Setup> {
         let boot: Rc<Boot> = self.toy.map_or_else(member::boot, toy::boot);
         let drawn = match &self.profile {
-            Some(name) => Setup {
-                profile: Profile::named(name)?,
-                lease: name == "lease",
-                sessions: if name == "lease" { 9 } else { 5 },
-                ..Setup::new(boot)
-            },
+            Some(name) => {
+                let profile = Profile::named(name)?;
+                let web = self.toy.is_none();
+                let usual = Setup { profile, web, ..Setup::new(boot) };
+                match name.as_str() {
+                    "lease" | "handover" => Setup { lease: true, sessions: 9, ..usual },
+                    "members" => Setup { spares: 2, ..usual },
+                    // Alone, a node has nobody to fetch from.
+                    "power" => Setup { nodes: 1 + 2 * (seed % 2), padding: 1500, ..usual },
+                    _ => usual,
+                }
+            }
             None if self.toy.is_some() => Setup::new(boot),
             None => Setup::drawn(seed, boot),
         };
@@ -114,6 +138,7 @@ impl Campaign {
             tally: report.tally.clone(),
             operations: report.history.outcomes(),
             undecided: report.judgement.undecided,
+            witnessed: (report.judgement.placed, report.judgement.loose),
             took: report.took,
             branches: report.branches.clone(),
         };
@@ -144,7 +169,7 @@ impl Campaign {
                 scope.spawn(move || {
                     loop {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
-                        let enough = failed.load(Ordering::Relaxed) >= FAILED_MAX;
+                        let enough = failed.load(Ordering::Relaxed) >= self.failed_max;
                         let outcome = Some(seed).filter(|seed| !enough && goes_on(*seed));
                         let outcome = outcome.and_then(|it| self.run(it, Recording::Digest));
                         let Some((mut outcome, _)) = outcome else { return };
@@ -179,6 +204,7 @@ pub struct Summary {
     took: Duration,
     operations: (u64, u64, u64),
     undecided: u64,
+    witnessed: (u64, u64),
 }
 
 impl Summary {
@@ -191,6 +217,8 @@ impl Summary {
         self.operations.1 += outcome.operations.1;
         self.operations.2 += outcome.operations.2;
         self.undecided += outcome.undecided;
+        self.witnessed.0 += outcome.witnessed.0;
+        self.witnessed.1 += outcome.witnessed.1;
         self.tally.add_all(&outcome.tally);
         for (branch, count) in &outcome.branches {
             *self.branches.entry(branch.clone()).or_default() += count;
@@ -216,6 +244,8 @@ impl fmt::Display for Summary {
             self.tally.total(),
             self.undecided
         )?;
+        let (placed, loose) = self.witnessed;
+        writeln!(f, "judged by their revisions: {placed} operations; of unknown place: {loose}")?;
         writeln!(f, "faults: {}", self.tally)?;
         writeln!(f, "branches:")?;
         self.branches.iter().try_for_each(|(branch, count)| writeln!(f, "{count:>8} {branch}"))

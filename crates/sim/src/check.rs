@@ -2,8 +2,9 @@
 //! those of how it is kept ([`election`], [`log_matching`], [`completeness`], [`machine`]) are told by
 //! members what they do.
 //!
-//! [`linearizable`] is the strongest; the others are implied by it, cheaper to read when they fail, and
-//! catch what it must leave undecided.
+//! [`witness`] and [`linearizable`] are the strongest: the one where replies carry a place in the order of writes,
+//! on keys that live as long as the run, the other by search, on keys with short histories. The others are
+//! implied by them, cheaper to read when they fail, and catch what these must leave undecided.
 
 pub mod completeness;
 pub mod durable;
@@ -19,6 +20,7 @@ pub mod once;
 pub mod replies;
 #[cfg(test)]
 mod tests;
+pub mod witness;
 mod writers;
 
 use std::fmt;
@@ -54,11 +56,18 @@ pub struct Judgement {
     pub violations: Vec<Violation>,
     /// Groups of keys on which the search was given up.
     pub undecided: u64,
+    /// Operations that were judged by the revisions in replies.
+    pub placed: u64,
+    /// Operations on the same keys whose place nobody knows.
+    pub loose: u64,
 }
 
 /// Asks all judges.
 pub fn judge(history: &History) -> Judgement {
     let mut judgement = linearizable::check(history);
+    let witnessed = witness::check(history);
+    (judgement.placed, judgement.loose) = (witnessed.placed, witnessed.loose);
+    judgement.violations.extend(witnessed.violations);
     let violations = &mut judgement.violations;
     violations.extend(durable::check(history));
     violations.extend(honest::check(history));

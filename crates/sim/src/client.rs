@@ -6,6 +6,7 @@
 pub mod connection;
 pub mod operator;
 pub mod probe;
+pub mod web;
 pub mod workload;
 
 use std::cell::{Cell, RefCell};
@@ -45,12 +46,20 @@ pub struct Clients {
     pub stopping: Rc<Cell<bool>>,
     /// The nodes' client addresses.
     pub nodes: Rc<[String]>,
+    /// What stands in front of every value, to make it longer.
+    pub padding: Rc<str>,
 }
 
 impl Clients {
     /// An empty book.
     pub fn new(now: Now, nodes: Vec<String>) -> Self {
-        Self { now, history: Rc::default(), stopping: Rc::default(), nodes: nodes.into() }
+        Self {
+            now,
+            history: Rc::default(),
+            stopping: Rc::default(),
+            nodes: nodes.into(),
+            padding: "".into(),
+        }
     }
 
     fn call(&self, asker: Asker, commands: Vec<Command>) -> OperationId {

@@ -51,6 +51,8 @@ impl Default for Sizes {
 pub struct NodeSpec {
     /// From 1.
     pub number: u64,
+    /// Where it runs.
+    pub host: HostId,
     /// True for the one that founds the cluster; the others join it.
     pub founds: bool,
     /// Its name.
@@ -171,6 +173,12 @@ impl Cluster {
         self.slots.iter_mut().find(|slot| slot.host == host)
     }
 
+    /// The name of the node on `host`.
+    pub fn name(&self, host: HostId) -> String {
+        let slot = self.slots.iter().find(|slot| slot.host == host);
+        slot.map(|slot| slot.name.clone()).unwrap_or_default()
+    }
+
     /// A spare host becomes a node.
     pub fn enlist(&mut self, host: HostId) {
         if let Some(slot) = self.slot(host).filter(|slot| slot.part == Part::Spare) {
@@ -238,6 +246,7 @@ impl Cluster {
         world.start(host, move |env| {
             boot(NodeSpec {
                 number: member.number,
+                host,
                 founds,
                 name,
                 env,

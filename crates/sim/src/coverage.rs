@@ -21,6 +21,10 @@ const BRANCHES: &[&str] = &[
     "TRYAGAIN nothing was changed: the disk of",
     "UNKNOWN the command may or may not",
     "CLUSTERDOWN nothing was changed: no leader",
+    "HTTP not-applied",
+    "HTTP unknown",
+    "a named write was answered twice",
+    "a named write was sent again",
 ];
 
 /// What the seeds of a campaign should have reached and did not.

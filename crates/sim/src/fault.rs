@@ -5,6 +5,7 @@
 //! more than all of them in every run.
 
 pub mod act;
+pub mod ambush;
 pub mod kind;
 pub mod partition;
 pub mod plan;
@@ -12,6 +13,7 @@ pub mod profile;
 pub mod scene;
 
 pub use act::Act;
+pub use ambush::Ambush;
 pub use kind::Kind;
 pub use plan::{Fault, Plan};
 pub use profile::Profile;

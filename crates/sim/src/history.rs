@@ -34,6 +34,32 @@ pub enum Command {
     Append(Key, Value),
     /// SET PX: the value goes by itself, once.
     SetPx(Key, Value, u64),
+    /// HTTP GET: the value and its revision.
+    Read(Key),
+    /// HTTP PUT.
+    Put {
+        /// The key.
+        key: Key,
+        /// What is there then.
+        value: Value,
+        /// What must be there.
+        condition: Condition,
+        /// Its `Idempotency-Key`: it is sent again until its outcome is certain.
+        name: Option<Rc<str>>,
+    },
+    /// HTTP DELETE of the value at this revision (`If-Match`).
+    Remove(Key, u64),
+}
+
+/// What must hold for a PUT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    None,
+    /// The key is absent (`If-None-Match: *`).
+    Absent,
+    /// The key is at this revision (`If-Match`).
+    At(u64),
 }
 
 impl Command {
@@ -46,23 +72,37 @@ impl Command {
             | Self::Del(key)
             | Self::Incr(key)
             | Self::Append(key, _)
-            | Self::SetPx(key, ..) => key,
+            | Self::SetPx(key, ..)
+            | Self::Read(key)
+            | Self::Put { key, .. }
+            | Self::Remove(key, _) => key,
         }
     }
 
     /// The unique value that it may leave behind.
     pub fn written(&self) -> Option<&Value> {
         match self {
-            Self::Set(_, value) | Self::SetIfEq { value, .. } | Self::SetPx(_, value, _) => {
-                Some(value)
-            }
-            Self::Get(_) | Self::Del(_) | Self::Incr(_) | Self::Append(..) => None,
+            Self::Set(_, value)
+            | Self::SetIfEq { value, .. }
+            | Self::SetPx(_, value, _)
+            | Self::Put { value, .. } => Some(value),
+            Self::Get(_)
+            | Self::Del(_)
+            | Self::Incr(_)
+            | Self::Append(..)
+            | Self::Read(_)
+            | Self::Remove(..) => None,
         }
     }
 
     /// True when it can't change anything.
     pub fn is_read(&self) -> bool {
-        matches!(self, Self::Get(_))
+        matches!(self, Self::Get(_) | Self::Read(_))
+    }
+
+    /// True when the key may be gone behind it.
+    pub fn is_deletion(&self) -> bool {
+        matches!(self, Self::Del(_) | Self::Remove(..))
     }
 }
 
@@ -78,6 +118,17 @@ impl fmt::Display for Command {
             Self::Incr(key) => write!(f, "INCR {key}"),
             Self::Append(key, token) => write!(f, "APPEND {key} {token}"),
             Self::SetPx(key, value, ms) => write!(f, "SET {key} {value} PX {ms}"),
+            Self::Read(key) => write!(f, "read {key}"),
+            Self::Put { key, value, condition, name } => {
+                write!(f, "put {key} {value}")?;
+                match condition {
+                    Condition::None => {}
+                    Condition::Absent => f.write_str(" if absent")?,
+                    Condition::At(revision) => write!(f, " if at {revision}")?,
+                }
+                name.as_ref().map_or(Ok(()), |name| write!(f, " named {name}"))
+            }
+            Self::Remove(key, revision) => write!(f, "remove {key} if at {revision}"),
         }
     }
 }
@@ -93,8 +144,29 @@ pub enum Reply {
     Int(i64),
     /// A value.
     Value(Value),
+    /// A value and its revision.
+    At(Value, u64),
+    /// It was done, at this revision.
+    Revision(u64),
+    /// It was not done, for its condition does not hold.
+    Refused,
     /// Anything that no command of ours should be answered with.
     Unexpected(Rc<str>),
+}
+
+impl Reply {
+    /// The value that it shows.
+    pub fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Value(value) | Self::At(value, _) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// True when a write of a register was done.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Ok | Self::Revision(_))
+    }
 }
 
 impl fmt::Display for Reply {
@@ -104,6 +176,9 @@ impl fmt::Display for Reply {
             Self::Nil => f.write_str("nil"),
             Self::Int(number) => write!(f, "{number}"),
             Self::Value(value) => write!(f, "{value}"),
+            Self::At(value, revision) => write!(f, "{value} at {revision}"),
+            Self::Revision(revision) => write!(f, "at {revision}"),
+            Self::Refused => f.write_str("refused"),
             Self::Unexpected(what) => write!(f, "unexpected {what}"),
         }
     }
@@ -201,12 +276,23 @@ impl fmt::Display for Operation {
     }
 }
 
+/// A named operation that was sent again after its answer had come, and what was said then.
+#[derive(Clone, Debug)]
+pub struct Repeat {
+    /// The operation.
+    pub of: OperationId,
+    /// The second answer.
+    pub reply: Reply,
+}
+
 /// All operations of a run, in the order of their calls.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     order: u64,
     /// The operations.
     pub operations: Vec<Operation>,
+    /// Named operations that were answered twice.
+    pub repeats: Vec<Repeat>,
 }
 
 impl History {

@@ -18,6 +18,7 @@ pub mod cluster;
 pub mod coverage;
 pub mod fault;
 pub mod history;
+pub mod http;
 pub mod member;
 pub mod observe;
 pub mod resp;

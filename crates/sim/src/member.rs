@@ -1,11 +1,12 @@
 //! The real node in the simulated world: the one place where the product's rooms are plugged in.
 //!
-//! As the binary does it, without HTTP: one port, on which the first bytes of a connection decide
-//! whether a client or a peer speaks; and another one in HTTP's place for an operator's orders.
+//! As the binary does it: one port, on which the first bytes of a connection decide who speaks; and another one
+//! for an operator's orders, which here are no HTTP requests.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use quorate_api::{AdminReply, AdminRequest, Api, Caution, Error};
+use quorate_api::{AdminReply, AdminRequest, Api, Caution, Error, handle};
 use quorate_env::mux::{Protocol, sniff};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Listener, Stream};
@@ -15,7 +16,7 @@ use quorate_resp::{Options, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::cluster::{Boot, NodeSpec};
-use crate::observe::Watch;
+use crate::observe::Seat;
 use crate::resp::{Frame, Reader, encode};
 
 /// Is given each node that starts.
@@ -61,7 +62,8 @@ fn config(spec: &NodeSpec) -> Config {
 /// Lives until the node stops for good; then the process exits.
 async fn live(spec: NodeSpec, config: Config, started: Rc<Started>) {
     let env = spec.env.clone();
-    let observer: Rc<dyn Observer> = Rc::<Watch>::clone(&spec.watch);
+    let observer: Rc<dyn Observer> =
+        Rc::new(Seat { host: spec.host, watch: Rc::clone(&spec.watch) });
     let addr = config.peer_addr.clone();
     let node = match Node::start_observed(&env, config, Some(observer)) {
         Ok(node) => node,
@@ -82,25 +84,49 @@ async fn live(spec: NodeSpec, config: Config, started: Rc<Started>) {
             return;
         }
     };
-    let server = Server::new(Rc::new(node.clone()), env.clone(), Options::default());
-    env.tasks.spawn(Box::pin(accept(env.clone(), listener, node.clone(), server)));
+    let fronts = fronts(&env, &node, addr);
+    env.tasks.spawn(Box::pin(accept(env.clone(), listener, fronts)));
     env.tasks.spawn(Box::pin(take_orders(env.clone(), operators, node.clone())));
     let stop = node.run().await;
     tracing::error!(?stop, "stopped");
 }
 
-async fn accept(env: Env, mut listener: Box<dyn Listener>, node: Node, server: Rc<Server>) {
+/// Who answers on the one port.
+#[derive(Clone)]
+struct Fronts {
+    node: Node,
+    resp: Rc<Server>,
+    http: Arc<quorate_http::Server>,
+}
+
+fn fronts(env: &Env, node: &Node, addr: String) -> Fronts {
+    let api: Rc<dyn Api> = Rc::new(node.clone());
+    let (handle, requests) = handle::channel();
+    let tasks = Arc::clone(&env.tasks);
+    let spawn = move |task| tasks.spawn(task);
+    env.tasks.spawn(Box::pin(handle::serve(Rc::clone(&api), requests, spawn)));
+    let options = quorate_http::Options {
+        hosts: vec![addr],
+        clock: Some(Arc::clone(&env.clock)),
+        ..quorate_http::Options::new("gym")
+    };
+    let http = Arc::new(quorate_http::Server::new(handle, options));
+    Fronts { node: node.clone(), resp: Server::new(api, env.clone(), Options::default()), http }
+}
+
+async fn accept(env: Env, mut listener: Box<dyn Listener>, fronts: Fronts) {
     while let Ok(stream) = std::future::poll_fn(|cx| listener.poll_accept(cx)).await {
-        env.tasks.spawn(Box::pin(speak(stream, node.clone(), Rc::clone(&server))));
+        env.tasks.spawn(Box::pin(speak(stream, fronts.clone())));
     }
 }
 
-async fn speak(stream: Box<dyn Stream>, node: Node, server: Rc<Server>) {
+async fn speak(stream: Box<dyn Stream>, fronts: Fronts) {
     match sniff(stream).await {
-        Ok((Protocol::Peer, stream)) => node.serve_peer(stream).await,
-        Ok((Protocol::Resp, stream)) => quorate_resp::serve(server, stream).await,
-        // Nobody speaks HTTP here; who said nothing gets no answer.
-        Ok((Protocol::Http, _)) | Err(_) => {}
+        Ok((Protocol::Peer, stream)) => fronts.node.serve_peer(stream).await,
+        Ok((Protocol::Resp, stream)) => quorate_resp::serve(fronts.resp, stream).await,
+        Ok((Protocol::Http, stream)) => quorate_http::serve(fronts.http, stream).await,
+        // Who said nothing gets no answer.
+        Err(_) => {}
     }
 }
 

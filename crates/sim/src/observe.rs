@@ -3,18 +3,20 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
-use quorate_consensus::observer::{Appended, GroupObserver};
+use quorate_consensus::observer::{Appended, GroupObserver, Moment};
 use quorate_consensus::{Index, NodeId, Term};
 use quorate_keyspace::Keyspace;
 use quorate_keyspace::snapshot::export;
-use quorate_node::observer::Observer;
+use quorate_node::observer::{Applied, Observer};
 
 use crate::check::Violation;
 use crate::check::completeness::Committed;
 use crate::check::election::Elections;
 use crate::check::log_matching::Logs;
 use crate::check::machine::{Machines, State};
+use crate::world::HostId;
 use crate::world::rng::fold;
 
 /// All records are hashed at each index of which this is a divisor.
@@ -24,7 +26,19 @@ const TOLD_MAX: usize = 3;
 
 /// What a run's members are watched by.
 #[derive(Default)]
-pub struct Watch(RefCell<Judges>);
+pub struct Watch {
+    judges: RefCell<Judges>,
+    moments: RefCell<Vec<(HostId, Moment)>>,
+}
+
+/// One process' place before the judges: they know nodes, faults know hosts.
+#[derive(Debug)]
+pub struct Seat {
+    /// Where it runs.
+    pub host: HostId,
+    /// Who watches.
+    pub watch: Rc<Watch>,
+}
 
 #[derive(Debug, Default)]
 struct Judges {
@@ -50,9 +64,14 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
+    /// The moments since the last call, and where.
+    pub fn take_moments(&self) -> Vec<(HostId, Moment)> {
+        self.moments.take()
+    }
+
     /// What was seen to be broken.
     pub fn violations(&self) -> Vec<Violation> {
-        self.0.borrow().violations.clone()
+        self.judges.borrow().violations.clone()
     }
 }
 
@@ -66,15 +85,15 @@ fn content(state: &Keyspace) -> Option<u64> {
     Some(hash)
 }
 
-impl GroupObserver for Watch {
+impl GroupObserver for Seat {
     fn voted(&self, node: NodeId, term: Term, candidate: NodeId) {
-        let judges = &mut *self.0.borrow_mut();
+        let judges = &mut *self.watch.judges.borrow_mut();
         let violation = judges.elections.voted(node, term, candidate);
         judges.tell(violation);
     }
 
     fn elected(&self, node: NodeId, term: Term, term_at: &dyn Fn(Index) -> Option<Term>) {
-        let judges = &mut *self.0.borrow_mut();
+        let judges = &mut *self.watch.judges.borrow_mut();
         let violation = judges.elections.elected(node, term);
         judges.tell(violation);
         let violation = judges.committed.elected(node, term, term_at);
@@ -82,26 +101,31 @@ impl GroupObserver for Watch {
     }
 
     fn appended(&self, _: NodeId, entry: Appended) {
-        let judges = &mut *self.0.borrow_mut();
+        let judges = &mut *self.watch.judges.borrow_mut();
         let violation = judges.logs.appended(entry);
         judges.tell(violation);
     }
+
+    fn at(&self, _: NodeId, moment: Moment) {
+        self.watch.moments.borrow_mut().push((self.host, moment));
+    }
 }
 
-impl Observer for Watch {
+impl Observer for Seat {
     fn stood(&self, node: NodeId, state: &Keyspace) {
-        let judges = &mut *self.0.borrow_mut();
+        let judges = &mut *self.watch.judges.borrow_mut();
         let held = State { digest: state.digest(), content: content(state) };
         let violation = judges.machines.stood(node, Index(state.applied()), held);
         judges.tell(violation);
     }
 
-    fn applied(&self, node: NodeId, index: Index, term: Term, state: &Keyspace) {
-        let judges = &mut *self.0.borrow_mut();
+    fn applied(&self, node: NodeId, entry: Applied, state: &Keyspace) {
+        let judges = &mut *self.watch.judges.borrow_mut();
+        let Applied { index, term, known_in } = entry;
         let content = if index.0.is_multiple_of(CONTENT_EVERY) { content(state) } else { None };
         let held = State { digest: state.digest(), content };
         let violation = judges.machines.applied(node, index, term, held);
         judges.tell(violation);
-        judges.committed.applied(index, term);
+        judges.committed.applied(index, term, known_in);
     }
 }

@@ -7,13 +7,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::check::{Judgement, Violation, judge};
-use crate::client::operator::{Office, Verdict, operator};
+use crate::client::operator::{Office, Request, Verdict, operator};
 use crate::client::probe::{Progress, probe};
 use crate::client::workload::session;
-use crate::client::{Clients, Trust};
+use crate::client::{Clients, Trust, web};
 use crate::cluster::{Boot, Cluster, Sizes};
 use crate::fault::kind::Tally;
-use crate::fault::{Act, Kind, Plan, Profile, Scene};
+use crate::fault::{Act, Ambush, Kind, Plan, Profile, Scene};
 use crate::history::History;
 use crate::world::{Chance, Ending, HostId, Kill, Recording, SimTime, World};
 
@@ -23,6 +23,10 @@ const LIVENESS_LIMIT: Duration = Duration::from_secs(60);
 const LAST_REPLIES: Duration = Duration::from_secs(4);
 /// A removed node lingers for a moment, and may have to be told first.
 const LINGER: Duration = Duration::from_secs(3);
+/// Each so many sessions one speaks HTTP.
+const WEB_EVERY: u32 = 3;
+/// Between two looks at nodes, while a fault waits for its moment: shorter than any way on the wire.
+const GLANCE: Duration = Duration::from_micros(50);
 /// Between two looks at the probe and the operator.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -39,6 +43,10 @@ pub struct Setup {
     pub lease: bool,
     /// Some sessions read what their node has, however old.
     pub stale: bool,
+    /// Some sessions speak HTTP.
+    pub web: bool,
+    /// By so many bytes values are longer than they need be: a torn write tears more of them.
+    pub padding: usize,
     /// The sizes at which nodes roll, cut and stream.
     pub sizes: Sizes,
     /// What may happen to them.
@@ -68,6 +76,8 @@ impl Setup {
             sessions: 5,
             lease: false,
             stale: false,
+            web: false,
+            padding: 0,
             sizes: Sizes::default(),
             profile: Profile::first(),
             disks: Disks::Honest,
@@ -91,9 +101,11 @@ impl Setup {
         Self {
             nodes,
             spares: chance.below(3),
-            sessions: u32::try_from(chance.within(3..8)).unwrap_or(5),
+            sessions: u32::try_from(chance.within(4..10)).unwrap_or(5),
             lease,
             stale: chance.one_in(3),
+            web: true,
+            padding: *chance.pick(&[0, 0, 0, 0, 800]).unwrap_or(&0),
             sizes,
             profile,
             ..Self::new(boot)
@@ -201,13 +213,16 @@ struct Run<'a> {
     tally: Tally,
     violations: Vec<Violation>,
     restarts: Chance,
+    /// Faults that wait for their moment.
+    waiting: Vec<Ambush>,
 }
 
 impl<'a> Run<'a> {
     fn new(world: &'a mut World, setup: &Setup, plan: &Plan) -> Self {
         let boot = Rc::clone(&setup.boot);
         let cluster = Cluster::new(world, setup.nodes, setup.spares, boot, setup.sizes);
-        let clients = Clients::new(world.clock(), cluster.addresses());
+        let mut clients = Clients::new(world.clock(), cluster.addresses());
+        clients.padding = "x".repeat(setup.padding).into();
         let client_hosts =
             (1..=setup.sessions).map(|number| world.add_host(&format!("c{number}"))).collect();
         let acts = plan.acts();
@@ -226,6 +241,7 @@ impl<'a> Run<'a> {
             agenda,
             tally: Tally::default(),
             violations: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -244,7 +260,11 @@ impl<'a> Run<'a> {
                 _ if number % 4 == 3 && setup.stale => Trust::Nobody,
                 _ => Trust::Quorum,
             };
-            self.world.start(*host, move |env| session(clients, number, trust, env));
+            let speaks_http = setup.web && number % WEB_EVERY == 0;
+            self.world.start(*host, move |env| match speaks_http {
+                true => web::session(clients, number, trust, env),
+                false => session(clients, number, trust, env),
+            });
         }
         let host = self.world.add_host("op");
         let (office, nodes) = (self.office.clone(), self.cluster.operator_addresses());
@@ -273,7 +293,8 @@ impl<'a> Run<'a> {
             }
             let act = entry.remove();
             self.world.note(None, &format!("{act:?}"));
-            act.carry_out(self.world, &mut self.cluster, &self.office, &mut self.tally);
+            let (office, tally) = (&self.office, &mut self.tally);
+            act.carry_out(self.world, &mut self.cluster, office, tally, &mut self.waiting);
         }
     }
 
@@ -283,7 +304,9 @@ impl<'a> Run<'a> {
             match verdict {
                 Verdict::NoMember(host, leaving) => {
                     self.world.power_off(host);
+                    let name = self.cluster.name(host);
                     self.cluster.removed(self.world, host, leaving);
+                    self.office.order(Request::Forget(name));
                 }
                 Verdict::Gone(host, leaving) => self.cluster.removed(self.world, host, leaving),
                 Verdict::Stays(host) => self.cluster.stays(host),
@@ -291,9 +314,28 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Lets time pass until `until`, or until a process has ended by itself.
+    /// Faults whose moment has come strike; nobody waits for ever.
+    fn spring(&mut self) {
+        let now = self.world.now();
+        self.waiting.retain(|ambush| ambush.until > now);
+        for (host, moment) in self.cluster.watch().take_moments() {
+            let due = self.waiting.iter().position(|ambush| ambush.moment == moment);
+            let Some(ambush) = due.map(|due| self.waiting.remove(due)) else { continue };
+            self.world.note(Some(host), &format!("{moment:?}: {:?}", ambush.strike));
+            for act in ambush.strike(host, now) {
+                self.numbers += 1;
+                self.agenda.insert((act.0, self.numbers), act.1);
+            }
+        }
+    }
+
+    /// Lets time pass until `until`, or less: until a process has ended by itself, or somebody has to look.
     fn pass(&mut self, until: SimTime) {
-        if self.world.run_until(until) {
+        let until =
+            if self.waiting.is_empty() { until } else { until.min(self.world.now() + GLANCE) };
+        let passed = self.world.run_until(until);
+        self.spring();
+        if passed {
             return;
         }
         while let Some((host, ending)) = self.world.take_ending() {
@@ -315,6 +357,7 @@ impl<'a> Run<'a> {
     fn make_peace(&mut self) {
         self.world.note(None, "peace");
         self.agenda.clear();
+        self.waiting.clear();
         for host in self.cluster.hosts() {
             self.world.disk(host).mend();
             self.world.set_clock_right(host);

@@ -109,7 +109,7 @@ const POLLS_MAX: u64 = 200_000;
 
 /// Events and polls of a whole run; beyond it nothing happens any more. A run of a minute needs some
 /// ten thousand, a message that begets two messages any number.
-const STEPS_MAX: u64 = 1_000_000;
+const STEPS_MAX: u64 = 3_000_000;
 const _: () = assert!(POLLS_MAX < STEPS_MAX);
 
 struct Machine {

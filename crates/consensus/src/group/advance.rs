@@ -9,7 +9,7 @@ use raft::{Ready, StateRole};
 use super::{Body, Committed, ENTRY_OVERHEAD, Group, Outgoing, Output, Waiting};
 use crate::configuration::{Change, Configuration};
 use crate::log::{Done, HardState, LogBatch, LogEntry, Ticket};
-use crate::observer::{Appended, GroupObserver};
+use crate::observer::{Appended, GroupObserver, Moment};
 use crate::tail::SnapshotMark;
 use crate::{Index, NodeId, Term, message};
 
@@ -227,6 +227,9 @@ impl Group {
             kind => {
                 if message::travels(kind) {
                     self.show_vote(&message);
+                    if kind == MessageType::MsgTimeoutNow {
+                        self.show(Moment::HandsOver);
+                    }
                     let bulk = kind == MessageType::MsgAppend;
                     out.messages.push(Outgoing { to, bulk, message });
                 }
@@ -257,6 +260,12 @@ impl Group {
         }
         let damaged = |error| LogFailed(format!("entry {}: {error}", entry.index));
         let change = Change::decode(Bytes::copy_from_slice(&entry.context)).map_err(damaged)?;
+        #[cfg(feature = "planted-bugs")]
+        if change.steps.len() > 1
+            && crate::planted::is(crate::planted::Planted::MembersWithoutJoint)
+        {
+            return Ok(self.jump(change));
+        }
         let state = match self.raw.apply_conf_change(&change.to_raft()) {
             Ok(state) => state,
             Err(error) => {
@@ -268,6 +277,20 @@ impl Group {
         let configuration = Configuration::from_raft(&state);
         self.raw.mut_store().set_configuration(configuration.clone());
         Ok(Body::Change { change, configuration })
+    }
+
+    /// Step by step, but all of them at one entry: from the old members to the new ones at once.
+    #[cfg(feature = "planted-bugs")]
+    fn jump(&mut self, change: Change) -> Body {
+        let mut configuration = self.raw.store().configuration().clone();
+        for step in &change.steps {
+            let single = Change { steps: vec![*step], context: Bytes::new() };
+            if let Ok(state) = self.raw.apply_conf_change(&single.to_raft()) {
+                configuration = Configuration::from_raft(&state);
+            }
+        }
+        self.raw.mut_store().set_configuration(configuration.clone());
+        Body::Change { change, configuration }
     }
 
     fn note_role(&mut self, out: &mut Output) {
@@ -298,6 +321,12 @@ impl Group {
             observer
                 .appended(self.node, Appended { index: Index(entry.index), term, before, print });
             before = Some(term);
+        }
+    }
+
+    pub(super) fn show(&self, moment: Moment) {
+        if let Some(observer) = &self.observer {
+            observer.at(self.node, moment);
         }
     }
 

@@ -5,6 +5,7 @@ use raft::ProgressState;
 use super::{Group, GroupRole, ProposeError};
 use crate::configuration::{Change, Configuration};
 use crate::message::kind;
+use crate::observer::Moment;
 use crate::{Index, NodeId, Term};
 
 /// What the leader knows of a member.
@@ -47,6 +48,7 @@ impl Group {
         self.raw
             .propose_conf_change(change.encode().to_vec(), change.to_raft())
             .map_err(|_| ProposeError::Busy)?;
+        self.show(Moment::ChangesMembers);
         Ok(place)
     }
 

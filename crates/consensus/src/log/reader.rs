@@ -98,6 +98,8 @@ impl LogReader {
         let expected = header.kind == Kind::Entry
             && (header.group, header.index, header.term) == (self.group, wanted.index, wanted.term)
             && header.data_crc == crc32c::crc32c(&data);
+        #[cfg(feature = "planted-bugs")]
+        let expected = expected || crate::planted::is(crate::planted::Planted::TornTailAccepted);
         let (index, term) = (wanted.index, wanted.term);
         expected.then_some(LogEntry { index, term, kind: header.entry_kind, data })
     }

@@ -62,6 +62,14 @@ impl Walk {
             records.push(record);
             place.at.offset = next;
         }
+        #[cfg(feature = "planted-bugs")]
+        if let Some(header) = broken.filter(|header| is_torn_entry(bytes, place, header))
+            && let Some(next) = header.end(place.at.offset)
+        {
+            records.push(Located { offset: place.at.offset, header, state: None });
+            place.at.offset = next;
+            broken = None;
+        }
         let tail = Tail { broken, ..Tail::look(bytes, place) };
         Self { segment: start.at.segment, records, stop: place.at.offset, tail }
     }
@@ -133,6 +141,16 @@ fn lost_block(bytes: &[u8], missing: std::ops::Range<u32>) -> bool {
 
 fn header_at(bytes: &[u8], place: Place) -> Option<Header> {
     Header::decode(bytes.get(place.at.offset as usize..)?, place)
+}
+
+/// True when the entry at `place` is the last thing in `bytes`, and planted to be taken for whole.
+#[cfg(feature = "planted-bugs")]
+fn is_torn_entry(bytes: &[u8], place: Place, header: &Header) -> bool {
+    let end = Tail::look(bytes, place).nonzero_end.unwrap_or(0);
+    let last =
+        header.end(place.at.offset).is_some_and(|it| end <= it && it as usize <= bytes.len());
+    last && header.kind == Kind::Entry
+        && crate::planted::is(crate::planted::Planted::TornTailAccepted)
 }
 
 /// The record of `header`, if its data is whole as well.

@@ -12,7 +12,10 @@ pub fn check(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
     for operation in history.operations.iter().filter(|operation| operation.last) {
         for (command, reply) in operation.answered() {
-            let Command::Get(key) = command else { continue };
+            let key = command.key();
+            if !command.is_read() {
+                continue;
+            }
             let lost =
                 lost_register(&writers, key, reply).or_else(|| lost_count(history, key, reply));
             if let Some(lost) = lost {
@@ -25,9 +28,9 @@ pub fn check(history: &History) -> Vec<Violation> {
 }
 
 fn lost_register(writers: &Writers<'_>, key: &Key, reply: &Reply) -> Option<String> {
-    let lost = match reply {
-        Reply::Value(value) => writers.overwriting(key, writers.of(key, value)?)?,
-        _ => writers.never_deleted(key)?,
+    let lost = match reply.value() {
+        Some(value) => writers.overwriting(key, writers.of(key, value)?)?,
+        None => writers.never_deleted(key)?,
     };
     Some(format!("acknowledged was {lost}"))
 }

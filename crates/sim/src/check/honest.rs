@@ -23,8 +23,11 @@ pub fn check(history: &History) -> Vec<Violation> {
     for operation in &history.operations {
         for (key, value) in operation.answered().filter_map(seen) {
             let why = match writers.get(&(key, value)) {
-                Some(writer) => match writer.outcome {
+                Some(writer) => match &writer.outcome {
                     Outcome::NotApplied(_) => format!("shows what was refused: {writer}"),
+                    Outcome::Done(replies) if replies.contains(&Reply::Refused) => {
+                        format!("shows what was refused: {writer}")
+                    }
                     Outcome::Done(_) | Outcome::Unknown(_) => continue,
                 },
                 None if counters.contains_key(key) => continue,
@@ -39,7 +42,7 @@ pub fn check(history: &History) -> Vec<Violation> {
 /// The value that a reply shows to have been there.
 fn seen<'a>((command, reply): (&'a Command, &'a Reply)) -> Option<(&'a Key, &'a Value)> {
     match (command, reply) {
-        (Command::Get(key), Reply::Value(value)) => Some((key, value)),
+        (Command::Get(key) | Command::Read(key), reply) => Some((key, reply.value()?)),
         (Command::SetIfEq { key, expected, .. }, Reply::Ok) => Some((key, expected)),
         _ => None,
     }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::model::Model;
-use super::{Judgement, Violation};
+use super::{Judgement, Violation, witness};
 use crate::history::{Command, History, Key, Operation, Outcome, Reply};
 
 /// Steps of the search on one group of keys before it is given up.
@@ -53,7 +53,7 @@ fn groups(history: &History) -> Vec<Group<'_>> {
         }
     }
     let mut groups: BTreeMap<Key, Group<'_>> = BTreeMap::new();
-    for key in history.keys() {
+    for key in history.keys().into_iter().filter(|key| !witness::is_witnessed(key)) {
         let empty = || Group { keys: Vec::new(), operations: Vec::new() };
         groups.entry(leader(&leaders, &key)).or_insert_with(empty).keys.push(key);
     }

@@ -52,6 +52,10 @@ impl Model {
                 }
                 Err(_) => Reply::Unexpected("ERR value is not an integer".into()),
             },
+            // Their keys are judged by the revisions in their replies.
+            Command::Read(_) | Command::Put { .. } | Command::Remove(..) => {
+                Reply::Unexpected("a command with a revision".into())
+            }
         }
     }
 

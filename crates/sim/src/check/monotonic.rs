@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Violation;
 use super::writers::Writers;
-use crate::history::{Asker, Command, History, Key, Operation, Reply, Value};
+use crate::history::{Asker, History, Key, Operation, Value};
 
 /// The last read, by session and connection (0 where it does not matter) and key.
 type Seen<'a> = BTreeMap<((u32, u64), &'a Key), (&'a Operation, &'a Value)>;
@@ -17,7 +17,8 @@ pub fn check(history: &History) -> Vec<Violation> {
     let mut violations = Vec::new();
     for operation in &history.operations {
         for (command, reply) in operation.answered() {
-            let (Command::Get(key), Reply::Value(value)) = (command, reply) else { continue };
+            let Some(value) = reply.value().filter(|_| command.is_read()) else { continue };
+            let key = command.key();
             let Asker { session, connection, stale } = operation.asker;
             let who = (session, if stale { connection } else { 0 });
             let before = seen.insert((who, key), (operation, value));

@@ -1,14 +1,34 @@
 //! No duplicate effect: a token that was appended once is there once; one that was refused is not there.
 //!
-//! A list that only grows tells the whole order of its writes (after Kingsbury and Alvaro, *Elle*, 2020).
+//! A list that only grows tells the whole order of its writes (after Kingsbury and Alvaro, *Elle*, 2020). A
+//! *named* write (`Idempotency-Key`) is sent again and again, to any node: what it wrote must have one revision
+//! (see [`super::witness`]), and who sends it once more must hear what was said before.
 
 use std::collections::BTreeMap;
 
 use super::Violation;
 use crate::history::{Command, History, Key, Outcome, Reply, Value};
 
-/// Looks at every list that was read.
+/// Looks at every list that was read, and at every named write that was answered twice.
 pub fn check(history: &History) -> Vec<Violation> {
+    let mut violations = repeats(history);
+    violations.extend(lists(history));
+    violations
+}
+
+fn repeats(history: &History) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for repeat in &history.repeats {
+        let Some(operation) = history.operations.get(repeat.of) else { continue };
+        if operation.replies() != Some(std::slice::from_ref(&repeat.reply)) {
+            let evidence = format!("{operation}, and sent again: {}", repeat.reply);
+            violations.push(Violation::new("once", evidence));
+        }
+    }
+    violations
+}
+
+fn lists(history: &History) -> Vec<Violation> {
     let mut asked: BTreeMap<(&Key, &Value), &Outcome> = BTreeMap::new();
     for operation in &history.operations {
         for command in &operation.commands {

@@ -1,7 +1,7 @@
 //! Replies: every command is answered, with a reply that this command can have.
 
 use super::Violation;
-use crate::history::{Command, History, Outcome, Reply};
+use crate::history::{Command, Condition, History, Outcome, Reply};
 
 /// Looks at the form of each reply.
 pub fn check(history: &History) -> Vec<Violation> {
@@ -23,5 +23,9 @@ fn fits(command: &Command, reply: &Reply) -> bool {
         Command::SetIfEq { .. } => matches!(reply, Reply::Ok | Reply::Nil),
         Command::Del(_) => matches!(reply, Reply::Int(0 | 1)),
         Command::Incr(_) | Command::Append(..) => matches!(reply, Reply::Int(_)),
+        Command::Read(_) => matches!(reply, Reply::Nil | Reply::At(..)),
+        Command::Put { condition: Condition::None, .. } => matches!(reply, Reply::Revision(_)),
+        Command::Put { .. } => matches!(reply, Reply::Revision(_) | Reply::Refused),
+        Command::Remove(..) => matches!(reply, Reply::Ok | Reply::Refused),
     }
 }

@@ -1,10 +1,11 @@
 //! Good histories pass, bad ones don't, by hand and by chance.
 
 mod judges;
+mod witness;
 
 use super::linearizable;
 use super::*;
-use crate::history::{Asker, Command, Outcome, Reply};
+use crate::history::{Asker, Command, Condition, Outcome, Repeat, Reply};
 use crate::world::{Chance, SimTime};
 
 fn asker(session: u32) -> Asker {
@@ -55,6 +56,17 @@ fn command(words: &[&str]) -> Command {
         }
         ["APPEND", key, token] => Command::Append((*key).into(), (*token).into()),
         ["INCR", key] => Command::Incr((*key).into()),
+        ["READ", key] => Command::Read((*key).into()),
+        ["PUT", key, value, rest @ ..] => {
+            let (key, value) = ((*key).into(), (*value).into());
+            let condition = match rest {
+                ["NEW"] => Condition::Absent,
+                ["AT", revision] => Condition::At(revision.parse().unwrap()),
+                _ => Condition::None,
+            };
+            Command::Put { key, value, condition, name: None }
+        }
+        ["REMOVE", key, revision] => Command::Remove((*key).into(), revision.parse().unwrap()),
         _ => panic!("{words:?}"),
     }
 }
@@ -65,6 +77,12 @@ fn outcome(mark: &str, word: Option<&&str>) -> Outcome {
         ("!", _) => Outcome::NotApplied("test".into()),
         (_, Some(&"OK")) => Outcome::Done(vec![Reply::Ok]),
         (_, Some(&"nil")) => Outcome::Done(vec![Reply::Nil]),
+        (_, Some(&"refused")) => Outcome::Done(vec![Reply::Refused]),
+        (_, Some(word)) if word.contains('@') => Outcome::Done(vec![match word.split_once('@') {
+            Some(("", revision)) => Reply::Revision(revision.parse().unwrap()),
+            Some((value, revision)) => Reply::At(value.into(), revision.parse().unwrap()),
+            None => panic!("{word}"),
+        }]),
         (_, Some(word)) => Outcome::Done(vec![match word.strip_prefix(':') {
             Some(number) => Reply::Int(number.parse().unwrap()),
             None => Reply::Value((*word).into()),

@@ -34,12 +34,12 @@ impl<'a> Writers<'a> {
             self.by_value.insert((command.key(), value), operation);
             // What may go by itself is nowhere missed.
             let stays = !matches!(command, Command::SetPx(..));
-            if stays && reply == Some(&Reply::Ok) {
+            if stays && reply.is_some_and(Reply::is_done) {
                 self.acknowledged.entry(command.key()).or_default().push(operation);
             }
         }
         let refused = matches!(operation.outcome, Outcome::NotApplied(_));
-        if matches!(command, Command::Del(_)) && !refused {
+        if command.is_deletion() && !refused {
             self.deletions.entry(command.key()).or_default().push(operation);
         }
     }

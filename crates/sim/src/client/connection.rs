@@ -12,9 +12,9 @@ use crate::history::{Asker, Command, Key, OperationId, Outcome, Reply, Value};
 use crate::resp::{Frame, Reader, encode_request};
 
 /// How long a client waits for a connection.
-const CONNECT_LIMIT: Duration = Duration::from_millis(800);
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_millis(800);
 /// How long a client waits for a reply before it hangs up: longer than a node takes to say that it does not know.
-const REPLY_LIMIT: Duration = Duration::from_millis(3_500);
+pub(super) const REPLY_LIMIT: Duration = Duration::from_millis(3_500);
 
 /// An open connection.
 pub struct Connection {
@@ -192,6 +192,8 @@ fn encode_operation(commands: &[Command], into: &mut Vec<u8>) {
             Command::SetPx(key, value, ms) => {
                 encode_request(&["SET", key, value, "PX", &ms.to_string()], into);
             }
+            // HTTP's.
+            Command::Read(_) | Command::Put { .. } | Command::Remove(..) => {}
         }
     }
     if commands.len() > 1 {

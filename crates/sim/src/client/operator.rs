@@ -23,6 +23,9 @@ const RETRY: Duration = Duration::from_millis(300);
 /// Attempts that all found the node to be no member, or not to be spared, before the order is given up.
 const ATTEMPTS_MAX: u32 = 8;
 
+/// Answers in a row by which a node is no member.
+const ABSENT: u32 = 12;
+
 /// Why a node is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaving {
@@ -44,6 +47,8 @@ pub enum Request {
         /// Why.
         leaving: Leaving,
     },
+    /// Remove whatever is left of a node that was about to join when its place was given to another.
+    Forget(String),
     /// Hand leadership over, to the member of this name or to whoever is fit.
     Transfer(Option<String>),
 }
@@ -67,8 +72,12 @@ pub struct Office {
 }
 
 impl Office {
-    /// Lays an order down.
+    /// Lays an order down. To hand over is an order for now, or not at all: one waits at the most.
     pub fn order(&self, request: Request) {
+        let is_transfer = |request: &Request| matches!(request, Request::Transfer(_));
+        if is_transfer(&request) && self.orders.borrow().iter().any(is_transfer) {
+            return;
+        }
         self.orders.borrow_mut().push_back(request);
     }
 
@@ -113,6 +122,10 @@ async fn carry_out(request: &Request, env: &Env, nodes: &[String]) -> Option<Ver
             ask_anyone(env, nodes, &words).await;
             return None;
         }
+        Request::Forget(name) => {
+            forget(env, nodes, name).await;
+            return None;
+        }
         Request::Leave { host, name, leaving } => (*host, name, *leaving),
     };
     // Once in doubt, a refusal says nothing about what an earlier attempt has done or may yet do.
@@ -132,6 +145,21 @@ async fn carry_out(request: &Request, env: &Env, nodes: &[String]) -> Option<Ver
             Answer::Unknown => in_doubt = true,
             Answer::Refused(_) | Answer::NotApplied => {}
         }
+        env.clock.sleep(RETRY).await;
+    }
+}
+
+/// Until it was no member for a while: by then what it had asked for is done, or never will be.
+async fn forget(env: &Env, nodes: &[String], name: &str) {
+    let mut absent = 0;
+    while absent < ABSENT {
+        absent = match ask_anyone(env, nodes, &["LEAVE", name]).await {
+            Answer::Refused(text) if text.starts_with("no member") => absent + 1,
+            Answer::Done => ABSENT,
+            Answer::Refused(_) | Answer::Unknown => 0,
+            // Nobody was reached.
+            Answer::NotApplied => absent,
+        };
         env.clock.sleep(RETRY).await;
     }
 }

@@ -1,7 +1,8 @@
 //! The workload: each session draws its operations from its own chance, on a few keys that all share.
 //!
 //! Keys are given up for new ones every few seconds: so each has a short history, which keeps the search
-//! for an order cheap, and no early unknown write stays possible for ever.
+//! for an order cheap, and no early unknown write stays possible for ever. Others live as long as the run: those
+//! whose order replies tell.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,12 +14,23 @@ use quorate_env::{Env, Mono};
 use super::connection::Connection;
 use super::{Clients, Trust};
 use crate::check::model::EXPIRES;
+use crate::check::witness;
 use crate::history::{Command, Key, OperationId, Outcome, Reply, Value};
 
 /// How long the keys of a round are used.
 const ROUND: Duration = Duration::from_secs(4);
 /// Operations of one pipeline at the most.
 const PIPELINE_MAX: u64 = 4;
+
+/// Registers that are judged by their revisions.
+const REGISTERS: u64 = 3;
+/// Counters that live as long as the run.
+const COUNTERS: u64 = 2;
+
+/// One of the registers that sessions of both protocols share.
+pub(super) fn register(env: &Env) -> Key {
+    format!("{}{}", witness::REGISTERS, env.rng.below(REGISTERS)).into()
+}
 
 /// One client.
 #[derive(Debug)]
@@ -112,7 +124,7 @@ impl Session {
 
     fn value(&mut self) -> Value {
         let next = self.next();
-        format!("s{}.{next}", self.number).into()
+        format!("{}s{}.{next}", self.clients.padding, self.number).into()
     }
 
     fn key(&self, kind: &str, count: u64) -> Key {
@@ -123,7 +135,8 @@ impl Session {
 
     fn draw(&mut self) -> Vec<Command> {
         let register = self.key("r", 3);
-        vec![match self.env.rng.below(22) {
+        let counter: Key = format!("{}{}", witness::COUNTERS, self.env.rng.below(COUNTERS)).into();
+        vec![match self.env.rng.below(28) {
             0..=4 => Command::Get(register),
             5..=7 => Command::Set(register, self.value()),
             8 | 9 => match self.seen.get(&register).cloned() {
@@ -133,7 +146,11 @@ impl Session {
             10 => Command::Del(register),
             11 | 12 => Command::Incr(self.key("c", 2)),
             13 => Command::Get(self.key("c", 2)),
-            14 => Command::Append(self.key("a", 1), format!("{};", self.value()).into()),
+            14 => {
+                let next = self.next();
+                let token = format!("s{}.{next};", self.number);
+                Command::Append(self.key("a", 1), token.into())
+            }
             15 => Command::Get(self.key("a", 1)),
             16 => {
                 let ms = 100 + self.env.rng.below(1_500);
@@ -143,7 +160,11 @@ impl Session {
             }
             17 | 18 => Command::Get(self.key("t", 2)),
             19 => Command::Set(self.key("w", 2), self.value()),
-            20 => return self.pair(|session, key| Command::Set(key, session.value())),
+            20 | 21 => Command::Get(self::register(&self.env)),
+            22 => Command::Set(self::register(&self.env), self.value()),
+            23 | 24 => Command::Incr(counter),
+            25 => Command::Get(counter),
+            26 => return self.pair(|session, key| Command::Set(key, session.value())),
             _ => return self.pair(|_, key| Command::Get(key)),
         }]
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ambush::{Ambush, Strike};
 use super::kind::{Kind, Tally};
 use super::partition::Link;
 use crate::client::operator::Office;
@@ -45,6 +46,8 @@ pub enum Act {
     FailSyncs(HostId, u32),
     /// The next writes fail.
     FailWrites(HostId, u32),
+    /// The next reads fail.
+    FailReads(HostId, u32),
     /// The next writes land elsewhere.
     StrayWrites(HostId, u32),
     /// A bit flips in some file.
@@ -57,6 +60,8 @@ pub enum Act {
     Enlist(HostId),
     /// The operator is told to do something.
     Order(Order),
+    /// From now on a fault waits for its moment.
+    Wait(Ambush),
 }
 
 /// What an operator is told to do.
@@ -78,6 +83,11 @@ impl Act {
             Self::Cut(links) | Self::Heal(links) => {
                 links.iter().flat_map(|(from, to)| [*from, *to]).collect()
             }
+            Self::Wait(Ambush { strike, .. }) => match strike {
+                Strike::Deafen(hosts) => hosts.clone(),
+                Strike::Cut(links) => links.iter().flat_map(|(from, to)| [*from, *to]).collect(),
+                Strike::PowerOff => Vec::new(),
+            },
             Self::BreakBetween(one, two) | Self::BreakLate(one, two, _) => vec![*one, *two],
             Self::Kill(host, _)
             | Self::Start(host)
@@ -91,6 +101,7 @@ impl Act {
             | Self::FillDisk(host, _)
             | Self::FailSyncs(host, _)
             | Self::FailWrites(host, _)
+            | Self::FailReads(host, _)
             | Self::StrayWrites(host, _)
             | Self::FlipBit(host)
             | Self::LoseFile(host)
@@ -109,6 +120,7 @@ impl Act {
         cluster: &mut Cluster,
         office: &Office,
         tally: &mut Tally,
+        waiting: &mut Vec<Ambush>,
     ) {
         match self {
             Self::Count(kind) => tally.add(kind),
@@ -142,6 +154,7 @@ impl Act {
             Self::FillDisk(host, bytes) => world.disk(host).set_free(bytes),
             Self::FailSyncs(host, count) => world.disk(host).fail_syncs(count),
             Self::FailWrites(host, count) => world.disk(host).fail_writes(count),
+            Self::FailReads(host, count) => world.disk(host).fail_reads(count),
             Self::StrayWrites(host, count) => world.disk(host).stray_writes(count),
             Self::FlipBit(host) => harm(world, host, Harm::Flip),
             Self::LoseFile(host) => harm(world, host, Harm::Lose),
@@ -151,6 +164,7 @@ impl Act {
                 cluster.start(world, host);
             }
             Self::Order(order) => cluster.order(order, office),
+            Self::Wait(ambush) => waiting.push(ambush),
         }
     }
 }

@@ -75,6 +75,8 @@ kinds! {
     FailSync,
     /// A write fails, and may have left a part.
     FailWrite,
+    /// A read fails, and the bytes are as they were.
+    FailRead,
     /// A bit flips, on a disk of a minority.
     FlipBit,
     /// A write lands elsewhere and says that it succeeded, on a disk of a minority.
@@ -89,6 +91,12 @@ kinds! {
     ReplaceNode,
     /// Leadership is handed over.
     Transfer,
+    /// A leader hands over, and from then on hears nobody.
+    CutAtHandOver,
+    /// The cluster is split while its members change.
+    SplitAtChange,
+    /// A leader's power fails while it changes the members.
+    PowerAtChange,
     /// A process ended by itself (it is started again).
     Exit,
 }

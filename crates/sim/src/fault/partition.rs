@@ -12,6 +12,11 @@ fn links(hosts: &[HostId]) -> Vec<Link> {
     hosts.iter().copied().flat_map(from).collect()
 }
 
+/// All links by which `host` hears `others`.
+pub(super) fn towards(host: HostId, others: &[HostId]) -> Vec<Link> {
+    others.iter().filter(|other| **other != host).map(|other| (*other, host)).collect()
+}
+
 /// What a partition of this kind cuts; `host` is whom it is about, where it is about one.
 pub(super) fn cut(kind: Kind, hosts: &[HostId], host: HostId, chance: &mut Chance) -> Vec<Link> {
     let mut links = links(hosts);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use quorate_consensus::observer::Moment;
+
 use super::act::{Act, Order};
+use super::ambush::{Ambush, Strike};
 use super::kind::Kind;
 use super::partition;
 use super::profile::Profile;
@@ -136,9 +139,13 @@ impl Drawing<'_> {
             | Kind::FullDisks
             | Kind::FailSync
             | Kind::FailWrite
+            | Kind::FailRead
             | Kind::FlipBit
             | Kind::StrayWrite
             | Kind::LoseFile => self.disk(at, over, host, kind),
+            Kind::CutAtHandOver | Kind::SplitAtChange | Kind::PowerAtChange => {
+                self.ambush(at, over, kind);
+            }
             Kind::AddNode | Kind::RemoveNode | Kind::ReplaceNode | Kind::Transfer => {
                 self.members(at, host, kind);
             }
@@ -233,13 +240,23 @@ impl Drawing<'_> {
                 let hosts =
                     if kind == Kind::FullDisk { vec![host] } else { self.scene.all_nodes() };
                 for host in hosts {
-                    let bytes = self.chance.below(100_000);
+                    // What is preallocated lasts for a while; now and then there is next to nothing.
+                    let most = if self.chance.one_in(2) { 100_000 } else { 2_000 };
+                    let bytes = self.chance.below(most);
                     self.add(at, Act::FillDisk(host, bytes));
                     self.add(over, Act::MendDisk(host));
                 }
             }
             Kind::FailSync => self.add(at, Act::FailSyncs(host, few)),
             Kind::FailWrite => self.add(at, Act::FailWrites(host, few)),
+            // Little is read but at the start.
+            Kind::FailRead => {
+                let many = u32::try_from(self.chance.within(1..12)).unwrap_or(1);
+                self.add(at, Act::FailReads(host, many));
+                if self.chance.one_in(2) {
+                    self.crash(at, over, host, Kill::Process);
+                }
+            }
             _ => {
                 let Some(victim) = self.chance.pick(self.scene.minority()).copied() else { return };
                 self.add(
@@ -252,6 +269,26 @@ impl Drawing<'_> {
                 );
             }
         }
+    }
+
+    fn ambush(&mut self, at: SimTime, over: SimTime, kind: Kind) {
+        let nodes = self.scene.all_nodes();
+        let (moment, strike, until) = match kind {
+            Kind::CutAtHandOver => {
+                self.add(at, Act::Order(Order::Transfer(None)));
+                (Moment::HandsOver, Strike::Deafen(nodes), at + HAND_OVER)
+            }
+            Kind::SplitAtChange => {
+                let links = partition::cut(Kind::Split, &nodes, HostId(0), self.chance);
+                (Moment::ChangesMembers, Strike::Cut(links), at + CHANGE)
+            }
+            _ => (Moment::ChangesMembers, Strike::PowerOff, at + CHANGE),
+        };
+        // A few times as long as the way to another host.
+        let most = if kind == Kind::CutAtHandOver { 1 } else { 20_000 };
+        let after = Duration::from_micros(self.chance.below(most));
+        let lasting = over - at;
+        self.add(at, Act::Wait(Ambush { moment, after, strike, lasting, until }));
     }
 
     fn members(&mut self, at: SimTime, host: HostId, kind: Kind) {
@@ -275,6 +312,10 @@ impl Drawing<'_> {
     }
 }
 
+/// An order to hand over is carried out within this time, or not at all.
+const HAND_OVER: Duration = Duration::from_secs(3);
+/// For so long a change of members is waited for.
+const CHANGE: Duration = Duration::from_secs(8);
 /// The bounds of one half of a flap.
 const FLAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(700));
 /// How late bytes of a broken connection may be.

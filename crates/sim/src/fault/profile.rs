@@ -72,7 +72,8 @@ impl Profile {
     pub fn all() -> Self {
         let mut kinds: Vec<Kind> =
             Kind::ALL.iter().copied().filter(|kind| *kind != Kind::Exit).collect();
-        kinds.extend([Kind::PowerAtOperation, Kind::Isolate, Kind::Transfer]);
+        let more = [Kind::PowerAtOperation, Kind::Isolate, Kind::Transfer, Kind::FullDisks];
+        kinds.extend(more);
         kinds.sort_unstable();
         Self { kinds, left_out_in_ten: 3..9, ..Self::first() }
     }
@@ -99,6 +100,59 @@ impl Profile {
         }
     }
 
+    /// Leaders that hand over, and what can befall them then.
+    pub fn handover() -> Self {
+        let kinds = vec![
+            Kind::CutAtHandOver,
+            Kind::CutAtHandOver,
+            Kind::CutAtHandOver,
+            Kind::Transfer,
+            Kind::SlowLinks,
+        ];
+        Self { kinds, ..Self::lease() }
+    }
+
+    /// Members that come and go, from the first moment on.
+    pub fn members() -> Self {
+        let kinds = vec![
+            Kind::SplitAtChange,
+            Kind::SplitAtChange,
+            Kind::PowerAtChange,
+            Kind::PowerAtChange,
+            Kind::AddNode,
+            Kind::ReplaceNode,
+            Kind::Isolate,
+            Kind::PauseProcess,
+        ];
+        Self {
+            kinds,
+            left_out_in_ten: 1..4,
+            every: Duration::from_millis(100)..Duration::from_secs(3),
+            lasting: Duration::from_millis(100)..Duration::from_secs(5),
+            calm: Duration::ZERO,
+            ..Self::first()
+        }
+    }
+
+    /// Power that fails, again and again, most often in the midst of a write.
+    pub fn power() -> Self {
+        let kinds = vec![
+            Kind::PowerOff,
+            Kind::PowerOffAll,
+            Kind::PowerAtOperation,
+            Kind::PowerAtOperation,
+            Kind::PowerAtOperation,
+            Kind::PowerAtRecovery,
+        ];
+        Self {
+            kinds,
+            left_out_in_ten: 1..4,
+            every: Duration::from_millis(50)..Duration::from_millis(800),
+            lasting: Duration::from_millis(50)..Duration::from_millis(1500),
+            ..Self::first()
+        }
+    }
+
     /// Nothing at all, for as long.
     pub fn calm() -> Self {
         Self { kinds: Vec::new(), ..Self::first() }
@@ -111,6 +165,9 @@ impl Profile {
             "first" => Self::first(),
             "harsh" => Self::harsh(),
             "lease" => Self::lease(),
+            "handover" => Self::handover(),
+            "members" => Self::members(),
+            "power" => Self::power(),
             "all" => Self::all(),
             _ => return None,
         })

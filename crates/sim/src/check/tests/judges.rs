@@ -35,13 +35,17 @@ fn other_content_and_another_predecessor_are_found() {
 #[test]
 fn leader_without_a_committed_entry_is_found() {
     let mut committed = Committed::default();
-    committed.applied(Index(5), Term(2));
+    committed.applied(Index(5), Term(2), Term(4));
+    committed.applied(Index(5), Term(2), Term(2));
     let ends_at = |last: u64| move |index: Index| (index.0 <= last).then_some(Term(2));
     assert_eq!(committed.elected(ONE, Term(3), &ends_at(5)), None);
     assert!(committed.elected(ONE, Term(3), &ends_at(4)).is_some());
     assert!(committed.elected(ONE, Term(3), &|_| Some(Term(1))).is_some(), "another entry");
     let behind_a_snapshot = |index: Index| (index.0 > 5).then_some(Term(2));
     assert_eq!(committed.elected(ONE, Term(3), &behind_a_snapshot), None);
+    committed.applied(Index(6), Term(2), Term(4));
+    assert_eq!(committed.elected(ONE, Term(3), &ends_at(5)), None, "committed only later");
+    assert!(committed.elected(ONE, Term(5), &ends_at(5)).is_some());
 }
 
 #[test]

@@ -45,13 +45,14 @@ impl<'a> DiskControl<'a> {
     }
 
     /// Takes back what [`DiskControl::fail_power_after`], [`DiskControl::fail_syncs`],
-    /// [`DiskControl::fail_writes`], [`DiskControl::stray_writes`], [`DiskControl::set_free`] and
-    /// [`DiskControl::set_slowness`] ordered.
+    /// [`DiskControl::fail_writes`], [`DiskControl::fail_reads`], [`DiskControl::stray_writes`],
+    /// [`DiskControl::set_free`] and [`DiskControl::set_slowness`] ordered.
     pub fn mend(self) {
         self.with(|device| {
             device.power_fails_at = None;
             device.failing_syncs = 0;
             device.failing_writes = 0;
+            device.failing_reads = 0;
             device.stray_writes = 0;
             device.capacity = u64::MAX;
             device.slowness = 1;
@@ -68,6 +69,12 @@ impl<'a> DiskControl<'a> {
     pub fn fail_writes(self, count: u32) {
         self.note(format_args!("{count} writes are to fail"));
         self.with(|device| device.failing_writes = count);
+    }
+
+    /// Lets the next `count` reads fail: nothing is wrong with the bytes.
+    pub fn fail_reads(self, count: u32) {
+        self.note(format_args!("{count} reads are to fail"));
+        self.with(|device| device.failing_reads = count);
     }
 
     /// Lets the next `count` writes land at another place of their file, and succeed.

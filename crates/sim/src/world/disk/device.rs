@@ -36,6 +36,8 @@ pub(crate) struct Device {
     pub(crate) failing_syncs: u32,
     /// How many writes are going to fail.
     pub(crate) failing_writes: u32,
+    /// How many reads are going to fail.
+    pub(crate) failing_reads: u32,
     /// How many writes are going to land elsewhere.
     pub(crate) stray_writes: u32,
     pub(crate) slowness: u32,
@@ -74,6 +76,7 @@ impl Device {
             capacity: CAPACITY,
             failing_syncs: 0,
             failing_writes: 0,
+            failing_reads: 0,
             stray_writes: 0,
             slowness: 1,
             lies: false,
@@ -93,6 +96,19 @@ impl Device {
 
     pub(crate) fn inode(&mut self, inode: InodeId) -> io::Result<&mut Inode> {
         self.inodes.get_mut(&inode).ok_or_else(device_error)
+    }
+
+    pub(crate) fn read(
+        &mut self,
+        inode: InodeId,
+        buf: &mut [u8],
+        offset: u64,
+    ) -> io::Result<usize> {
+        if self.failing_reads > 0 {
+            self.failing_reads -= 1;
+            return Err(device_error());
+        }
+        Ok(self.inode(inode)?.cached.read(buf, offset))
     }
 
     /// Bytes that may still be written.

@@ -38,7 +38,7 @@ impl SimFile {
 impl DiskFile for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.operate(format_args!("read {} {offset}", self.path), |device| {
-            Ok(device.inode(self.inode)?.cached.read(buf, offset))
+            device.read(self.inode, buf, offset)
         })
     }
 

@@ -1,0 +1,50 @@
+//! Ambushes: faults that wait for the moment at which they hurt most, which is too short to be met by chance.
+
+use std::time::Duration;
+
+use quorate_consensus::observer::Moment;
+
+use super::Act;
+use super::partition::{self, Link};
+use crate::world::{HostId, Kill, SimTime};
+
+/// A fault that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ambush {
+    /// What for.
+    pub moment: Moment,
+    /// How long behind that moment it strikes.
+    pub after: Duration,
+    /// What it does.
+    pub strike: Strike,
+    /// How long that lasts.
+    pub lasting: Duration,
+    /// When it is given up.
+    pub until: SimTime,
+}
+
+/// What an ambush does to the host at which the moment has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// None of these is heard by it any more.
+    Deafen(Vec<HostId>),
+    /// These links are cut, wherever it is.
+    Cut(Vec<Link>),
+    /// Its power fails.
+    PowerOff,
+}
+
+impl Ambush {
+    /// The acts, and when, if the moment has come at `host` now.
+    pub fn strike(&self, host: HostId, now: SimTime) -> Vec<(SimTime, Act)> {
+        let (begin, end) = (now + self.after, now + self.after + self.lasting);
+        let links = match &self.strike {
+            Strike::Deafen(others) => partition::towards(host, others),
+            Strike::Cut(links) => links.clone(),
+            Strike::PowerOff => {
+                return vec![(begin, Act::Kill(host, Kill::Power)), (end, Act::Start(host))];
+            }
+        };
+        vec![(begin, Act::Cut(links.clone())), (end, Act::Heal(links))]
+    }
+}
