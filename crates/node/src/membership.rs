@@ -6,8 +6,6 @@ use bytes::Bytes;
 use quorate_api::limits::MEMBERS_MAX;
 use quorate_api::{AdminReply, AdminRequest, Error};
 use quorate_consensus::peers::{Card, Formats, Lane};
-#[cfg(feature = "planted-bugs")]
-use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{
     Body, Change, Committed, Configuration, GroupRole, Index, MemberChange, NodeId, ProposeError,
     Term,
