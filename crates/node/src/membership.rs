@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::core::{Core, Stop};
-use crate::door::is_reachable;
+use crate::door::{REMOVED, is_reachable};
 use crate::frames::Frame;
 use crate::members::{Member, Members, Note, Wish};
 
@@ -237,6 +237,10 @@ impl Core {
                 card.name
             );
             return give(asker, refused(text));
+        }
+        // It has lost its log and wants to come back; meanwhile it was removed, which it could not hear.
+        if members.name_was_used(&card.name) && members.has_left(card.lost_node) {
+            return give(asker, refused(REMOVED));
         }
         if members.name_was_used(&card.name) {
             let text = format!(
@@ -532,6 +536,14 @@ impl Core {
                 self.send_frame(member.0, Lane::Control, &Frame::Removed);
                 self.membership.departing.push((member, now));
             }
+        }
+    }
+
+    /// A link is up again. Who has left may have been told so while there was none.
+    pub(crate) fn link_up(&self, node: NodeId, lane: Lane) {
+        tracing::debug!(node = node.0, ?lane, "link up");
+        if lane == Lane::Control && self.machine.members().has_left(node) {
+            self.send_frame(node, Lane::Control, &Frame::Removed);
         }
     }
 

@@ -191,9 +191,9 @@ impl Core {
         Ok(())
     }
 
-    /// A member has refused what we sent: perhaps our own file has changed since it was made. It is read
-    /// again, off this thread; a member that can't take any (its disk is full) must not make us do so
-    /// all the time.
+    /// A member has refused what we sent, or we could not read it: perhaps our own file has changed since it was
+    /// made, or has vanished. It is read again, off this thread; a member that can't take any (its disk is full)
+    /// must not make us do so all the time.
     fn check_own_snapshot(&mut self) {
         let now = self.now();
         let Some(index) =

@@ -133,6 +133,7 @@ impl Core {
                 if let Some(group) = &mut self.group {
                     group.snapshot_sent(to, false);
                 }
+                self.check_own_snapshot();
                 return;
             }
         };
@@ -216,6 +217,7 @@ impl Core {
             }
             Err(error) => {
                 tracing::warn!(%error, "snapshot can't be read");
+                self.check_own_snapshot();
                 false
             }
         };
