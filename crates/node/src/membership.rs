@@ -21,6 +21,7 @@ use crate::admin;
 use crate::core::{Core, Stop};
 use crate::frames::Frame;
 use crate::members::{Member, Members, Note, Wish};
+use crate::votes::Bequest;
 
 /// The outcome of an administrative request.
 pub(crate) type Outcome = Result<AdminReply, Error>;
@@ -67,7 +68,7 @@ pub(crate) struct Membership {
     /// Who has just left, and when.
     departing: Vec<((NodeId, u64, String), Mono)>,
     /// Requests that cost this node its vote, which its successor as leader shall carry out.
-    pub(crate) for_successor: Vec<(AdminRequest, oneshot::Sender<Outcome>, Mono)>,
+    pub(crate) for_successor: Vec<Bequest>,
     /// The formats that members can work with, as they say in the handshake.
     pub(crate) formats: BTreeMap<NodeId, Formats>,
     /// When this node was removed from the cluster.
@@ -90,7 +91,7 @@ impl Membership {
     pub(crate) fn fail_all(&mut self, error: &Error) {
         let pending = self.pending.drain(..).map(|pending| pending.asker);
         let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.asker);
-        let for_successor = self.for_successor.drain(..).map(|(_, asker, _)| asker);
+        let for_successor = self.for_successor.drain(..).map(|bequest| bequest.asker);
         for asker in pending.chain(asked).chain(for_successor) {
             give(asker, Err(error.clone()));
         }
@@ -302,25 +303,6 @@ impl Core {
         let context = Note::Replace(old, node, member_of(card, wish)).encode();
         let steps = vec![MemberChange::Remove(old), MemberChange::AddLearner(node)];
         self.propose_change(&Change { steps, context }, asker);
-    }
-
-    /// Passes requests that cost this node its vote on, once somebody else leads.
-    fn settle_for_successor(&mut self) {
-        let (now, own) = (self.now(), self.identity.node);
-        let limit = self.config.pace.election_timeout() * 3;
-        let elsewhere = self.leader().is_some_and(|leader| leader != own);
-        for (request, asker, since) in std::mem::take(&mut self.membership.for_successor) {
-            if elsewhere {
-                self.administer(request, asker);
-            } else if now.since(since) > limit {
-                give(
-                    asker,
-                    refused("nobody else took the lead; look at the other members and retry"),
-                );
-            } else {
-                self.membership.for_successor.push((request, asker, since));
-            }
-        }
     }
 
     pub(crate) fn propose_change(&mut self, change: &Change, asker: oneshot::Sender<Outcome>) {
