@@ -21,6 +21,7 @@ mod member;
 mod memory;
 mod open_files;
 mod output;
+mod progress;
 mod recover;
 mod report;
 mod secret;
