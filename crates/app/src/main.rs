@@ -14,6 +14,7 @@ mod flags;
 mod http;
 mod huge_pages;
 mod inspect;
+mod joining;
 mod layers;
 mod listeners;
 mod logging;

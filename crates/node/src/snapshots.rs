@@ -176,6 +176,8 @@ pub(crate) struct Snapshots {
     pub(crate) bytes: u64,
     pub(crate) made: u64,
     pub(crate) installed: u64,
+    /// Of the one that is being received: bytes that have come, and of how many, where that is known.
+    pub(crate) arriving: Option<(u64, Option<u64>)>,
 }
 
 /// Bytes of a snapshot queued on a link at once.
@@ -206,6 +208,7 @@ impl Snapshots {
             bytes: 0,
             made: 0,
             installed: 0,
+            arriving: None,
         }
     }
 
@@ -414,6 +417,7 @@ impl Core {
                 Job::PieceTaken(payload_bytes) => self.inbox.settle(payload_bytes),
                 Job::Restored(arrival, restored) => self.restored(&arrival, restored),
                 Job::ReceiveFailed { from, transfer, error } => {
+                    self.snapshots.arriving = None;
                     tracing::warn!(from = from.0, error, "snapshot could not be received");
                     self.answer_transfer(from, transfer, false);
                 }
@@ -701,6 +705,9 @@ impl Core {
         if self.group.as_ref().is_none_or(|group| piece.term < group.term()) {
             return false;
         }
+        // Who sends a view does not know its length before its end.
+        let total_bytes = Some(piece.total_bytes).filter(|total| *total < u64::MAX);
+        self.snapshots.arriving = Some((piece.offset + piece.bytes.len() as u64, total_bytes));
         let receiver = Arc::clone(&self.snapshots.receiver);
         let (store, done) = (self.snapshots.store.clone(), self.snapshots.done.clone());
         let (cellar, engine_dir) = (Arc::clone(&self.config.cellar), self.engine_dir());
@@ -731,6 +738,7 @@ impl Core {
     }
 
     fn restored(&mut self, arrival: &Arrival, restored: Result<Box<Restored>, String>) {
+        self.snapshots.arriving = None;
         let arrived = match restored {
             Ok(restored) => {
                 self.offer_restored(arrival, restored);
