@@ -57,6 +57,7 @@ impl Core {
                 Job::PieceTaken(payload_bytes) => self.inbox.settle(payload_bytes),
                 Job::Restored(arrival, restored) => self.restored(&arrival, restored),
                 Job::ReceiveFailed { from, transfer, error } => {
+                    self.snapshots.arriving = None;
                     tracing::warn!(from = from.0, error, "snapshot could not be received");
                     self.answer_transfer(from, transfer, false);
                 }

@@ -49,6 +49,8 @@ pub(crate) struct Snapshots {
     pub(crate) bytes: u64,
     pub(crate) made: u64,
     pub(crate) installed: u64,
+    /// Of the one that is being received: bytes that have come, and of how many, where that is known.
+    pub(crate) arriving: Option<(u64, Option<u64>)>,
 }
 
 /// After a failure (a full disk) the next attempt waits.
@@ -75,6 +77,7 @@ impl Snapshots {
             bytes: 0,
             made: 0,
             installed: 0,
+            arriving: None,
         }
     }
 

@@ -68,6 +68,9 @@ impl Core {
         if self.group.as_ref().is_none_or(|group| piece.term < group.term()) {
             return false;
         }
+        // Who sends a view does not know its length before its end.
+        let total_bytes = Some(piece.total_bytes).filter(|total| *total < u64::MAX);
+        self.snapshots.arriving = Some((piece.offset + piece.bytes.len() as u64, total_bytes));
         let receiver = Arc::clone(&self.snapshots.receiver);
         let (store, done) = (self.snapshots.store.clone(), self.snapshots.done.clone());
         let (cellar, engine_dir) = (Arc::clone(&self.config.cellar), self.engine_dir());
@@ -98,6 +101,7 @@ impl Core {
     }
 
     pub(crate) fn restored(&mut self, arrival: &Arrival, restored: Result<Box<Restored>, String>) {
+        self.snapshots.arriving = None;
         let arrived = match restored {
             Ok(restored) => {
                 self.offer_restored(arrival, restored);
