@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::usage::Usage;
+
 /// A task: it belongs to one shard's thread, so it need not be `Send`.
 pub type Task = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -25,6 +27,11 @@ pub trait Tasks: Send + Sync {
     fn spawn(&self, task: Task);
     /// Opens a lane (a thread in the real environment) called `name`.
     fn lane(&self, name: &str) -> Box<dyn Lane>;
+    /// What the process that runs all of them has used of its machine; `None` where that is not known, or
+    /// means nothing because several nodes share a process (the simulator).
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
 }
 
 /// Lets every other ready task run once before it resolves.

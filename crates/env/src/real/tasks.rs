@@ -3,7 +3,9 @@
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
+use super::usage;
 use crate::tasks::{Job, Lane, Task, Tasks};
+use crate::usage::Usage;
 
 #[derive(Debug)]
 pub(super) struct RealTasks;
@@ -28,6 +30,10 @@ impl Tasks for RealTasks {
         let thread =
             thread::Builder::new().name(name.to_owned()).spawn(work).expect("start a thread");
         Box::new(RealLane { queue: Some(queue), thread: Some(thread) })
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        usage::usage()
     }
 }
 
