@@ -208,7 +208,10 @@ impl From<ReplyError> for Problem {
             ),
             ErrorCode::Oom => Self::new(
                 Kind::OutOfMemory,
-                format!("Nothing was changed: {message}. Delete keys or raise the memory limit."),
+                format!(
+                    "Nothing was changed: {}. Delete keys or raise the memory limit.",
+                    message.trim_end_matches('.')
+                ),
             ),
             ErrorCode::Conflict => Self::new(
                 Kind::IdempotencyConflict,

@@ -54,6 +54,12 @@ async fn readyz(State(door): State<Arc<Door>>, uri: Uri) -> Result<Response, Pro
     Ok(answer::text(lines.chain(["ok\n".to_owned()]).collect::<String>()))
 }
 
+/// Whether `-OOM` is the answer to writes that grow the data, as the node judges it.
+fn is_over_memory(status: &Status) -> bool {
+    let max = status.max_memory_bytes;
+    status.engine == "memory" && max > 0 && status.engine_memory_bytes > max
+}
+
 fn checks(status: &Status) -> Vec<Check> {
     let check = |name, ok, detail| Check { name, ok, detail };
     let running = match (status.role, &status.stopped) {
@@ -83,6 +89,9 @@ fn checks(status: &Status) -> Vec<Check> {
     };
     // A full disk stops writes, not reads: to be seen, but no reason to send reads elsewhere.
     let writable = match &status.read_only {
+        None if is_over_memory(status) => {
+            "writes that grow the data are refused: the memory limit is reached".to_owned()
+        }
         None => "writes are accepted".to_owned(),
         Some(why) => format!("reads only: {why}"),
     };

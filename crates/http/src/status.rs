@@ -16,16 +16,17 @@ pub(crate) struct View<'a> {
     term: u64,
     leader: Option<Leader<'a>>,
     format: u64,
-    format_highest: u64,
+    format_highest: Option<u64>,
     stopped: Option<&'a str>,
     read_only: Option<&'a str>,
     disk_slow: Option<&'a str>,
     commit: u64,
     applied: u64,
-    /// Hexadecimal: JSON's numbers end at 2^53 for many readers.
-    digest: String,
+    /// Hexadecimal: JSON's numbers end at 2^53 for many readers. As `format_highest` and `uptime_ms`, none
+    /// where another node has told the rest: it does not tell these.
+    digest: Option<String>,
     stamp_ms: u64,
-    uptime_ms: u64,
+    uptime_ms: Option<u64>,
     members: Vec<Member<'a>>,
     log: Log,
     snapshot: Snapshot,
@@ -146,6 +147,8 @@ struct Counters {
 
 impl<'a> From<&'a Status> for View<'a> {
     fn from(status: &'a Status) -> Self {
+        // Every node knows its own.
+        let told = status.format_highest > 0;
         Self {
             id: &status.id,
             node: status.node,
@@ -156,15 +159,15 @@ impl<'a> From<&'a Status> for View<'a> {
             term: status.term,
             leader: leader(status).map(Leader::from),
             format: status.format,
-            format_highest: status.format_highest,
+            format_highest: Some(status.format_highest).filter(|format| *format > 0),
             stopped: status.stopped.as_deref(),
             read_only: status.read_only.as_deref(),
             disk_slow: status.disk_slow.as_deref(),
             commit: status.commit,
             applied: status.applied,
-            digest: format!("{:016x}", status.digest),
+            digest: told.then(|| format!("{:016x}", status.digest)),
             stamp_ms: status.stamp_ms,
-            uptime_ms: status.uptime_ms,
+            uptime_ms: told.then_some(status.uptime_ms),
             members: status.members.iter().map(Member::from).collect(),
             log: Log::from(status),
             snapshot: Snapshot::from(status),

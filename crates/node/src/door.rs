@@ -5,12 +5,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 
-use quorate_api::AdminReply;
+use quorate_api::{AdminReply, Error};
 use quorate_consensus::peers::{Card, DialError, Doorkeeper, Hello, Lane, Purpose, dial};
 use quorate_consensus::{Group, NodeId};
 use tokio::sync::oneshot;
 
 use crate::core::Core;
+use crate::membership::{Outcome, refused};
 use crate::pulse::Told;
 use crate::registration::Registered;
 
@@ -182,18 +183,26 @@ impl Doorkeeper for Door {
         let core = self.0.upgrade();
         Box::pin(async move {
             let core = core.ok_or(ENDING)?;
-            enrol(&core, card).await
+            match enrol(&core, card).await {
+                Ok(AdminReply::Refused(text)) => Err(text),
+                Ok(_) => Ok(()),
+                // Told apart by its first words at the other end, see `enrol`.
+                Err(error) => Err(error.to_string()),
+            }
         })
     }
 }
 
 /// Has `card`'s node added: here where this node leads, at the leader otherwise.
-pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Result<(), String> {
+///
+/// # Errors
+/// It may work another time, or may have worked; what can't be is a refusal.
+pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Outcome {
     let (asker, answer) = oneshot::channel();
     let elsewhere = {
         let mut core = core.borrow_mut();
         if core.group.is_none() {
-            return Err("this node is in no cluster itself".to_owned());
+            return refused("this node is in no cluster itself");
         }
         if core.is_leading() {
             core.enrol(&card, asker);
@@ -202,7 +211,7 @@ pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Result<(), St
             let leader = core.leader().filter(|leader| *leader != core.identity.node);
             let addr = leader.and_then(|leader| core.peer_addr(leader));
             Some((
-                addr.ok_or("no leader is known at the moment; retry")?,
+                addr.ok_or_else(|| core.no_leader())?,
                 core.env.clone(),
                 core.config.secret.clone(),
             ))
@@ -211,21 +220,42 @@ pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Result<(), St
     if let Some((addr, env, secret)) = elsewhere {
         let hello = Hello { purpose: Purpose::Enrol, card, to: NodeId(0), to_instance: 0 };
         return match dial(&env, &secret, &addr, hello).await {
-            Ok(_) => Ok(()),
-            // The leader's word, as it would be if it had been asked itself.
-            Err(DialError::Refused(reason)) => Err(reason),
-            Err(error) => Err(error.to_string()),
+            Ok(_) => Ok(AdminReply::Done),
+            Err(DialError::Refused(reason)) => leaders_word(reason),
+            // It may have been heard; to ask again does no harm.
+            Err(error) => Err(Error::unknown(format!("the leader at {addr}: {error}"))),
         };
     }
-    match answer.await {
-        Ok(Ok(AdminReply::Done)) => Ok(()),
-        Ok(Ok(AdminReply::Refused(text))) => Err(text),
-        Ok(Err(error)) => Err(error.to_string()),
-        Ok(Ok(_)) | Err(_) => Err("the request was lost; retry".to_owned()),
+    answer.await.unwrap_or_else(|_| Err(Error::unknown("the request was lost; look, and retry")))
+}
+
+/// What the leader has said, as it would be if it had been asked itself.
+fn leaders_word(reason: String) -> Outcome {
+    if let Some(rest) = reason.strip_prefix("not applied: ") {
+        return Err(Error::not_applied(rest.to_owned()));
     }
+    if let Some(rest) = reason.strip_prefix("outcome unknown: ") {
+        return Err(Error::unknown(rest.to_owned()));
+    }
+    refused(reason)
 }
 
 /// True when our control link to `node` is up.
 pub(crate) fn is_reachable(core: &Core, node: NodeId) -> bool {
     core.peers.as_ref().is_some_and(|peers| peers.is_up(node, Lane::Control))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_is_none_any_more_does_not_refuse_for_good() {
+        let said = |error: Error| leaders_word(error.to_string());
+        let passing = Error::not_applied("no leader is known");
+        assert_eq!(said(passing.clone()), Err(passing));
+        let doubt = Error::unknown("the request was lost");
+        assert_eq!(said(doubt.clone()), Err(doubt));
+        assert_eq!(leaders_word(REMOVED.to_owned()), Ok(AdminReply::Refused(REMOVED.to_owned())));
+    }
 }

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use quorate_api::{AdminReply, EventKind};
+use quorate_api::{AdminReply, Error, EventKind};
 use quorate_consensus::peers::Lane;
 use quorate_consensus::{GroupRole, Index, NodeId, Term};
 use quorate_env::Mono;
@@ -104,7 +104,10 @@ impl Core {
             },
         };
         let Some(target) = target else {
-            return give(asker, refused("no other voter is reachable and caught up"));
+            return give(
+                asker,
+                Err(Error::not_applied("no other voter is reachable and caught up")),
+            );
         };
         let (of, since) = (self.term(), self.now());
         let transfer = Transfer { to: target, of, asker, since, tried_at: None };
@@ -152,7 +155,7 @@ impl Core {
             }
             if now.since(waits.since) > TRANSFER_TIME {
                 let why = "the transfer did not come about; the old leader goes on";
-                give(waits.asker, refused(why));
+                give(waits.asker, Err(Error::not_applied(why)));
                 continue;
             }
             // A member that has just come in does not know enough clocks yet to lead: to ask it now would only

@@ -192,10 +192,7 @@ impl Node {
         }
         card.learner |= place == Place::Learner;
         card.replaces = replaces.unwrap_or_default();
-        match door::enrol(&self.core, card).await {
-            Ok(()) => Ok(AdminReply::Done),
-            Err(text) => Ok(AdminReply::Refused(text)),
-        }
+        door::enrol(&self.core, card).await
     }
 
     async fn wait_for_replicas(&self, index: u64, replicas: u64, timeout_ms: u64) -> u64 {

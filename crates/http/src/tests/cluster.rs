@@ -19,6 +19,28 @@ fn the_cluster_is_shown_as_the_leader_sees_it() {
 }
 
 #[test]
+fn what_the_leader_did_not_tell_is_not_made_up() {
+    let mut world = World::new();
+    // As a follower has it: the leader's word about the cluster, without what it says of itself alone.
+    let status = &mut world.node.status;
+    (status.format_highest, status.digest, status.uptime_ms) = (0, 0, 0);
+    let view = world.get("GET /v1/cluster").json();
+    for field in ["format_highest", "digest", "uptime_ms"] {
+        assert_eq!(view[field], serde_json::Value::Null, "{field}");
+    }
+    assert_eq!(view["leader"]["id"], "node1");
+}
+
+#[test]
+fn a_change_that_only_needs_another_moment_may_be_sent_again() {
+    let mut world = World::new();
+    world.node.failure = Some(Error::not_applied("no leader is known"));
+    let answer = world.post("POST /v1/cluster/members", r#"{"addr":"10.0.0.4:7000"}"#);
+    answer.problem(503, "not-applied");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[test]
 fn a_node_shows_itself_without_a_quorum() {
     let mut world = World::new();
     world.node.failure = Some(Error::not_applied("no leader is known"));

@@ -81,6 +81,16 @@ fn error_replies_are_results_with_codes_of_their_own() {
 }
 
 #[test]
+fn a_detail_ends_its_sentences_once() {
+    let mut world = World::new();
+    let text = "command not allowed when used memory > 'maxmemory'.";
+    world.node.reply = Some(Reply::error(ErrorCode::Oom, text));
+    let problem = world.send("PUT /v1/kv/k", &[], b"v").problem(507, "out-of-memory");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("'maxmemory'. Delete keys") && !detail.contains(".."), "{detail}");
+}
+
+#[test]
 fn an_answer_outside_of_the_contract_is_our_fault() {
     for reply in [Reply::Ok, Reply::Array(vec![]), Reply::Array(vec![Reply::Int(2), Reply::Int(1)])]
     {

@@ -33,6 +33,17 @@ fn readyz_says_on_request_what_it_found() {
 }
 
 #[test]
+fn readyz_does_not_say_that_writes_are_accepted_when_memory_is_full() {
+    let mut world = World::new();
+    let status = &mut world.node.status;
+    (status.engine_memory_bytes, status.max_memory_bytes) = (1001, 1000);
+    let answer = world.get("GET /readyz?verbose");
+    let told = answer.text();
+    assert!(told.contains("[+] writable: writes that grow the data are refused"), "{told}");
+    assert!(!told.contains("writes are accepted"), "{told}");
+}
+
+#[test]
 fn readyz_needs_a_leader_a_member_and_an_applied_log() {
     type Spoil = fn(&mut Status);
     let spoilers: [(Spoil, &str); 4] = [

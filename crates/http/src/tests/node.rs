@@ -226,6 +226,7 @@ fn status() -> Status {
         commit: 42,
         applied: 42,
         digest: u64::MAX,
+        format_highest: 2,
         engine: "memory",
         members: vec![member(1, true), member(2, true), member(3, false)],
         databases: vec![(0, 7, 2)],
