@@ -23,7 +23,7 @@ pub(crate) enum Source {
 }
 
 /// What one source says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Layer {
     source: Source,
     values: BTreeMap<&'static str, String>,

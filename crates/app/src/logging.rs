@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::reload;
 
 use crate::progress::CLEAR;
 
@@ -50,8 +51,12 @@ impl std::io::Write for Terminal {
 /// Exit code after a panic: Rust's own.
 const PANIC_CODE: i32 = 101;
 
-/// Starts to log; from here on a panic in any thread is the end of the process.
-pub(crate) fn start(logging: Logging) {
+/// Puts another filter into force.
+pub(crate) type Refilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send>;
+
+/// Starts to log; from here on a panic in any thread is the end of the process. What comes back changes the
+/// filter later.
+pub(crate) fn start(logging: Logging) -> Refilter {
     let is_terminal = std::io::stderr().is_terminal();
     let writer = if is_terminal {
         BoxMakeWriter::new(|| Terminal)
@@ -62,15 +67,26 @@ pub(crate) fn start(logging: Logging) {
         .with_writer(writer)
         .with_ansi(is_terminal)
         .with_env_filter(logging.filter);
-    match logging.format {
-        Format::Text => builder.init(),
-        Format::Json => builder.json().flatten_event(true).init(),
-    }
+    let refilter: Refilter = match logging.format {
+        Format::Text => {
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| handle.reload(filter))
+        }
+        Format::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| handle.reload(filter))
+        }
+    };
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();
         tracing::error!(%backtrace, "{panic}; this is a fault of quorate, please report it");
         end(PANIC_CODE);
     }));
+    refilter
 }
 
 /// Ends the process at once. What is on the disk is safe, whenever that happens.
@@ -86,7 +102,7 @@ mod tests {
     #[test]
     #[ignore = "run by the test below, as a process of its own"]
     fn panics_in_a_thread() {
-        start(Logging { filter: EnvFilter::new("info"), format: Format::Text });
+        let _refilter = start(Logging { filter: EnvFilter::new("info"), format: Format::Text });
         let thread = std::thread::spawn(|| panic!("the floor is lava"));
         drop(thread.join());
     }

@@ -18,6 +18,7 @@ use crate::{file, huge_pages, joining, logging, memory, open_files, progress, si
 /// # Errors
 /// The settings are wrong, or the node can't start, or it had to stop by itself.
 pub(crate) fn run(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
+    let given = flags.clone();
     let layers = layers(flags, |name| std::env::var_os(name))?;
     let settings = Settings::check(&layers)?;
     if layers.is_on("print-config")? {
@@ -27,15 +28,32 @@ pub(crate) fn run(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
     let Settings { server, logging, stop_on_eof } = settings;
     #[cfg(debug_assertions)]
     let server = fake_formats(server)?;
-    logging::start(logging);
+    let refilter = logging::start(logging);
     huge_pages::ask();
     tell_of_strange_variables();
     open_files::make_room(server.connections_max);
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| told(&format!("can't start the runtime: {error}")))?;
-    let stop = stop::on_signals(stop_on_eof);
+    let reload = Box::new(move || reload(&given, &refilter));
+    let stop = stop::on_signals(stop_on_eof, Some(reload));
     let stop = stop.map_err(|error| told(&format!("can't listen for signals: {error}")))?;
     LocalSet::new().block_on(&runtime, serve(server, stop))
+}
+
+/// SIGHUP: reads the settings again and puts the log level into force. What is wrong changes nothing.
+fn reload(flags: &Layer, refilter: &logging::Refilter) {
+    let read = layers(flags.clone(), |name| std::env::var_os(name));
+    let read = read.and_then(|layers| Settings::check(&layers).map(|settings| (layers, settings)));
+    let outcome = read.map_err(|failure| failure.to_string()).and_then(|(layers, settings)| {
+        refilter(settings.logging.filter).map_err(|error| error.to_string())?;
+        Ok(layers.get("log-level").map(|given| given.text.to_owned()).unwrap_or_default())
+    });
+    match outcome {
+        Ok(level) => {
+            tracing::info!("SIGHUP: the log level is {level}; other settings need a restart")
+        }
+        Err(why) => tracing::error!("SIGHUP: nothing was changed: {why}"),
+    }
 }
 
 /// A test build can pretend to be of another version, which works with other cluster formats: `1-2` in

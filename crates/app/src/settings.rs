@@ -119,7 +119,8 @@ fn entrance(layers: &Layers) -> Result<Entrance, Failure> {
     if let Some(expect) = expect {
         if founds || join.is_some_and(|join| items(join.text).next().is_some()) {
             return Err(expect.refused(
-                "a node founds a cluster alone (--bootstrap) or with others (--bootstrap-expect), or joins one                  (--join); leave the others out",
+                "a node founds a cluster alone (--bootstrap) or with others (--bootstrap-expect), or joins one \
+             (--join); leave the others out",
             ));
         }
         let nodes = expect.parse(|text| number(text, EXPECTED))?;

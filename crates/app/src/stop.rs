@@ -1,4 +1,4 @@
-//! When to stop: signals and, where asked for, the end of standard input.
+//! When to stop: signals and, where asked for, the end of standard input. And when to read settings again.
 
 use std::future::poll_fn;
 use std::io::{self, Read as _};
@@ -32,15 +32,24 @@ impl Stop {
     }
 }
 
-/// The signals that ask for a shutdown.
+/// What SIGHUP does; without any it ends the process, as by default.
+pub(crate) type Reload = Box<dyn Fn() + Send>;
+
+/// The signals that ask for a shutdown, or to read settings again.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    reload: Option<(Signal, Reload)>,
 }
 
 impl Signals {
     async fn next(&mut self) -> &'static str {
         poll_fn(|cx| {
+            if let Some((hangup, reload)) = &mut self.reload {
+                while hangup.poll_recv(cx).is_ready() {
+                    reload();
+                }
+            }
             if self.terminate.poll_recv(cx).is_ready() {
                 return Poll::Ready("SIGTERM");
             }
@@ -55,7 +64,7 @@ impl Signals {
 ///
 /// # Errors
 /// The system refuses a thread or a handler.
-pub(crate) fn on_signals(with_eof: bool) -> io::Result<Stop> {
+pub(crate) fn on_signals(with_eof: bool, reload: Option<Reload>) -> io::Result<Stop> {
     let (sender, asked) = watch::channel(false);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let signals = {
@@ -63,6 +72,10 @@ pub(crate) fn on_signals(with_eof: bool) -> io::Result<Stop> {
         Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            reload: match reload {
+                Some(reload) => Some((signal(SignalKind::hangup())?, reload)),
+                None => None,
+            },
         }
     };
     if with_eof {

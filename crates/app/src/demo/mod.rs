@@ -36,7 +36,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) fn run(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
     let env = Layer::of_env(DEMO, |name| std::env::var_os(name))?;
     let plan = Plan::make(&Layers::new(DEMO, vec![flags, env, Layer::of_defaults(DEMO)]))?;
-    let stop = stop::on_signals(false)?;
+    let stop = stop::on_signals(false, None)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, play(&plan, &stop, out))
 }

@@ -10,7 +10,7 @@ pub(super) const TABLE: CommandTable = CommandTable {
             file, the file over the defaults; `quorate serve --print-config` shows what comes out.\n\n\
             Sizes are numbers of bytes with a unit or without: 1kb is 1024, 1k is 1000; likewise mb, gb, tb.\n\n\
             SIGTERM or SIGINT: the node hands leadership over, finishes what is under way and exits with 0; a \
-            second one ends it at once. Exit codes: 0 after a shutdown, 2 for wrong usage, 1 for everything else.",
+            second one ends it at once. SIGHUP: it reads its settings again and puts the log level into force. Exit codes: 0 after a shutdown, 2 for wrong usage, 1 for everything else.",
     env_prefix: "QUORATE_",
     families: &[NODE, ADDRESSES, ACCESS, DATA, BEHAVIOUR, LOGGING],
 };
@@ -44,16 +44,22 @@ const NODE: Family = Family {
         Flag::value(
             "bootstrap-expect",
             "NUMBER",
-            "Found a cluster together with the other nodes that are started with this flag: so many in all, from 1              to 7, this one included. The command is the same on all of them (but for --id and addresses) and may              be repeated; nothing happens before all are there. Where there is a cluster already, join it. Needs              --peers.",
+            "Found a cluster together with the other nodes that are started with this flag: so many in all, from 1 \
+             to 7, this one included. The command is the same on all of them (but for --id and addresses) and may \
+             be repeated; nothing happens before all are there. Where there is a cluster already, join it. Needs \
+             --peers.",
         ),
         Flag::list(
             "peers",
             "HOST:PORT",
-            "Where other nodes are looked for: to found a cluster with --bootstrap-expect, and later whenever a              member is not where it was. A name may stand for several nodes; it is looked up anew each time. This              node may be among them.",
+            "Where other nodes are looked for: to found a cluster with --bootstrap-expect, and later whenever a \
+             member is not where it was. A name may stand for several nodes; it is looked up anew each time. This \
+             node may be among them.",
         ),
         Flag::switch(
             "learner",
-            "When this node is added, it stays a learner: it has all data and serves reads, but has no vote.              `quorate member promote` gives it one.",
+            "When this node is added, it stays a learner: it has all data and serves reads, but has no vote. \
+             `quorate member promote` gives it one.",
         ),
         Flag::value("config", "FILE", "A TOML file with settings; keys are the flags' names."),
         Flag::switch(

@@ -64,6 +64,26 @@ fn a_second_signal_ends_a_node_at_once() {
 }
 
 #[test]
+fn sighup_puts_the_log_level_of_the_file_into_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("q.toml");
+    std::fs::write(&config, "log-level = \"info\"\n").unwrap();
+    let config_arg = config.display().to_string();
+    let mut node = Node::start(&dir.path().join("n1"), &["--bootstrap", "--config", &config_arg]);
+    std::fs::write(&config, "log-level = \"=loud=\"\n").unwrap();
+    node.process.signal(Signal::HUP);
+    node.process.says("SIGHUP: nothing was changed: log-level in ");
+    std::fs::write(&config, "log-level = \"info,quorate=debug\"\n").unwrap();
+    node.process.signal(Signal::HUP);
+    node.process.says("the log level is info,quorate=debug");
+    std::fs::write(&config, "log-level = \"error\"\n").unwrap();
+    node.process.signal(Signal::HUP);
+    // It is in force before it could be told of: the end of the node is not told either.
+    assert_eq!(node.ask("SET k v"), "+OK");
+    assert_eq!(node.process.terminate(), Some(0), "{}", node.process.text());
+}
+
+#[test]
 fn logs_may_be_objects() {
     let dir = tempfile::tempdir().unwrap();
     let mut node = Node::start(&dir.path().join("n1"), &["--bootstrap", "--log-format", "json"]);
