@@ -50,7 +50,7 @@ fn reload(flags: &Layer, refilter: &logging::Refilter) {
     });
     match outcome {
         Ok(level) => {
-            tracing::info!("SIGHUP: the log level is {level}; other settings need a restart")
+            tracing::info!("SIGHUP: the log level is {level}; other settings need a restart");
         }
         Err(why) => tracing::error!("SIGHUP: nothing was changed: {why}"),
     }
