@@ -320,8 +320,8 @@ impl Core {
         if group.snapshot().is_none_or(|known| known.index < durable) {
             group.snapshot_made(SnapshotMark { index: durable, term, configuration });
         }
-        let keep_from = Index(durable.0.saturating_sub(self.config.entries_kept));
-        group.compact(keep_from).map_err(|error| Stop(error.to_string()))?;
+        let cut = group.cut_before(durable, self.config.entries_kept, self.config.bytes_kept());
+        group.compact(cut).map_err(|error| Stop(error.to_string()))?;
         tracing::debug!(index = durable.0, "engine flushed");
         Ok(())
     }
