@@ -56,6 +56,37 @@ fn a_survivor_becomes_a_cluster_that_the_others_join_anew() {
     }
 }
 
+/// Looks without touching anything; the survivor's last entry.
+fn last_of_a_dry_run(dir: &Path, old: &str) -> u64 {
+    let text = dir.to_str().unwrap();
+    let before = content(dir);
+    let said = done(&["recover", "--data-dir", text, "--dry-run"]);
+    for words in [
+        "n1 of cluster",
+        "n2 (",
+        "n3 (",
+        "last entry",
+        "last write",
+        "Lost:",
+        "Nothing was changed",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let look = json(&["recover", "--data-dir", text, "--dry-run"]);
+    assert_eq!(
+        (&look["survivor"]["cluster"], &look["survivor"]["keys"]),
+        (&old.into(), &102.into())
+    );
+    assert!(
+        look["survivor"]["last"].as_u64() > Some(100)
+            && look["survivor"]["term"].as_u64() > Some(0),
+        "{look}"
+    );
+    assert!(look["recovered"].is_null() && content(dir) == before, "a dry run changes nothing");
+    assert_eq!(run(&["recover", "--data-dir", text]).code, Some(2));
+    look["survivor"]["last"].as_u64().unwrap()
+}
+
 fn a_survivor_becomes_a_cluster(flags: &[&str]) {
     let (mut cluster, old) = survivor(flags);
     let dir = cluster.recipe(0).data_dir.clone();
@@ -68,32 +99,7 @@ fn a_survivor_becomes_a_cluster(flags: &[&str]) {
     );
     cluster.kill(&[0]);
 
-    let before = content(&dir);
-    let said = done(&["recover", "--data-dir", &text, "--dry-run"]);
-    for words in [
-        "n1 of cluster",
-        "n2 (",
-        "n3 (",
-        "last entry",
-        "last write",
-        "Lost:",
-        "Nothing was changed",
-    ] {
-        assert!(said.contains(words), "{words}: {said}");
-    }
-    let look = json(&["recover", "--data-dir", &text, "--dry-run"]);
-    assert_eq!(
-        (&look["survivor"]["cluster"], &look["survivor"]["keys"]),
-        (&old.as_str().into(), &102.into())
-    );
-    assert!(
-        look["survivor"]["last"].as_u64() > Some(100)
-            && look["survivor"]["term"].as_u64() > Some(0),
-        "{look}"
-    );
-    assert!(look["recovered"].is_null() && content(&dir) == before, "a dry run changes nothing");
-    assert_eq!(run(&["recover", "--data-dir", &text]).code, Some(2));
-
+    let last = last_of_a_dry_run(&dir, &old);
     let made = json(&["recover", "--data-dir", &text, "--yes"]);
     let new = made["recovered"]["cluster"].as_str().unwrap().to_owned();
     assert_ne!(new, old);
@@ -106,7 +112,7 @@ fn a_survivor_becomes_a_cluster(flags: &[&str]) {
     }
     assert!(cluster.ask::<i64>(0, &["TTL", "leased"]) > 9_000);
     // Whoever holds a revision from before can tell: what is written now is far above it.
-    let (addr, last) = (cluster.addr(0).to_owned(), look["survivor"]["last"].as_u64().unwrap());
+    let addr = cluster.addr(0).to_owned();
     let kept = revision(&addr, "k1");
     assert!(kept >> 20 <= last, "what was there keeps its revision");
     cluster.tell(0, &["SET", "k1", "new"]);

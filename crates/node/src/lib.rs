@@ -24,6 +24,7 @@ mod gather;
 mod handover;
 mod identity;
 pub mod inspect;
+mod jobs;
 mod machine;
 mod members;
 mod membership;

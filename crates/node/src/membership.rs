@@ -8,8 +8,6 @@ use bytes::Bytes;
 use quorate_api::limits::MEMBERS_MAX;
 use quorate_api::{AdminReply, AdminRequest, Error};
 use quorate_consensus::peers::{Card, Formats, Lane};
-#[cfg(feature = "planted-bugs")]
-use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{
     Body, Change, Committed, Configuration, GroupRole, Index, MemberChange, NodeId, ProposeError,
     Term,
@@ -19,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::core::{Core, Stop};
+use crate::door::REMOVED;
 use crate::frames::Frame;
 use crate::members::{Member, Members, Note, Wish};
 use crate::votes::Bequest;
@@ -242,6 +241,10 @@ impl Core {
             );
             return give(asker, refused(text));
         }
+        // It has lost its log and wants to come back; meanwhile it was removed, which it could not hear.
+        if members.name_was_used(&card.name) && members.has_left(card.lost_node) {
+            return give(asker, refused(REMOVED));
+        }
         if members.name_was_used(&card.name) {
             let text = format!(
                 "a node called {:?} has been a member before; names are never given twice, choose another --id",
@@ -435,6 +438,14 @@ impl Core {
                 self.send_frame(member.0, Lane::Control, &Frame::Removed);
                 self.membership.departing.push((member, now));
             }
+        }
+    }
+
+    /// A link is up again. Who has left may have been told so while there was none.
+    pub(crate) fn link_up(&self, node: NodeId, lane: Lane) {
+        tracing::debug!(node = node.0, ?lane, "link up");
+        if lane == Lane::Control && self.machine.members().has_left(node) {
+            self.send_frame(node, Lane::Control, &Frame::Removed);
         }
     }
 
