@@ -79,9 +79,11 @@ fn checks(status: &Status) -> Vec<Check> {
         _ => check("running", true, "running".to_owned()),
     };
     let member = match status.role {
-        Role::Waiting => {
-            check("member", false, "this node waits for a member to add it".to_owned())
-        }
+        Role::Waiting => check(
+            "member",
+            false,
+            "this node is in no cluster yet; its log says what it waits for".to_owned(),
+        ),
         role => check("member", true, role.as_str().to_owned()),
     };
     let leader = if status.leader == 0 {

@@ -46,15 +46,19 @@ enum Awaits {
 
 /// A request that was sent to the leader.
 #[derive(Debug)]
-struct Asked {
-    asker: oneshot::Sender<Outcome>,
+pub(crate) struct Asked {
+    pub(crate) asker: oneshot::Sender<Outcome>,
     since: Mono,
+    /// The leader, where it was asked to leave.
+    pub(crate) leaver: Option<NodeId>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
     pending: Vec<Pending>,
-    asked: BTreeMap<u64, Asked>,
+    pub(crate) asked: BTreeMap<u64, Asked>,
+    /// Who has asked a leader to leave that has left, in which term.
+    pub(crate) farewells: Vec<(Term, oneshot::Sender<Outcome>)>,
     pub(crate) next_ask: u64,
     /// Drawn at start: numbers of forwarded batches begin here, so that none repeats after a restart.
     pub(crate) epoch: u64,
@@ -76,6 +80,9 @@ pub(crate) struct Membership {
 
 /// Administrative requests take an entry through the log, or wait for an election.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
+/// A removal of which it is not known that all who are left know it.
+pub(crate) const UNCONFIRMED: &str = "the member was removed, but another node took the lead meanwhile; \
+    keep its data until the others have shown that they go on without it";
 /// How long a removed node goes on.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -91,7 +98,8 @@ impl Membership {
         let pending = self.pending.drain(..).map(|pending| pending.asker);
         let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.asker);
         let for_successor = self.for_successor.drain(..).map(|bequest| bequest.asker);
-        for asker in pending.chain(asked).chain(for_successor) {
+        let farewells = self.farewells.drain(..).map(|(_, asker)| asker);
+        for asker in pending.chain(asked).chain(for_successor).chain(farewells) {
             give(asker, Err(error.clone()));
         }
     }
@@ -155,8 +163,12 @@ impl Core {
         let number = self.membership.next_ask;
         let frame = Frame::AdminAsk { number, request: admin::encode_request(&request) };
         if self.send_frame(leader, Lane::Control, &frame) {
-            let since = self.now();
-            self.membership.asked.insert(number, Asked { asker, since });
+            let leaver = match &request {
+                AdminRequest::Leave { member, .. } => self.machine.members().find(member),
+                _ => None,
+            };
+            let (since, leaver) = (self.now(), leaver.filter(|leaver| *leaver == leader));
+            self.membership.asked.insert(number, Asked { asker, since, leaver });
         } else {
             let error = self.no_leader();
             give(asker, Err(error));
@@ -330,6 +342,9 @@ impl Core {
 
     /// Answers those who wait for a change at or below what is applied; `entry` is the one applied now.
     pub(crate) fn settle_changes(&mut self, entry: Option<&Committed>) {
+        if let Some(entry) = entry {
+            self.settle_farewells(entry);
+        }
         let applied = self.machine.applied();
         while let Some(at) = self.membership.pending.iter().position(|one| one.index <= applied) {
             let pending = self.membership.pending.swap_remove(at);
@@ -337,10 +352,8 @@ impl Core {
                 entry.filter(|entry| entry.index == pending.index && entry.term == pending.term);
             let body = here.map(|entry| &entry.body);
             if pending.awaits == Awaits::Confirmation {
-                let doubt = "the member was removed, but another node took the lead meanwhile; \
-                             keep its data until the others have shown that they go on without it";
                 let confirmed = body.map(|_| AdminReply::Done);
-                give(pending.asker, confirmed.ok_or_else(|| Error::unknown(doubt)));
+                give(pending.asker, confirmed.ok_or_else(|| Error::unknown(UNCONFIRMED)));
                 continue;
             }
             if body.is_some_and(removes) {

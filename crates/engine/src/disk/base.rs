@@ -262,12 +262,9 @@ impl Base {
     pub(super) fn figures(&self) -> Figures {
         let tree = self.tree();
         let Some(tree) = tree.as_ref() else { return Figures::default() };
-        let version = tree.current_version();
-        // A file that is gone by now weighs nothing.
-        let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
-        let blobs: u64 = version.blob_files.iter().map(|file| size(file.path())).sum();
         Figures {
-            bytes: tree.disk_space() + blobs,
+            // Separated values included.
+            bytes: tree.disk_space(),
             records: tree.approximate_len() as u64,
             runs: tree.l0_run_count() as u64,
         }
