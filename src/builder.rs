@@ -21,10 +21,25 @@ use crate::server::ServerConfig;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Engine {
-    /// An ordered map in memory, durable through the log and snapshots of it.
+    /// An ordered map in memory, durable through the log and snapshots of it: the fastest for what fits.
     #[default]
     Memory,
+    /// Sorted tables below [`Builder::data_dir`], for data that outgrow memory and for short restarts.
+    Disk {
+        /// Memory for what is read or written often. About 100 MiB more are on their way to the disk.
+        cache_bytes: u64,
+    },
 }
+
+impl Engine {
+    /// [`Engine::Disk`] with 256 MiB of cache.
+    #[must_use]
+    pub fn disk() -> Self {
+        Self::Disk { cache_bytes: CACHE_BYTES }
+    }
+}
+
+const CACHE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The port that a node has on a [`Network`]: nobody else is on its host.
 const LOCAL_PORT: u16 = 7400;
@@ -130,7 +145,24 @@ impl Builder {
         self
     }
 
-    /// Where the keys are kept.
+    /// Where the keys are kept. A directory keeps the engine that it was made with; the members of a cluster
+    /// may differ.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// use quorate::{Builder, Engine};
+    ///
+    /// let engine = Engine::Disk { cache_bytes: 64 << 20 };
+    /// let node = Builder::new("n1").data_dir(dir).engine(engine).start().await?;
+    /// node.store().set("greeting", "hello").await?;
+    /// node.shutdown().await?;
+    ///
+    /// let node = Builder::new("n1").data_dir(dir).engine(engine).start().await?;
+    /// assert_eq!(node.store().get("greeting").await?.as_deref(), Some(&b"hello"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = engine;
@@ -252,6 +284,11 @@ impl Builder {
         let mut env = quorate_env::real::env();
         match engine {
             Engine::Memory => {}
+            Engine::Disk { .. } if disk.is_some() => {
+                let text = "the disk engine keeps its files in a directory: say which (data_dir)";
+                return Err(OpenError::Invalid(text.into()));
+            }
+            Engine::Disk { cache_bytes } => config.node.keep_on_disk(cache_bytes),
         }
         if let Some(disk) = disk {
             env.disk = Arc::new(disk) as Arc<dyn Disk>;

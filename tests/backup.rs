@@ -1,13 +1,14 @@
 //! `quorate backup`: out of a cluster that goes on, into a new one.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Entrance};
+use crate::cluster::{Cluster, ENGINES, Entrance, ON_DISK};
 use crate::http;
 
 /// What the binary says.
@@ -19,13 +20,25 @@ pub(crate) struct Said {
 
 /// Runs the binary.
 pub(crate) fn quorate(words: &[&str]) -> Said {
+    quorate_with(words, b"")
+}
+
+/// Runs the binary, with `input` at its standard input.
+fn quorate_with(words: &[&str], input: &[u8]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"QUORATE_") {
             command.env_remove(name);
         }
     }
-    let output = command.args(words).stdin(Stdio::null()).output().unwrap();
+    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        // What has seen enough reads no further.
+        scope.spawn(move || drop(stdin.write_all(input)));
+        child.wait_with_output().unwrap()
+    });
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     Said { code: output.status.code(), out: output.stdout, err }
 }
@@ -57,9 +70,16 @@ fn revision(cluster: &Cluster, key: &str) -> u64 {
 
 #[test]
 fn a_backup_under_load_becomes_a_new_cluster_of_three() {
+    for flags in ENGINES {
+        a_backup_becomes_a_new_cluster(flags);
+    }
+}
+
+fn a_backup_becomes_a_new_cluster(flags: &[&str]) {
+    let engine = if flags == ON_DISK { "disk" } else { "memory" };
     let dir = tempfile::tempdir().unwrap();
     let (file, data) = (path(dir.path(), "backup"), path(dir.path(), "n1"));
-    let old = Cluster::of(3);
+    let old = Cluster::with_flags(3, flags);
     for n in 0..50 {
         old.tell(n % 3, &["SET", &format!("k{n}"), &"v".repeat(n * 1000)]);
     }
@@ -86,9 +106,11 @@ fn a_backup_under_load_becomes_a_new_cluster_of_three() {
     old.tell(0, &["SET", "later", "1"]);
     let late = revision(&old, "later");
 
-    let restored = quorate_json(&["backup", "restore", &file, "--data-dir", &data, "--id", "n1"]);
+    let restore = ["backup", "restore", &file, "--data-dir", &data, "--id", "n1"];
+    let restored = quorate_json(&[&restore[..], &["--engine", engine]].concat());
     assert_ne!(restored["new_cluster"], restored["cluster"]);
-    let mut new = Cluster::empty(&[]);
+    assert_eq!((&restored["keys"], &restored["engine"]), (&53.into(), &engine.into()));
+    let mut new = Cluster::empty(if flags.is_empty() { &["--engine", "memory"] } else { flags });
     new.add_as(Entrance::Wait, |recipe| recipe.data_dir = data.into());
     new.wait_until_ready();
     new.add(Entrance::Join);
@@ -108,21 +130,71 @@ fn a_backup_under_load_becomes_a_new_cluster_of_three() {
 }
 
 #[test]
-fn two_nodes_make_the_same_backup_of_the_same_index() {
+fn nodes_of_both_engines_make_the_same_backup_of_the_same_index() {
     let dir = tempfile::tempdir().unwrap();
-    let cluster = Cluster::of(3);
-    cluster.tell(0, &["SET", "k", "v"]);
+    let mut cluster = Cluster::empty(&[]);
+    cluster.add_with_flags(Entrance::Bootstrap, &["--engine", "memory"]);
+    cluster.add_with_flags(Entrance::Join, ON_DISK);
+    cluster.add_with_flags(Entrance::Join, &["--engine", "memory"]);
+    cluster.wait_for_voters(3);
+    // Several flushes, with values that the disk engine keeps apart, overwrites and deletions.
+    for n in 0..120 {
+        let value = "v".repeat(1 + n * 60);
+        cluster.tell(n % 3, &["SET", &format!("k{}", n % 90), &value]);
+        if n % 7 == 0 {
+            cluster.tell(n % 3, &["DEL", &format!("k{}", n / 2)]);
+        }
+    }
+    cluster.tell(0, &["SET", "brief", "v", "EX", "1000"]);
     for attempt in 0.. {
-        let files = [0, 1].map(|node| {
+        let files = [0, 1, 2].map(|node| {
             let file = path(dir.path(), &format!("{attempt}-{node}"));
             (quorate_json(&["backup", "create", &file, "--addr", cluster.addr(node)]), file)
         });
-        let [(one, file), (other, other_file)] = files;
-        if one["index"] == other["index"] {
-            assert!(fs::read(file).unwrap() == fs::read(other_file).unwrap());
+        let [(one, file), (on_disk, disk_file), (other, other_file)] = files;
+        if one["index"] == other["index"] && one["index"] == on_disk["index"] {
+            let bytes = fs::read(file).unwrap();
+            assert!(bytes == fs::read(other_file).unwrap(), "two nodes of one engine");
+            assert!(bytes == fs::read(disk_file).unwrap(), "memory and disk");
             break;
         }
         assert!(attempt < 20, "the state does not come to rest");
+    }
+}
+
+#[test]
+fn what_comes_through_a_pipe_is_restored_or_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, data) = (path(dir.path(), "backup"), path(dir.path(), "n1"));
+    let cluster = Cluster::of(1);
+    for n in 0..200 {
+        // Hardly to be compressed: several blocks.
+        let value: String = (0..20_000_u32)
+            .map(|at| char::from(b'a' + (at.wrapping_mul(2_654_435_761 + n) >> 24) as u8 % 26))
+            .collect();
+        cluster.tell(0, &["SET", &format!("k{n}"), &value]);
+    }
+    quorate_json(&["backup", "create", &file, "--addr", cluster.addr(0)]);
+    let whole = fs::read(&file).unwrap();
+    for engine in ["memory", "disk"] {
+        let words =
+            ["backup", "restore", "-", "--data-dir", &data, "--id", "n1", "--engine", engine];
+        for at in [whole.len() / 2, whole.len() - 3] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            let said = quorate_with(&words, &bytes);
+            assert_eq!(said.code, Some(1), "{}", said.err);
+            assert!(said.err.contains("damaged"), "{}", said.err);
+            assert!(!Path::new(&data).exists(), "{engine}: byte {at}: something is left");
+        }
+        let said = quorate_with(&words, &whole);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let shown = quorate_json(&["inspect", "engine", "--data-dir", &data]);
+        assert_eq!(
+            (&shown["engine"], &shown["databases"][0]["keys"]),
+            (&engine.into(), &200.into())
+        );
+        fs::remove_dir_all(&data).unwrap();
     }
 }
 

@@ -60,6 +60,9 @@ const ENGINE_VARIABLE: &str = "QUORATE_TEST_ENGINE";
 pub(crate) const ON_DISK: &[&str] =
     &["--engine", "disk", "--cache-size", "1mb", "--snapshot-log-size", "32kb"];
 
+/// Flags for each engine, for tests that run on both.
+pub(crate) const ENGINES: [&[&str]; 2] = [&[], ON_DISK];
+
 /// What the environment wants for the node at `place`, which gets `flags`.
 fn engine_flags(place: usize, flags: &[String]) -> Vec<String> {
     let on_disk = match std::env::var(ENGINE_VARIABLE).as_deref() {

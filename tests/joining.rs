@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use crate::cluster::{Cluster, Entrance};
 use crate::http;
-use crate::patience::{measured, say};
+use crate::patience::{LONG, measured, say};
+use crate::tool;
 use crate::writer::Load;
 
 #[test]
@@ -60,4 +61,35 @@ fn a_node_that_waits_says_so_and_answers_no_requests() {
     );
     assert_eq!(http::get(cluster.addr(node), "/livez").unwrap().status, 200);
     assert_eq!(http::get(cluster.addr(node), "/readyz").unwrap().status, 503);
+}
+
+/// Two nodes come in, one after the other; what `quorate member add` says of it.
+#[test]
+fn how_far_a_newcomer_is_shows_on_a_terminal_and_nowhere_else() {
+    if !tool::is_there(&["script", "--version"]) {
+        return;
+    }
+    let mut cluster = Cluster::of(1);
+    for n in 0..40 {
+        cluster.tell(0, &["SET", &format!("k{n}"), &"v".repeat(100_000)]);
+    }
+    let addr = cluster.addr(0).to_owned();
+    for on_terminal in [false, true] {
+        let newcomer = cluster.add(Entrance::Wait);
+        cluster.wait_for_log(newcomer, "listening on");
+        let words = ["member", "add", cluster.addr(newcomer), "--addr", &addr];
+        if on_terminal {
+            let command = format!("{} {}", env!("CARGO_BIN_EXE_quorate"), words.join(" "));
+            let said = tool::output_of(&["script", "-qec", &command, "/dev/null"], "", LONG);
+            let (bar, done) =
+                said.rsplit_once("\r\u{1b}[K").expect("a bar that is gone in the end");
+            assert!(bar.contains("MiB of a snapshot") || bar.contains(" entries at "), "{said:?}");
+            assert!(done.contains("is a member"), "{said:?}");
+        } else {
+            let ended = crate::quorate::run(&words);
+            assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+            assert!(ended.out.contains("is a member"), "{}", ended.out);
+        }
+    }
+    cluster.wait_for_voters(3);
 }

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::patience::until;
 use crate::seed::Random;
+use crate::wall_clock;
 
 /// What a node is started with; the same at every start.
 #[derive(Clone, Debug)]
@@ -130,6 +131,7 @@ impl Drop for Process {
         // SIGKILL also ends what is stopped. It may have ended before.
         drop(self.child.kill());
         drop(self.child.wait());
+        wall_clock::forget(self.child.id());
     }
 }
 

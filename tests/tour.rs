@@ -32,7 +32,7 @@ fn commands(page: &str) -> String {
 fn ports() -> String {
     let from = 1_000 + std::process::id() % 1_500;
     let is_free = |tens: &u32| {
-        (0..4).all(|unit| TcpListener::bind(format!("127.0.0.1:{tens}{unit}")).is_ok())
+        (0..6).all(|unit| TcpListener::bind(format!("127.0.0.1:{tens}{unit}")).is_ok())
     };
     (from..3_200).find(is_free).expect("free ports").to_string()
 }
@@ -59,10 +59,9 @@ fn the_operators_commands_of_the_tour_work() {
     }
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/TOUR.md");
     let script = commands(&fs::read_to_string(page).unwrap());
-    assert!(
-        script.contains("quorate recover") && script.contains("quorate member replace"),
-        "{script}"
-    );
+    for command in ["quorate recover", "quorate member replace", "quorate backup restore"] {
+        assert!(script.contains(command), "{command}: {script}");
+    }
     let script = script.replace("740", &ports());
     let dir = TempDir::with_prefix("quorate-tour-").unwrap();
     let nodes = Nodes(dir.path());
@@ -82,9 +81,13 @@ fn the_operators_commands_of_the_tour_work() {
     let status = until("the tour ends", LIMIT, || child.try_wait().unwrap().ok_or_else(said));
     let said = said();
     assert!(status.success(), "{said}");
-    for words in
-        ["n3", "takes the place of n3", "Lost: whatever other members", "Recovered: cluster"]
-    {
+    for words in [
+        "n3",
+        "takes the place of n3",
+        "new cluster",
+        "Lost: whatever other members",
+        "Recovered: cluster",
+    ] {
         assert!(said.contains(words), "{words}: {said}");
     }
     drop(nodes);

@@ -63,8 +63,37 @@ impl WallClock {
     }
 }
 
+/// What libfaketime leaves behind of a process that was killed: a later process of the same number would find it.
+pub(crate) fn forget(pid: u32) {
+    for left in [format!("faketime_shm_{pid}"), format!("sem.faketime_sem_{pid}")] {
+        // Most processes have none.
+        drop(fs::remove_file(Path::new("/dev/shm").join(left)));
+    }
+}
+
 fn wall_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// A moment by both of the machine's clocks: the machine's own wall clock may be set while a test runs (a virtual
+/// machine that was resumed), and what is measured here then differs by as much.
+#[derive(Clone, Copy)]
+struct Moment {
+    monotonic: Instant,
+    wall_ms: i64,
+}
+
+impl Moment {
+    fn now() -> Self {
+        Self { monotonic: Instant::now(), wall_ms: wall_ms() }
+    }
+
+    /// What has passed at least, and at most.
+    fn elapsed_ms(self) -> (u64, u64) {
+        let monotonic = u64::try_from(self.monotonic.elapsed().as_millis()).unwrap();
+        let wall = u64::try_from(wall_ms() - self.wall_ms).unwrap_or(0);
+        (monotonic.min(wall), monotonic.max(wall))
+    }
 }
 
 /// How far a node's clock is ahead of the machine's.
@@ -78,7 +107,7 @@ struct Clocks {
     cluster: Cluster,
     clocks: Vec<WallClock>,
     /// When the keys were set that are to stay.
-    set: Instant,
+    set: Moment,
 }
 
 impl Clocks {
@@ -94,7 +123,7 @@ impl Clocks {
         cluster.wait_for_voters(3);
         cluster.tell(0, &["SET", "stays", "v", "EX", &LONG_TTL_S.to_string()]);
         cluster.tell(0, &["SET", "goes", "v", "PX", "200"]);
-        let clocks = Self { cluster, clocks, set: Instant::now() };
+        let clocks = Self { cluster, clocks, set: Moment::now() };
         clocks.wait_until_gone("goes");
         clocks
     }
@@ -109,19 +138,19 @@ impl Clocks {
 
     #[track_caller]
     fn wait_until_gone(&self, key: &str) -> Duration {
-        let asked = Instant::now();
+        let asked = Moment::now();
         until("the key expires", LONG, || match self.cluster.ask::<i64>(0, &["EXISTS", key]) {
             0 => Ok(()),
             _ => Err("it exists".to_owned()),
         });
-        asked.elapsed()
+        Duration::from_millis(asked.elapsed_ms().0)
     }
 
     /// What is gone is gone, what is to stay is there and has its time, on every node.
     #[track_caller]
     fn check(&self) {
         for node in self.cluster.running() {
-            let passed = u64::try_from(self.set.elapsed().as_millis()).unwrap();
+            let (_, passed) = self.set.elapsed_ms();
             let left: i64 = self.cluster.ask(node, &["PTTL", "stays"]);
             let most = LONG_TTL_S * 1000;
             let least = most - passed - passed * SLEW_PERCENT / 100 - BOUND_MS - 1_000;

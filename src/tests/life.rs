@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 
 use super::{alone, run};
-use crate::{Builder, MemoryDisk, Network};
+use crate::{Builder, Engine, MemoryDisk, Network, OpenError};
 
 #[test]
 fn a_directory_resumes_after_a_shutdown_and_after_a_crash() {
@@ -164,5 +164,47 @@ fn a_member_leaves_for_good() {
         let brief = std::time::Duration::from_millis(500);
         let again = builder("n3").join(["n1"]).join_time(brief).start().await;
         assert!(again.is_err(), "a name is never used again");
+    });
+}
+
+#[test]
+fn a_node_on_disk_holds_more_than_its_cache_survives_a_crash_and_has_members_in_memory() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let network = Network::new();
+        let engine = Engine::Disk { cache_bytes: 1 << 20 };
+        let n1 = || {
+            let builder = Builder::new("n1").data_dir(dir.path()).engine(engine).network(&network);
+            // Flushed early, so that a small test reads from the disk.
+            builder.configure(|config| config.node.snapshot_log_bytes = 256 * 1024).bootstrap()
+        };
+        let node = n1().start().await.unwrap();
+        let in_memory = Builder::new("n2").network(&network).join(["n1"]).start().await.unwrap();
+        let value = vec![7; 50_000];
+        for n in 0..100 {
+            in_memory.store().set(format!("k{n}"), &value).await.unwrap();
+        }
+        let status = node.store().status().await.unwrap();
+        assert_eq!(status.engine, "disk");
+        drop(node);
+        let node = n1().start().await.unwrap();
+        for n in 0..100 {
+            assert_eq!(node.store().get(format!("k{n}")).await.unwrap().unwrap(), value);
+        }
+        assert!(node.store().status().await.unwrap().engine_durable > 50);
+    });
+}
+
+#[test]
+fn an_engine_on_disk_needs_a_directory_that_is_its_own() {
+    run(async {
+        let nowhere = Builder::new("n1").engine(Engine::disk()).start().await.unwrap_err();
+        assert!(matches!(nowhere, OpenError::Invalid(_)), "{nowhere}");
+        let dir = tempfile::tempdir().unwrap();
+        let builder = || Builder::new("n1").data_dir(dir.path());
+        builder().start().await.unwrap().shutdown().await.unwrap();
+        let other = builder().engine(Engine::disk()).start().await.unwrap_err();
+        assert!(other.to_string().contains("was made with --engine memory"), "{other}");
+        builder().start().await.unwrap().shutdown().await.unwrap();
     });
 }

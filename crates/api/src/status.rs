@@ -143,6 +143,8 @@ pub struct Status {
     pub snapshots_made: u64,
     /// Snapshots received since start.
     pub snapshots_installed: u64,
+    /// Of a snapshot that is being received: bytes that have come, and of how many, where that is known.
+    pub snapshot_arriving: Option<(u64, Option<u64>)>,
     /// The rolling digest at `applied`.
     pub digest: u64,
     /// The last stamp applied, Unix milliseconds.

@@ -180,18 +180,20 @@ pub(crate) fn engine(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
             "stamp_ms": view.stamp_ms,
             "digest": format!("{:016x}", view.digest),
             "records": view.records,
+            "estimated": view.estimated,
             "payload_bytes": view.payload_bytes,
             "databases": view.databases.iter().map(database).collect::<Vec<_>>(),
             "members": members_json(&view.members),
         });
         return Ok(writeln!(out, "{object:#}")?);
     }
+    let about = if view.estimated { "about " } else { "" };
     let mut lines = vec![
         owner_line(&view.owner),
-        format!("engine {}: the snapshot of entry {}, and the log", view.engine, view.snapshot),
+        format!("engine {}: what it kept at entry {}, and the log", view.engine, view.snapshot),
         format!("applied to entry {}, digest {:016x}", view.applied, view.digest),
         format!("stamp {} (Unix milliseconds)", view.stamp_ms),
-        format!("{} records, {} bytes", view.records, view.payload_bytes),
+        format!("{}{} records, {} bytes", about, view.records, view.payload_bytes),
         String::new(),
     ];
     let row = |(db, keys, expiring): &(u8, u64, u64)| {

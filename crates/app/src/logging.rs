@@ -4,6 +4,9 @@ use std::backtrace::Backtrace;
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::progress::CLEAR;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,14 +32,35 @@ pub(crate) struct Logging {
     pub(crate) format: Format,
 }
 
+/// Standard error, where a bar may stand that shows the progress of something: a line takes its place.
+struct Terminal;
+
+impl std::io::Write for Terminal {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let mut stderr = std::io::stderr().lock();
+        stderr.write_all(CLEAR.as_bytes())?;
+        stderr.write(line)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
 /// Exit code after a panic: Rust's own.
 const PANIC_CODE: i32 = 101;
 
 /// Starts to log; from here on a panic in any thread is the end of the process.
 pub(crate) fn start(logging: Logging) {
+    let is_terminal = std::io::stderr().is_terminal();
+    let writer = if is_terminal {
+        BoxMakeWriter::new(|| Terminal)
+    } else {
+        BoxMakeWriter::new(std::io::stderr)
+    };
     let builder = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(writer)
+        .with_ansi(is_terminal)
         .with_env_filter(logging.filter);
     match logging.format {
         Format::Text => builder.init(),

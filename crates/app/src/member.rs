@@ -14,6 +14,7 @@ use crate::flags::CommandTable;
 use crate::http::{Server, segment};
 use crate::layers::{Layer, Layers};
 use crate::output::{self, Output};
+use crate::progress::{Progress, Unit};
 use crate::{secret, table};
 
 /// Between two looks at a member that is to catch up.
@@ -161,10 +162,11 @@ fn find<'a>(view: &'a Value, member: &str) -> Option<&'a Value> {
     view["members"].as_array()?.iter().find(fits)
 }
 
-/// Waits until a member has what it shall get, and says on standard error how far it is.
+/// Waits until a member has what it shall get, and shows how far it is.
 async fn wait(env: &Env, server: &Server, until: &Until) -> Result<(), Failure> {
     let (Until::Votes(name) | Until::Follows(name)) = until;
     let (mut told, mut moved_at) = (Value::Null, env.clock.now());
+    let mut progress = Progress::new();
     loop {
         // While leadership moves there may be no answer.
         let view =
@@ -181,13 +183,21 @@ async fn wait(env: &Env, server: &Server, until: &Until) -> Result<(), Failure> 
         if done {
             return Ok(());
         }
-        if member["matched"] != told {
-            moved_at = env.clock.now();
-            if let Some((last, matched)) = last.zip(matched) {
-                let mut err = std::io::stderr();
-                writeln!(err, "{name} has {matched} of {last} entries")?;
-            }
-            told = member["matched"].clone();
+        let arriving = match matched {
+            // Before it has the beginning, only itself knows how far it is.
+            Some(0) => arriving(env, server, member).await,
+            _ => Value::Null,
+        };
+        let part = |name: &str| arriving.get(name).and_then(Value::as_u64);
+        if let Some(bytes) = part("bytes") {
+            let what = format!("of a snapshot received by {name}");
+            progress.show(&what, Unit::Bytes, bytes, part("total"));
+        } else if let Some(matched) = matched {
+            progress.show(&format!("at {name}"), Unit::Entries, matched, last);
+        }
+        let far = json!([matched, arriving]);
+        if far != told {
+            (told, moved_at) = (far, env.clock.now());
         }
         if env.clock.now().since(moved_at) > STALLED {
             return Err(Failure::Other(format!(
@@ -198,6 +208,16 @@ async fn wait(env: &Env, server: &Server, until: &Until) -> Result<(), Failure> 
         }
         env.clock.sleep(PAUSE).await;
     }
+}
+
+/// What a member says of a snapshot that it is receiving.
+async fn arriving(env: &Env, server: &Server, member: &Value) -> Value {
+    let Some(addr) = member["addr"].as_str() else { return Value::Null };
+    let server = Server { addr: addr.to_owned(), password: server.password.clone() };
+    let asked = tokio::time::timeout(PAUSE, server.ask(env, "GET /v1/node", &Value::Null)).await;
+    // Where it listens for Redis clients alone, or can't be reached from here, nothing is known.
+    let node = asked.ok().and_then(Result::ok).unwrap_or_default();
+    node.pointer("/snapshot/arriving").cloned().unwrap_or_default()
 }
 
 async fn list(

@@ -11,7 +11,7 @@ use crate::flags::{COMMANDS, SERVE};
 use crate::layers::{Layer, Layers};
 use crate::settings::Settings;
 use crate::stop::Stop;
-use crate::{file, huge_pages, logging, memory, open_files, size, stop};
+use crate::{file, huge_pages, joining, logging, memory, open_files, progress, size, stop};
 
 /// Runs the command.
 ///
@@ -83,6 +83,9 @@ async fn serve(config: quorate::ServerConfig, mut stop: Stop) -> Result<(), Fail
         "listening on {}",
         server.addrs().join(", ")
     );
+    if progress::is_shown() {
+        env.tasks.spawn(Box::pin(joining::show(env.clone(), server.api())));
+    }
     match server.run(stop.asked()).await {
         End::ShutDown => {
             drop(server);

@@ -161,7 +161,11 @@ fn not_empty(text: &str) -> Result<String, String> {
 }
 
 /// Whether the data are kept on the disk.
-fn on_disk(text: &str) -> Result<bool, String> {
+/// Whether the engine of this name keeps data on the disk.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn on_disk(text: &str) -> Result<bool, String> {
     choice(text, &[("memory", false), ("disk", true)])
 }
 

@@ -57,6 +57,12 @@ pub trait Cellar: fmt::Debug + Send + Sync {
     /// The device failed, or what it says is wrong.
     fn open(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError>;
 
+    /// As [`Cellar::open`], and changes nothing in `dir`: what is written to the engine is lost with it.
+    ///
+    /// # Errors
+    /// As [`Cellar::open`]; also when `dir` does not exist.
+    fn look(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError>;
+
     /// A fresh, empty engine, beside those that exist. It is found by [`Cellar::open`] once it is sealed.
     ///
     /// # Errors
@@ -80,6 +86,10 @@ impl Cellar for MemoryCellar {
     }
 
     fn open(&self, _dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
+        Ok(None)
+    }
+
+    fn look(&self, _dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
         Ok(None)
     }
 

@@ -297,6 +297,10 @@ impl Cellar for MirrorCellar {
         self.0.open(dir)?.map(Self::mirror).transpose()
     }
 
+    fn look(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
+        self.0.look(dir)?.map(Self::mirror).transpose()
+    }
+
     fn fresh(&self, dir: &Path) -> Result<Box<dyn Engine>, EngineError> {
         Self::mirror(self.0.fresh(dir)?)
     }

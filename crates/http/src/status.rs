@@ -105,6 +105,14 @@ struct Snapshot {
     bytes: u64,
     made: u64,
     installed: u64,
+    arriving: Option<Arriving>,
+}
+
+/// A snapshot on its way in.
+#[derive(Debug, Serialize)]
+struct Arriving {
+    bytes: u64,
+    total: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -216,6 +224,7 @@ impl From<&Status> for Snapshot {
             bytes: status.snapshot_bytes,
             made: status.snapshots_made,
             installed: status.snapshots_installed,
+            arriving: status.snapshot_arriving.map(|(bytes, total)| Arriving { bytes, total }),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quorate_api::Consistency;
 use quorate_consensus::Pace;
 use quorate_consensus::peers::{Formats, Secret};
-use quorate_engine::{Cellar, DiskCellar, DiskOptions, MemoryCellar};
+use quorate_engine::{Cellar, DiskCellar, DiskOptions, EngineKind, MemoryCellar};
 
 use crate::format::FORMATS;
 
@@ -66,6 +66,20 @@ pub struct Config {
     pub segment_bytes: u64,
     /// How long a command waits for a leader before it is refused.
     pub patience: std::time::Duration,
+}
+
+/// Memory for the engine of a directory that no node works with.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Where the engine of a directory of this kind comes from, when no node works with it.
+pub(crate) fn cellar_of(kind: EngineKind) -> Arc<dyn Cellar> {
+    match kind {
+        EngineKind::Memory => Arc::new(MemoryCellar),
+        EngineKind::Disk => {
+            let options = DiskOptions { cache_bytes: CACHE_BYTES, ..DiskOptions::default() };
+            Arc::new(DiskCellar::new(options))
+        }
+    }
 }
 
 impl Config {

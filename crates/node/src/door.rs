@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 
 use quorate_api::AdminReply;
-use quorate_consensus::peers::{Card, Doorkeeper, Hello, Lane, Purpose, dial};
+use quorate_consensus::peers::{Card, DialError, Doorkeeper, Hello, Lane, Purpose, dial};
 use quorate_consensus::{Group, NodeId};
 use tokio::sync::oneshot;
 
@@ -14,9 +14,9 @@ use crate::core::Core;
 use crate::pulse::Told;
 use crate::registration::Registered;
 
-/// What a member that was removed is told when it calls. It may not have seen the entry itself: from
-/// its removal on nobody sends to it.
-const REMOVED: &str = "this node was removed from the cluster";
+/// What a member that was removed is told when it calls, or when it asks to be added again because it has lost
+/// its log. It may not have seen the entry itself: from its removal on nobody sends to it.
+pub(crate) const REMOVED: &str = "this node was removed from the cluster";
 const ENDING: &str = "this node is shutting down";
 
 /// What becomes of a caller who is not refused.
@@ -152,6 +152,12 @@ impl Doorkeeper for Door {
         })
     }
 
+    fn listens_to(&self, node: NodeId) -> bool {
+        // Its farewell may have been lost with a link, and then an old connection would keep it from calling and
+        // being told.
+        self.0.upgrade().is_some_and(|core| !core.borrow().machine.members().has_left(node))
+    }
+
     fn met(&self, card: &Card, wall_ms: u64) -> Result<(), String> {
         let core = self.0.upgrade().ok_or(ENDING)?;
         let mut core = core.borrow_mut();
@@ -204,8 +210,12 @@ pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Result<(), St
     };
     if let Some((addr, env, secret)) = elsewhere {
         let hello = Hello { purpose: Purpose::Enrol, card, to: NodeId(0), to_instance: 0 };
-        let dialled = dial(&env, &secret, &addr, hello).await;
-        return dialled.map(|_| ()).map_err(|error| error.to_string());
+        return match dial(&env, &secret, &addr, hello).await {
+            Ok(_) => Ok(()),
+            // The leader's word, as it would be if it had been asked itself.
+            Err(DialError::Refused(reason)) => Err(reason),
+            Err(error) => Err(error.to_string()),
+        };
     }
     match answer.await {
         Ok(Ok(AdminReply::Done)) => Ok(()),

@@ -36,7 +36,7 @@ use crate::config::Entrance;
 use crate::core::{Core, Stop};
 use crate::identity::Identity;
 use crate::members::{Member, Wish};
-use crate::node::Node;
+use crate::node::{Node, ask_to_be_added};
 
 /// Between two looks around.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -298,7 +298,7 @@ pub(crate) async fn found_together(node: Node, nodes: usize) {
                 told = text;
             }
             Step::Join(addr) => {
-                if let Err(error) = node.peers.ask(&addr, Purpose::Enrol).await {
+                if let Err(error) = ask_to_be_added(&node, &addr).await {
                     let text = format!("{addr}: {error}");
                     if text != told {
                         tracing::warn!(addr, %error, "not added yet");

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quorate_api::AdminReply;
-use quorate_consensus::log::{Log, LogConfig, LogEntry, Recovered};
-use quorate_consensus::snapshot::SnapshotStore;
-use quorate_consensus::{Body, Change, Committed, Group, Index, SnapshotMark};
+use quorate_consensus::log::{Log, LogConfig, Recovered};
+use quorate_consensus::{Index, Term};
 use quorate_engine::{EngineKind, MemoryEngine};
 use quorate_env::Env;
 use quorate_env::disk::DirLock;
@@ -17,10 +16,7 @@ use crate::core::GROUP;
 use crate::describe;
 use crate::identity;
 use crate::machine::Machine;
-use crate::snapshots::{self, Restored};
-
-/// Bytes of entries read at a time.
-const READ_BYTES: u64 = 8 * 1024 * 1024;
+use crate::remains::{self, Kept};
 
 /// Why a directory can't be shown.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +94,7 @@ pub struct LogView {
 pub struct SnapshotView {
     /// Whose it is.
     pub owner: Owner,
-    /// Its file.
+    /// Its file, or an engine's directory.
     pub file: PathBuf,
     /// Its bytes.
     pub bytes: u64,
@@ -121,7 +117,7 @@ pub struct EngineView {
     pub owner: Owner,
     /// What holds it while the node runs.
     pub engine: &'static str,
-    /// The snapshot that it was read from.
+    /// The last entry in what it was read from: a snapshot, or what an engine on the disk has kept.
     pub snapshot: u64,
     /// The last entry applied: what the log says is committed.
     pub applied: u64,
@@ -131,6 +127,8 @@ pub struct EngineView {
     pub digest: u64,
     /// Records of all kinds.
     pub records: u64,
+    /// True when `records` and `payload_bytes` are estimates.
+    pub estimated: bool,
     /// Their bytes.
     pub payload_bytes: u64,
     /// Databases with keys: number, keys, keys with an expiry.
@@ -169,20 +167,8 @@ impl Held {
         Log::open(&self.env, &dir.join("log"), LogConfig::default()).map_err(unreadable)
     }
 
-    fn newest(&self, dir: &Path) -> Result<Option<(PathBuf, Restored)>, InspectError> {
-        let store = SnapshotStore::open(Arc::clone(&self.env.disk), &dir.join("snapshots"), GROUP);
-        let store = store.map_err(unreadable)?;
-        // Its state is not in a snapshot: an older one would be shown as today's.
-        if self.engine == EngineKind::Disk {
-            return Err(InspectError::Unreadable(
-                "the directory was made with --engine disk, whose state can't be shown yet; the log can".into(),
-            ));
-        }
-        let Some(index) = store.newest().map_err(unreadable)? else { return Ok(None) };
-        let path = store.path(index);
-        let restored =
-            snapshots::read(&store, &path, Box::new(MemoryEngine::new())).map_err(unreadable)?;
-        Ok(Some((path, restored)))
+    fn newest(&self, dir: &Path, log: &Log) -> Result<Option<Kept>, InspectError> {
+        remains::newest(&self.env, dir, self.engine, log).map_err(unreadable)
     }
 }
 
@@ -211,12 +197,14 @@ pub fn log(env: &Env, dir: &Path, from: Option<u64>, count: u64) -> Result<LogVi
     let (first, last) = (log.first_index(GROUP), log.last_index(GROUP));
     let from = from.unwrap_or_else(|| (last.0 + 1).saturating_sub(count)).max(first.0);
     let mut entries = Vec::new();
-    each_entry(&log, Index(from), Index(from.saturating_add(count).min(last.0 + 1)), |entry| {
+    let to = Index(from.saturating_add(count).min(last.0 + 1));
+    let shown = remains::each_entry(&log, Index(from), to, |entry| {
         if let AdminReply::LogEntry { index, term, kind, data } = describe::entry(&entry) {
             entries.push((index, term, kind, data));
         }
         Ok(())
-    })?;
+    });
+    shown.map_err(unreadable)?;
     let stats = log.stats();
     let cuts = recovered.cuts.iter();
     Ok(LogView {
@@ -234,71 +222,62 @@ pub fn log(env: &Env, dir: &Path, from: Option<u64>, count: u64) -> Result<LogVi
     })
 }
 
-/// Gives the entries in `from..to` to `take`.
-fn each_entry(
-    log: &Log,
-    from: Index,
-    to: Index,
-    mut take: impl FnMut(LogEntry) -> Result<(), InspectError>,
-) -> Result<(), InspectError> {
-    let mut next = from;
-    while next < to {
-        for entry in log.entries(GROUP, next, to, READ_BYTES).map_err(unreadable)? {
-            next = entry.index.next();
-            take(entry)?;
-        }
-    }
-    Ok(())
-}
-
-/// Shows the newest snapshot, every byte of which is checked; `None`: there is none.
+/// Shows what is durable apart from the log, every byte of which is checked: the newest snapshot, or what
+/// an engine on the disk has kept; `None`: there is none.
 ///
 /// # Errors
 /// [`InspectError`].
 pub fn snapshot(env: &Env, dir: &Path) -> Result<Option<SnapshotView>, InspectError> {
     let held = hold(env, dir)?;
-    let Some((file, Restored { mark, keyspace })) = held.newest(dir)? else { return Ok(None) };
-    let opened = held.env.disk.open(&file, quorate_env::OpenMode::Read).map_err(unreadable)?;
-    let machine = Machine::of(keyspace).map_err(unreadable)?;
+    let (log, _) = held.log(dir)?;
+    let Some(Kept { path, mark, machine }) = held.newest(dir, &log)? else { return Ok(None) };
     let keyspace = machine.keyspace();
+    let bytes = if held.engine == EngineKind::Disk {
+        keyspace.engine().stats().disk_bytes
+    } else {
+        let opened = held.env.disk.open(&path, quorate_env::OpenMode::Read).map_err(unreadable)?;
+        opened.len().map_err(unreadable)?
+    };
     Ok(Some(SnapshotView {
         owner: held.owner,
-        file,
-        bytes: opened.len().map_err(unreadable)?,
+        file: path,
+        bytes,
         index: mark.index.0,
         term: mark.term.0,
-        records: keyspace.engine().stats().records,
+        records: remains::read_all(&machine).map_err(unreadable)?,
         keys: keyspace.databases().iter().map(|row| row.keys).sum(),
         members: members(&machine),
     }))
 }
 
-/// Shows the state: the newest snapshot, and what the log says is committed behind it.
+/// Shows the state: what is durable apart from the log, and what the log says is committed behind it.
 ///
 /// # Errors
 /// [`InspectError`].
 pub fn engine(env: &Env, dir: &Path) -> Result<EngineView, InspectError> {
     let held = hold(env, dir)?;
-    let (mut machine, snapshot) = match held.newest(dir)? {
-        Some((_, Restored { mark, keyspace })) => {
-            (Machine::of(keyspace).map_err(unreadable)?, Some(mark))
-        }
-        None => (Machine::open(Box::new(MemoryEngine::new())).map_err(unreadable)?, None),
-    };
     let (log, recovered) = held.log(dir)?;
+    let (mut machine, kept) = match held.newest(dir, &log)? {
+        Some(kept) => (kept.machine, (kept.mark.index, kept.mark.term)),
+        None => {
+            let empty = Machine::open(Box::new(MemoryEngine::new())).map_err(unreadable)?;
+            (empty, (Index(0), Term(0)))
+        }
+    };
     let commit = recovered.groups.get(&GROUP).map_or(Index(0), |group| group.hard_state.commit);
-    replay(&log, &mut machine, snapshot.as_ref(), commit)?;
+    remains::replay(&log, &mut machine, kept, commit).map_err(unreadable)?;
     let keyspace = machine.keyspace();
     let stats = keyspace.engine().stats();
     let rows = keyspace.databases();
     Ok(EngineView {
         owner: held.owner,
-        engine: "memory",
-        snapshot: snapshot.map_or(0, |mark| mark.index.0),
+        engine: held.engine.name(),
+        snapshot: kept.0.0,
         applied: keyspace.applied(),
         stamp_ms: keyspace.stamp_ms(),
         digest: keyspace.digest(),
         records: stats.records,
+        estimated: stats.estimated,
         payload_bytes: stats.payload_bytes,
         databases: rows
             .iter()
@@ -306,35 +285,5 @@ pub fn engine(env: &Env, dir: &Path) -> Result<EngineView, InspectError> {
             .map(|row| (row.db, row.keys, row.expiring))
             .collect(),
         members: members(&machine),
-    })
-}
-
-fn replay(
-    log: &Log,
-    machine: &mut Machine,
-    snapshot: Option<&SnapshotMark>,
-    commit: Index,
-) -> Result<(), InspectError> {
-    let from = snapshot.map_or(Index(0), |mark| mark.index).next();
-    let to = commit.min(log.last_index(GROUP)).next();
-    if from < to && log.first_index(GROUP) > from {
-        let first = log.first_index(GROUP);
-        return Err(unreadable(format!(
-            "the log begins at entry {first}, but the snapshot ends before {from}"
-        )));
-    }
-    each_entry(log, from, to, |entry| {
-        let body = if Group::is_change(entry.kind) {
-            let context = Group::change_context(&entry)
-                .ok_or_else(|| unreadable(format!("entry {} is malformed", entry.index)))?;
-            let configuration = machine.configuration().clone();
-            Body::Change { change: Change { steps: Vec::new(), context }, configuration }
-        } else if entry.data.is_empty() {
-            Body::Empty
-        } else {
-            Body::Normal(entry.data)
-        };
-        let committed = Committed { index: entry.index, term: entry.term, body };
-        machine.apply(&committed, &mut |_, _| ()).map_err(unreadable)
     })
 }

@@ -1,13 +1,13 @@
 //! Members come and go: requests, the changes they become, and what follows when those are applied.
 
+mod whereabouts;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_api::limits::MEMBERS_MAX;
 use quorate_api::{AdminReply, AdminRequest, Error};
 use quorate_consensus::peers::{Card, Formats, Lane};
-#[cfg(feature = "planted-bugs")]
-use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{
     Body, Change, Committed, Configuration, GroupRole, Index, MemberChange, NodeId, ProposeError,
     Term,
@@ -17,9 +17,10 @@ use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::core::{Core, Stop};
-use crate::door::is_reachable;
+use crate::door::REMOVED;
 use crate::frames::Frame;
 use crate::members::{Member, Members, Note, Wish};
+use crate::votes::Bequest;
 
 /// The outcome of an administrative request.
 pub(crate) type Outcome = Result<AdminReply, Error>;
@@ -66,7 +67,7 @@ pub(crate) struct Membership {
     /// Who has just left, and when.
     departing: Vec<((NodeId, u64, String), Mono)>,
     /// Requests that cost this node its vote, which its successor as leader shall carry out.
-    pub(crate) for_successor: Vec<(AdminRequest, oneshot::Sender<Outcome>, Mono)>,
+    pub(crate) for_successor: Vec<Bequest>,
     /// The formats that members can work with, as they say in the handshake.
     pub(crate) formats: BTreeMap<NodeId, Formats>,
     /// When this node was removed from the cluster.
@@ -89,7 +90,7 @@ impl Membership {
     pub(crate) fn fail_all(&mut self, error: &Error) {
         let pending = self.pending.drain(..).map(|pending| pending.asker);
         let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.asker);
-        let for_successor = self.for_successor.drain(..).map(|(_, asker, _)| asker);
+        let for_successor = self.for_successor.drain(..).map(|bequest| bequest.asker);
         for asker in pending.chain(asked).chain(for_successor) {
             give(asker, Err(error.clone()));
         }
@@ -240,6 +241,10 @@ impl Core {
             );
             return give(asker, refused(text));
         }
+        // It has lost its log and wants to come back; meanwhile it was removed, which it could not hear.
+        if members.name_was_used(&card.name) && members.has_left(card.lost_node) {
+            return give(asker, refused(REMOVED));
+        }
         if members.name_was_used(&card.name) {
             let text = format!(
                 "a node called {:?} has been a member before; names are never given twice, choose another --id",
@@ -301,25 +306,6 @@ impl Core {
         let context = Note::Replace(old, node, member_of(card, wish)).encode();
         let steps = vec![MemberChange::Remove(old), MemberChange::AddLearner(node)];
         self.propose_change(&Change { steps, context }, asker);
-    }
-
-    /// Passes requests that cost this node its vote on, once somebody else leads.
-    fn settle_for_successor(&mut self) {
-        let (now, own) = (self.now(), self.identity.node);
-        let limit = self.config.pace.election_timeout() * 3;
-        let elsewhere = self.leader().is_some_and(|leader| leader != own);
-        for (request, asker, since) in std::mem::take(&mut self.membership.for_successor) {
-            if elsewhere {
-                self.administer(request, asker);
-            } else if now.since(since) > limit {
-                give(
-                    asker,
-                    refused("nobody else took the lead; look at the other members and retry"),
-                );
-            } else {
-                self.membership.for_successor.push((request, asker, since));
-            }
-        }
     }
 
     pub(crate) fn propose_change(&mut self, change: &Change, asker: oneshot::Sender<Outcome>) {
@@ -444,88 +430,6 @@ impl Core {
         }
     }
 
-    /// All other members: number, instance, address.
-    pub(crate) fn other_members(&self) -> Vec<(NodeId, u64, String)> {
-        let own = self.identity.node;
-        let others = self.machine.members().iter().filter(|(node, _)| *node != own);
-        let place =
-            |(node, member): (NodeId, &Member)| (node, member.instance, self.place(node, member));
-        others.map(place).collect()
-    }
-
-    /// Where `node` is reached: by what it said itself, as long as the table knows no better.
-    fn place(&self, node: NodeId, member: &Member) -> String {
-        match self.membership.found.get(&node) {
-            Some((stored, found)) if *stored == member.peer_addr => found.clone(),
-            _ => member.peer_addr.clone(),
-        }
-    }
-
-    /// The address at which peers reach a member.
-    pub(crate) fn peer_addr(&self, node: NodeId) -> Option<String> {
-        self.machine.members().get(node).map(|member| self.place(node, member))
-    }
-
-    /// True while a member can't be reached.
-    pub(crate) fn misses_members(&self) -> bool {
-        let mut others = self.other_members().into_iter();
-        self.group.is_some() && others.any(|(node, ..)| !is_reachable(self, node))
-    }
-
-    /// A member, which has proved that it knows the secret, says where it is. When it can't be reached
-    /// where the table says, it is looked for there: without a majority, nobody can mend the table.
-    pub(crate) fn found(&mut self, card: &Card) {
-        if card.cluster != self.identity.cluster || card.peer_addr.is_empty() {
-            return;
-        }
-        let members = self.machine.members();
-        let Some(member) = members.get(card.node).filter(|it| it.instance == card.instance) else {
-            return;
-        };
-        if card.node == self.identity.node
-            || is_reachable(self, card.node)
-            || self.place(card.node, member) == card.peer_addr
-        {
-            return;
-        }
-        let stored = member.peer_addr.clone();
-        tracing::info!(member = member.name, addr = card.peer_addr, stored, "a member has moved");
-        self.membership.found.insert(card.node, (stored, card.peer_addr.clone()));
-        self.link_members();
-    }
-
-    /// `node`, whose address in the table is `stored`, was found at `addr`.
-    pub(crate) fn found_at(&mut self, node: NodeId, stored: String, addr: String) {
-        drop(self.membership.found.insert(node, (stored, addr)));
-    }
-
-    /// Keeps links to all other members, and for a moment to those who have just left.
-    pub(crate) fn link_members(&mut self) {
-        let members = self.machine.members();
-        // A founder stands in the table without an address at first: where it called from must not be lost.
-        for (node, (_, addr)) in &self.membership.acquaintances {
-            if members.get(*node).is_some_and(|member| member.peer_addr.is_empty()) {
-                let at = (String::new(), addr.clone());
-                self.membership.found.entry(*node).or_insert(at);
-            }
-        }
-        self.membership.found.retain(|node, (stored, _)| {
-            members.get(*node).is_some_and(|member| member.peer_addr == *stored)
-        });
-        self.membership
-            .acquaintances
-            .retain(|node, _| members.get(*node).is_none() && !members.has_left(*node));
-        let mut others = self.other_members();
-        let met = self.membership.acquaintances.iter();
-        others.extend(met.map(|(node, (instance, addr))| (*node, *instance, addr.clone())));
-        others.extend(self.membership.departing.iter().map(|(member, _)| member.clone()));
-        // Founders' addresses are not known until they are found.
-        others.retain(|(_, _, addr)| !addr.is_empty());
-        if let Some(peers) = &self.peers {
-            peers.keep(&others);
-        }
-    }
-
     /// Raft stops sending to a member with its removal: it is told in so many words.
     fn bid_farewell(&mut self, before: Vec<(NodeId, u64, String)>) {
         let now = self.now();
@@ -534,6 +438,14 @@ impl Core {
                 self.send_frame(member.0, Lane::Control, &Frame::Removed);
                 self.membership.departing.push((member, now));
             }
+        }
+    }
+
+    /// A link is up again. Who has left may have been told so while there was none.
+    pub(crate) fn link_up(&self, node: NodeId, lane: Lane) {
+        tracing::debug!(node = node.0, ?lane, "link up");
+        if lane == Lane::Control && self.machine.members().has_left(node) {
+            self.send_frame(node, Lane::Control, &Frame::Removed);
         }
     }
 
@@ -595,35 +507,5 @@ impl Core {
         {
             tracing::debug!(%error, "change of members has to wait");
         }
-    }
-
-    /// A member says in the handshake that it listens elsewhere now; or the leader does so itself.
-    fn new_address(&mut self) -> Option<Change> {
-        let own = self.card();
-        let differs = |known: &Member| *known != member_of(&own, known.wish);
-        if self.machine.members().get(own.node).is_some_and(differs) {
-            self.membership.moved(&own);
-        }
-        // A change that can't be proposed now is tried again: nobody will say it a second time.
-        let (node, member) = loop {
-            let (node, card) = self.membership.moved.first_key_value()?;
-            let known = self.machine.members().get(*node);
-            let same = |known: &&Member| {
-                known.instance == card.instance
-                    && known.name == card.name
-                    && **known != member_of(card, known.wish)
-            };
-            if let Some(known) = known.filter(same) {
-                break (*node, member_of(card, known.wish));
-            }
-            self.membership.moved.pop_first();
-        };
-        let configuration = self.machine.configuration();
-        let step = if configuration.learners.contains(&node) {
-            MemberChange::AddLearner(node)
-        } else {
-            MemberChange::Promote(node)
-        };
-        Some(Change { steps: vec![step], context: Note::Put(node, member).encode() })
     }
 }

@@ -13,7 +13,7 @@ use quorate_api::{
     AdminReply, AdminRequest, Answer, Api, Call, Consistency, Error, Place, Session, Status,
     Transaction,
 };
-use quorate_consensus::peers::{Doorkeeper, Peers, Purpose, all_addrs};
+use quorate_consensus::peers::{DialError, Doorkeeper, Peers, Purpose, all_addrs};
 use quorate_consensus::{GroupRole, Index};
 use quorate_env::{Env, Stream};
 use tokio::sync::oneshot;
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use crate::backup;
 use crate::config::Config;
 use crate::core::{Core, Stop};
-use crate::door::{self, Door};
+use crate::door::{self, Door, REMOVED};
 use crate::founding::found_together;
 use crate::observer::Observer;
 use crate::open::{self, StartError};
@@ -247,6 +247,15 @@ impl Node {
     }
 }
 
+/// Asks the node at `addr` to add this one. Who was removed, which it could not hear, learns so here.
+pub(crate) async fn ask_to_be_added(node: &Node, addr: &str) -> Result<(), DialError> {
+    let asked = node.peers.ask(addr, Purpose::Enrol).await;
+    if matches!(&asked, Err(DialError::Refused(reason)) if reason == REMOVED) {
+        node.core.borrow_mut().was_removed();
+    }
+    asked.map(|_| ())
+}
+
 /// Asks until a member has added this node.
 async fn join(node: Node) {
     let (env, seeds) = {
@@ -268,7 +277,7 @@ async fn join(node: Node) {
             addrs = all_addrs(&env, &seeds).await.into();
         }
         let Some(addr) = addrs.pop_front() else { return };
-        if let Err(error) = node.peers.ask(&addr, Purpose::Enrol).await {
+        if let Err(error) = ask_to_be_added(&node, &addr).await {
             let text = format!("{addr}: {error}");
             if text != told {
                 tracing::warn!(addr, %error, "not added yet");

@@ -13,9 +13,8 @@ use quorate_consensus::log::{HardState, Log, LogBatch, LogConfig, LogError, Reco
 use quorate_consensus::peers::{ClusterId, Inbox};
 use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
 use quorate_consensus::{Doubted, Group, GroupStart, Index, NodeId, Output, SnapshotMark, Term};
-use quorate_engine::{EngineError, EngineKind};
+use quorate_engine::{Engine, EngineError, EngineKind};
 use quorate_env::Env;
-use quorate_keyspace::Keyspace;
 
 use crate::batch::Writes;
 use crate::config::{Config, Entrance};
@@ -26,7 +25,7 @@ use crate::founding::Founding;
 use crate::gather::Gather;
 use crate::handover::Handover;
 use crate::identity::{self, Identity, IdentityError};
-use crate::machine::Machine;
+use crate::machine::{ApplyError, Machine};
 use crate::members::{Member, Wish};
 use crate::membership::Membership;
 use crate::observer::Observer;
@@ -175,17 +174,26 @@ fn engine_failed(error: &EngineError) -> Damaged {
     }
 }
 
-/// The state that the engine has kept, and where in the log it stands.
+/// The state that the engine has kept.
 fn find_state(config: &Config, log: &Log) -> Result<Option<Restored>, Damaged> {
     let opened = config
         .cellar
         .open(&config.data_dir.join(ENGINE_DIR))
         .map_err(|error| engine_failed(&error))?;
-    let Some(engine) = opened else { return Ok(None) };
+    opened.map(|engine| stand(engine, log)).transpose().map_err(|error| engine_failed(&error))
+}
+
+/// Where in `log` the state of `engine` stands, which has kept it itself.
+///
+/// # Errors
+/// The engine failed, or they don't fit together, which is damage.
+pub(crate) fn stand(engine: Box<dyn Engine>, log: &Log) -> Result<Restored, EngineError> {
     let sealed = snapshots::place_of(engine.note())
-        .map_err(|_| Damaged::Yes("the mark of the engine's state is malformed".to_owned()))?;
-    let keyspace = Keyspace::open(engine).map_err(|error| engine_failed(&error))?;
-    let machine = Machine::of(keyspace).map_err(|error| Damaged::Yes(error.to_string()))?;
+        .map_err(|_| EngineError::Damage("the mark of its state is malformed".to_owned()))?;
+    let machine = Machine::open(engine).map_err(|error| match error {
+        ApplyError::Engine(error) => error,
+        error => EngineError::Damage(error.to_string()),
+    })?;
     let index = machine.applied();
     // What was installed and nothing since: the log may not have begun anew behind it yet.
     let installed = (sealed.0 == index).then_some(sealed.1);
@@ -193,12 +201,12 @@ fn find_state(config: &Config, log: &Log) -> Result<Option<Restored>, Damaged> {
     let known = log.term(GROUP, index).or_else(|| (purged == index).then_some(purged_term));
     let Some(term) = installed.or(known) else {
         let last = log.last_index(GROUP);
-        return Err(Damaged::Yes(format!(
-            "the engine has applied entry {index}, but the log holds those behind {purged} up to {last}"
+        return Err(EngineError::Damage(format!(
+            "it has applied entry {index}, but the log holds those behind {purged} up to {last}"
         )));
     };
     let mark = SnapshotMark { index, term, configuration: machine.configuration().clone() };
-    Ok(Some(Restored { mark, keyspace: machine.into_keyspace() }))
+    Ok(Restored { mark, keyspace: machine.into_keyspace() })
 }
 
 /// Keeps damaged files for an autopsy, out of the way, and gives the number up: it has promised what
@@ -256,7 +264,7 @@ pub(crate) fn clear_away(env: &Env, dir: &Path, identity: &Identity) -> Result<(
     Ok(())
 }
 
-fn clear_engine(env: &Env, config: &Config) -> Result<(), StartError> {
+pub(crate) fn clear_engine(env: &Env, config: &Config) -> Result<(), StartError> {
     let engine = config.data_dir.join(ENGINE_DIR);
     if env.disk.exists(&engine)? {
         let cleared = config.cellar.clear(&engine);
@@ -274,7 +282,7 @@ fn assemble(
     store: SnapshotStore,
 ) -> Result<Core, StartError> {
     let Found { mut log, recovered, restored } = found;
-    let failed = |error: crate::machine::ApplyError| StartError::Snapshot(error.to_string());
+    let failed = |error: ApplyError| StartError::Snapshot(error.to_string());
     let (machine, mark) = match restored {
         Some(Restored { mark, keyspace }) => (Machine::of(keyspace).map_err(failed)?, Some(mark)),
         None => {
@@ -385,7 +393,7 @@ impl Core {
         node: NodeId,
         format: u64,
     ) -> Result<(), StartError> {
-        let failed = |error: crate::machine::ApplyError| StartError::Snapshot(error.to_string());
+        let failed = |error: ApplyError| StartError::Snapshot(error.to_string());
         self.machine.found(founders, format).map_err(failed)?;
         let configuration = self.machine.configuration().clone();
         let mark = SnapshotMark { index: Index(1), term: Term(1), configuration };

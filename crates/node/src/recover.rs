@@ -18,20 +18,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_consensus::log::{HardState, Log, LogConfig, Recovered};
 use quorate_consensus::peers::ClusterId;
-use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
-use quorate_consensus::{
-    Body, Change, Committed, Configuration, Group, Index, NodeId, SnapshotMark, Term,
-};
-use quorate_engine::{EngineKind, MemoryEngine};
+use quorate_consensus::{Configuration, Index, NodeId, SnapshotMark, Term};
+use quorate_engine::EngineKind;
 use quorate_env::Env;
 use quorate_env::disk::{DirLock, read_file};
 use quorate_env::overlay::Overlay;
 
-use crate::core::GROUP;
-use crate::fresh_log;
+use crate::core::{ENGINE_DIR, GROUP};
 use crate::identity::{self, FILE, Identity};
 use crate::machine::Machine;
-use crate::snapshots;
+use crate::remains::{self, Kept};
+use crate::{config, fresh_log, new_state};
 
 /// How far indexes, and with them revisions, jump: more than a cluster writes while one member lags, at a
 /// hundred thousand entries a second for three hours. Indexes have room for ten thousand such jumps.
@@ -40,8 +37,6 @@ const JUMP: u64 = 1 << 30;
 const WORKSHOP: &str = "recovering";
 /// Marks what was put aside.
 const BEFORE: &str = ".before-recovery-";
-/// Bytes of entries read at a time.
-const READ_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Why a directory can't be recovered. Nothing in it was changed, but as far as the text says so.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +114,8 @@ fn unusable(error: impl std::fmt::Display) -> RecoverError {
 /// [`RecoverError`].
 pub fn look(env: &Env, dir: &Path) -> Result<Survivor, RecoverError> {
     let (unfinished, remains) = remains(env, dir)?;
+    // So that the one which is chosen can be recovered.
+    remains::read_all(&remains.machine).map_err(unusable)?;
     Ok(remains.describe(unfinished))
 }
 
@@ -138,10 +135,9 @@ pub async fn recover(env: &Env, dir: &Path) -> Result<NewCluster, RecoverError> 
     clear(env, &workshop)?;
     let cluster = ClusterId(env.rng.next_u64() | 1);
     let mark = remains.begin_anew(cluster)?;
-    let store = SnapshotStore::open(Arc::clone(&env.disk), &workshop.join("snapshots"), GROUP);
-    let store = store.map_err(unusable)?;
     let view = remains.machine.keyspace().view();
-    snapshots::write(&store, &mark, &*view).map_err(unusable)?;
+    let cellar = config::cellar_of(remains.identity.engine);
+    new_state::write(env, &workshop, &*cellar, mark.clone(), view).map_err(unusable)?;
     fresh_log::write(env, &workshop.join("log"), &mark).await.map_err(unusable)?;
     // Order matters: with this file the new state is complete, and from here on it takes the old one's place,
     // whatever happens.
@@ -179,12 +175,6 @@ fn open_identity(env: &Env, dir: &Path) -> Result<(Identity, Box<dyn DirLock>), 
     }
     let bytes = read_file(&*env.disk, &dir.join(FILE))?;
     let found = Identity::of(bytes).map_err(unusable)?;
-    if found.engine == EngineKind::Disk {
-        return Err(RecoverError::Unusable(format!(
-            "{} was made with --engine disk, which can't be recovered from yet; a survivor with --engine memory can",
-            dir.display()
-        )));
-    }
     Ok(identity::open(&*env.disk, &*env.rng, dir, &found.name, found.engine)?)
 }
 
@@ -200,68 +190,26 @@ fn remains(env: &Env, dir: &Path) -> Result<(bool, Remains), RecoverError> {
         return Err(RecoverError::NoMember(dir.display().to_string()));
     }
     let above = Env { disk: Arc::new(Overlay::new(Arc::clone(&env.disk))), ..env.clone() };
-    let store = SnapshotStore::open(Arc::clone(&above.disk), &dir.join("snapshots"), GROUP);
-    let store = store.map_err(unusable)?;
-    let newest = store.newest().map_err(unusable)?;
-    let Some(index) = newest else {
-        return Err(RecoverError::Unusable(format!("{} has no snapshot", dir.display())));
-    };
-    let restored = snapshots::read(&store, &store.path(index), Box::new(MemoryEngine::new()))
-        .map_err(|error: SnapshotError| unusable(error))?;
     let (log, recovered) =
         Log::open(&above, &dir.join("log"), LogConfig::default()).map_err(unusable)?;
-    let mut machine = Machine::of(restored.keyspace).map_err(unusable)?;
-    let last = replay(&log, &mut machine, &restored.mark)?;
+    let kept = remains::newest(&above, dir, identity.engine, &log).map_err(unusable)?;
+    let Some(Kept { mark, mut machine, .. }) = kept else {
+        return Err(RecoverError::Unusable(format!("{} holds no state", dir.display())));
+    };
+    let last = remains::replay(&log, &mut machine, (mark.index, mark.term), Index(u64::MAX - 1));
+    let last = last.map_err(unusable)?;
     let Recovered { groups, .. } = recovered;
     let group = groups.get(&GROUP);
     let remains = Remains {
         identity,
         machine,
-        mark: restored.mark,
+        mark,
         hard_state: group.map(|group| group.hard_state).unwrap_or_default(),
         last,
         in_doubt: group.is_some_and(|group| group.doubt.is_some()),
         _lock: lock,
     };
     Ok((unfinished, remains))
-}
-
-/// Applies all that the log has behind the snapshot.
-fn replay(
-    log: &Log,
-    machine: &mut Machine,
-    mark: &SnapshotMark,
-) -> Result<(Index, Term), RecoverError> {
-    let (purged, _) = log.purged(GROUP);
-    if mark.index < purged {
-        return Err(RecoverError::Unusable(format!(
-            "the log begins behind entry {purged}, but the newest snapshot ends at {}",
-            mark.index
-        )));
-    }
-    let mut last = (mark.index, mark.term);
-    let end = log.last_index(GROUP);
-    while last.0 < end {
-        let entries =
-            log.entries(GROUP, last.0.next(), end.next(), READ_BYTES).map_err(unusable)?;
-        for entry in entries {
-            last = (entry.index, entry.term);
-            let body = if Group::is_change(entry.kind) {
-                let context = Group::change_context(&entry)
-                    .ok_or_else(|| unusable("a change of members is malformed"))?;
-                // The configuration is replaced in the end.
-                let configuration = machine.configuration().clone();
-                Body::Change { change: Change { steps: Vec::new(), context }, configuration }
-            } else if entry.data.is_empty() {
-                Body::Empty
-            } else {
-                Body::Normal(entry.data)
-            };
-            let (index, term) = last;
-            machine.apply(&Committed { index, term, body }, &mut |_, _| ()).map_err(unusable)?;
-        }
-    }
-    Ok(last)
 }
 
 impl Remains {
@@ -328,6 +276,10 @@ fn clear(env: &Env, workshop: &Path) -> Result<(), RecoverError> {
         }
         env.disk.sync_dir(&below)?;
     }
+    let engine = workshop.join(ENGINE_DIR);
+    if env.disk.exists(&engine)? {
+        config::cellar_of(EngineKind::Disk).clear(&engine).map_err(unusable)?;
+    }
     env.disk.create_dir_all(workshop)?;
     Ok(())
 }
@@ -339,7 +291,7 @@ fn take_place(env: &Env, dir: &Path) -> Result<NewCluster, RecoverError> {
     let bytes = read_file(&*env.disk, &workshop.join(FILE))?;
     let identity = Identity::of(bytes).map_err(unusable)?;
     let mut kept = Vec::new();
-    for name in ["log", "snapshots"] {
+    for name in ["log", "snapshots", ENGINE_DIR] {
         let (new, place) = (workshop.join(name), dir.join(name));
         let aside = dir.join(format!("{name}{BEFORE}{}", identity.cluster));
         if env.disk.exists(&new)? {
@@ -351,13 +303,16 @@ fn take_place(env: &Env, dir: &Path) -> Result<NewCluster, RecoverError> {
             env.disk.sync_dir(dir)?;
             env.disk.sync_dir(&workshop)?;
         }
-        kept.push(aside);
+        if env.disk.exists(&aside)? {
+            kept.push(aside);
+        }
     }
     identity.save(&*env.disk, dir)?;
     env.disk.remove(&workshop.join(FILE))?;
     env.disk.sync_dir(&workshop)?;
-    let store = SnapshotStore::open(Arc::clone(&env.disk), &dir.join("snapshots"), GROUP)
-        .map_err(unusable)?;
-    let index = store.newest().map_err(unusable)?.map_or(0, |index| index.0);
+    // The new log is empty behind the state.
+    let above = Env { disk: Arc::new(Overlay::new(Arc::clone(&env.disk))), ..env.clone() };
+    let (log, _) = Log::open(&above, &dir.join("log"), LogConfig::default()).map_err(unusable)?;
+    let index = log.purged(GROUP).0.0;
     Ok(NewCluster { cluster: identity.cluster.to_string(), index, kept })
 }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::core::Core;
 use crate::identity::Identity;
-use crate::snapshots::Job;
+use crate::jobs::Job;
 
 /// After a failure (a full disk) the next attempt waits.
 const RETRY: Duration = Duration::from_secs(5);

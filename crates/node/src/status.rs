@@ -101,6 +101,7 @@ impl Core {
         status.snapshot_bytes = self.snapshots.bytes;
         status.snapshots_made = self.snapshots.made;
         status.snapshots_installed = self.snapshots.installed;
+        status.snapshot_arriving = self.snapshots.arriving;
     }
 
     fn describe_members(&self, group: &Group) -> Vec<MemberStatus> {

@@ -24,9 +24,9 @@ use quorate_keyspace::{Frozen, Thawed, Want};
 use crate::barrier::Outcome;
 use crate::core::{Core, Stop};
 use crate::entry::{Part, Parts};
+use crate::jobs::{For, Job};
 use crate::machine::Machine;
 use crate::reads::ReadBatch;
-use crate::snapshots::{For, Job};
 
 /// Lanes that read: so many reads are on their way to the device at once.
 const READERS: usize = 4;

@@ -79,7 +79,7 @@ impl Core {
                 Event::Frame { from, kind: FrameKind::SnapshotDone, payload } => {
                     self.snapshot_done(from, payload);
                 }
-                Event::Up(node, lane) => tracing::debug!(node = node.0, ?lane, "link up"),
+                Event::Up(node, lane) => self.link_up(node, lane),
                 Event::Down(node, lane) => self.link_down(node, lane),
             }
         }

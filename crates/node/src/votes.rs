@@ -1,10 +1,13 @@
 //! Votes: who gets one, who gives it up, who leaves; and that a majority can still be reached then.
 
+use std::time::Duration;
+
 use quorate_api::limits::VOTERS_MAX;
 use quorate_api::{AdminReply, AdminRequest, Caution};
 #[cfg(feature = "planted-bugs")]
 use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::{Change, Configuration, MemberChange, NodeId};
+use quorate_env::Mono;
 use tokio::sync::oneshot;
 
 use crate::core::Core;
@@ -14,6 +17,19 @@ use crate::membership::{Outcome, give, refused};
 
 /// A learner this near to the leader's last entry has caught up.
 const CAUGHT_UP_ENTRIES: u64 = 256;
+
+/// A request that costs the leader its vote.
+#[derive(Debug)]
+pub(crate) struct Bequest {
+    request: AdminRequest,
+    pub(crate) asker: oneshot::Sender<Outcome>,
+    since: Mono,
+    /// Raft gives an attempt to hand over up after an election timeout.
+    tried_at: Option<Mono>,
+}
+
+/// How long a successor is looked for.
+const BEQUEST_TIME: Duration = Duration::from_secs(5);
 
 impl Core {
     /// Removes a member.
@@ -109,15 +125,38 @@ impl Core {
     /// A leader hands over before it gives its own vote up: its successor carries that out, and nobody
     /// waits for an election.
     fn hand_over_first(&mut self, request: AdminRequest, asker: oneshot::Sender<Outcome>) {
-        if self.best_successor().is_none() {
-            return give(
-                asker,
-                refused("no other voter is reachable and caught up to take the lead"),
-            );
-        }
-        self.hand_over();
         let since = self.now();
-        self.membership.for_successor.push((request, asker, since));
+        self.membership.for_successor.push(Bequest { request, asker, since, tried_at: None });
+        self.settle_for_successor();
+    }
+
+    /// Passes requests that cost this node its vote on, once somebody else leads. Until then somebody is asked
+    /// to: a member that has just come in does not know enough clocks yet, and can in a moment.
+    pub(crate) fn settle_for_successor(&mut self) {
+        let (now, own) = (self.now(), self.identity.node);
+        let attempt = self.config.pace.election_timeout() * 2;
+        let elsewhere = self.leader().is_some_and(|leader| leader != own);
+        for mut bequest in std::mem::take(&mut self.membership.for_successor) {
+            if elsewhere {
+                self.administer(bequest.request, bequest.asker);
+                continue;
+            }
+            if now.since(bequest.since) > BEQUEST_TIME {
+                let why = match bequest.tried_at {
+                    None => "no other voter is reachable and caught up to take the lead",
+                    Some(_) => "nobody else took the lead; look at the other members and retry",
+                };
+                give(bequest.asker, refused(why));
+                continue;
+            }
+            if bequest.tried_at.is_none_or(|at| now.since(at) > attempt)
+                && self.best_successor().is_some()
+            {
+                self.hand_over();
+                bequest.tried_at = Some(now);
+            }
+            self.membership.for_successor.push(bequest);
+        }
     }
 
     fn check_majority_without(&self, node: NodeId, caution: Caution) -> Result<(), String> {

@@ -152,16 +152,19 @@ impl Cluster {
         self.members.iter().map(|member| member.addr.clone()).collect()
     }
 
-    /// Where an operator connects to.
+    fn live(&self) -> impl Iterator<Item = &Member> {
+        let live = |(slot, _): &(&Slot, _)| matches!(slot.part, Part::Node | Part::Leaving);
+        self.slots.iter().zip(self.members.iter()).filter(live).map(|(_, member)| member)
+    }
+
+    /// Where an operator connects to: those that are nodes.
     pub fn operator_addresses(&self) -> Vec<String> {
-        self.members.iter().map(|member| format!("{}:{OPERATOR_PORT}", member.name)).collect()
+        self.live().map(|member| format!("{}:{OPERATOR_PORT}", member.name)).collect()
     }
 
     /// The addresses of those that are nodes.
     pub fn live_addresses(&self) -> Vec<String> {
-        let live = |(slot, _): &(&Slot, _)| matches!(slot.part, Part::Node | Part::Leaving);
-        let members = self.slots.iter().zip(self.members.iter()).filter(live);
-        members.map(|(_, member)| member.addr.clone()).collect()
+        self.live().map(|member| member.addr.clone()).collect()
     }
 
     /// The hosts of nodes that were removed for good.

@@ -267,8 +267,9 @@ impl<'a> Run<'a> {
             });
         }
         let host = self.world.add_host("op");
-        let (office, nodes) = (self.office.clone(), self.cluster.operator_addresses());
-        self.world.start(host, move |env| operator(office, env, nodes));
+        let office = self.office.clone();
+        office.list(self.cluster.operator_addresses());
+        self.world.start(host, move |env| operator(office, env));
         self.storm();
         self.make_peace();
         self.prove_liveness();
@@ -312,6 +313,7 @@ impl<'a> Run<'a> {
                 Verdict::Stays(host) => self.cluster.stays(host),
             }
         }
+        self.office.list(self.cluster.operator_addresses());
     }
 
     /// Faults whose moment has come strike; nobody waits for ever.

@@ -10,7 +10,8 @@ use std::time::Duration;
 use quorate_consensus::log::{HardState, Log, LogConfig};
 use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
 use quorate_consensus::{
-    Configuration, Group, GroupId, GroupStart, Index, NodeId, Output, Pace, SnapshotMark, Term,
+    Configuration, Group, GroupId, GroupRole, GroupStart, Index, NodeId, Output, Pace,
+    SnapshotMark, Term,
 };
 use quorate_env::tasks::Task;
 use quorate_env::{Env, OpenMode};
@@ -87,6 +88,8 @@ fn member_that_got_a_snapshot_and_nothing_else_can_ask_for_votes() {
             let mut group = Group::start(&start, log).expect("an empty log fits");
             let mut out = Output::default();
             let mark = SnapshotMark { index: Index(50), term: Term(3), configuration: voters(3) };
+            // It has been running for a while.
+            settle(&mut group, &mut out).await;
             group.offer_snapshot(NodeId(1), Term(3), &mark);
             // The disk has not said yet that the log has restarted behind it.
             for _ in 0..100 {
@@ -102,6 +105,7 @@ fn member_that_got_a_snapshot_and_nothing_else_can_ask_for_votes() {
                 group.tick();
                 settle(&mut group, &mut out).await;
             }
+            assert_eq!(group.role(), GroupRole::Candidate, "nobody answers");
         })
     });
     assert_eq!(ending, Ending::Exited);

@@ -138,6 +138,19 @@ impl Cellar for WaitingCellar {
         Ok(newest.map(|engine| Box::new(engine) as Box<dyn Engine>))
     }
 
+    fn look(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
+        let mut newest: Option<WaitingEngine> = None;
+        for number in self.states(dir)? {
+            let file = self.file(dir, number);
+            let (content, note) = file.read()?;
+            let engine = WaitingEngine::new(file, content, note);
+            if newest.as_ref().is_none_or(|newest| newest.applied() < engine.applied()) {
+                newest = Some(engine);
+            }
+        }
+        Ok(newest.map(|engine| Box::new(engine) as Box<dyn Engine>))
+    }
+
     fn fresh(&self, dir: &Path) -> Result<Box<dyn Engine>, EngineError> {
         let number = self.states(dir)?.last().map_or(1, |last| last + 1);
         let file = self.file(dir, number);

@@ -9,7 +9,7 @@ use quorate_env::Stream;
 use quorate_node::backup::{self, Checked};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::progress::Progress;
+use crate::progress::{Progress, Unit};
 
 /// A node that sends nothing for so long has gone.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -136,7 +136,7 @@ async fn pass(
     loop {
         sink.write_all(&piece).map_err(|error| format!("can't write the backup: {error}"))?;
         bytes += piece.len() as u64;
-        progress.show(bytes);
+        progress.show("fetched", Unit::Bytes, bytes, None);
         if !piece.is_empty() && checker.send(piece).is_err() {
             // The check has failed, and says why.
             return Ok(());

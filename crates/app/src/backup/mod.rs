@@ -1,27 +1,29 @@
 //! `quorate backup`: a state leaves a cluster as a file, and becomes a cluster again.
 
 mod download;
-mod progress;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 
-use quorate_node::backup::{self, BackupError, Checked, Verified};
+use quorate::NodeConfig;
+use quorate_node::backup::{self, Checked, RestoreError, Verified};
 use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use self::download::Source;
-use self::progress::Progress;
 use crate::address::Address;
 use crate::failure::Failure;
 use crate::flags::{BACKUP_CREATE, BACKUP_RESTORE, BACKUP_VERIFY, CommandTable};
 use crate::layers::{Layer, Layers};
+use crate::progress::{Progress, Unit};
 use crate::{secret, settings};
 
 /// Standard input or output.
 const STANDARD: &str = "-";
+/// Memory for what a restore to the disk engine reads again: nothing.
+const CACHE_BYTES: u64 = 1024 * 1024;
 
 fn layers(table: &'static CommandTable, flags: Layer) -> Result<Layers, Failure> {
     let env = Layer::of_env(table, |name| std::env::var_os(name))?;
@@ -65,7 +67,7 @@ pub(crate) fn create(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let fetch = |sink: &mut dyn Write| {
-        let mut progress = Progress::new("fetched", None);
+        let mut progress = Progress::new();
         let fetching = source.fetch(sink, &mut progress);
         LocalSet::new().block_on(&runtime, fetching).map_err(Failure::other)
     };
@@ -149,7 +151,7 @@ fn open(name: &str) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
     Ok((Box::new(BufReader::with_capacity(1 << 20, file)), bytes))
 }
 
-fn unusable(name: &str, error: &BackupError) -> Failure {
+fn unusable(name: &str, error: &RestoreError) -> Failure {
     Failure::other(format!("{name}: {error}"))
 }
 
@@ -181,6 +183,16 @@ fn show(facts: &[(&str, Value)], as_json: bool, out: &mut dyn Write) -> Result<(
     Ok(())
 }
 
+/// Reads the backup `name` to its end; it is whole.
+fn checked(name: &str) -> Result<Verified, Failure> {
+    let (mut input, bytes) = open(name)?;
+    let mut progress = Progress::new();
+    let verified =
+        backup::verify(&mut *input, &mut |done| progress.show("checked", Unit::Bytes, done, bytes));
+    drop(progress);
+    verified.map_err(|error| unusable(name, &error))
+}
+
 /// `quorate backup verify`.
 ///
 /// # Errors
@@ -189,11 +201,7 @@ pub(crate) fn verify(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
     let layers = layers(BACKUP_VERIFY, flags)?;
     let json = wants_json(&layers)?;
     let name = file(&layers)?;
-    let (mut input, bytes) = open(&name)?;
-    let mut progress = Progress::new("checked", bytes);
-    let verified = backup::verify(&mut *input, &mut |done| progress.show(done));
-    drop(progress);
-    let verified = verified.map_err(|error| unusable(&name, &error))?;
+    let verified = checked(&name)?;
     show(&facts(&verified), json, out)
 }
 
@@ -208,18 +216,31 @@ pub(crate) fn restore(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> 
     let text = |text: &str| Ok::<_, String>(text.to_owned());
     let dir = layers.require("data-dir", text, "say where the new node keeps its data")?;
     let id = layers.require("id", text, "name the new node")?;
+    let mut config = NodeConfig::new(&id, &dir);
+    if layers.parse("engine", settings::on_disk)? == Some(true) {
+        config.keep_on_disk(CACHE_BYTES);
+    }
+    let dir_is_new = !fs::exists(&dir).map_err(|error| within(Path::new(&dir), &error))?;
+    if name != STANDARD {
+        // So that nothing is touched for the sake of a damaged one.
+        checked(&name)?;
+    }
     let (mut input, bytes) = open(&name)?;
-    let mut progress = Progress::new("read", bytes);
+    let mut progress = Progress::new();
     let env = quorate::env::real::env();
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mut tell = |done| progress.show(done);
-    let restoring = backup::restore(&env, &mut *input, Path::new(&dir), &id, &mut tell);
+    let mut tell = |done| progress.show("restored", Unit::Bytes, done, bytes);
+    let restoring = backup::restore(&env, &mut *input, &config, &mut tell);
     let restored = LocalSet::new().block_on(&runtime, restoring);
     drop(progress);
-    let restored = restored.map_err(|error| Failure::other(format!("{name}: {error}")))?;
+    if restored.is_err() && dir_is_new && fs::exists(&dir).unwrap_or(false) {
+        fs::remove_dir_all(&dir).map_err(|error| within(Path::new(&dir), &error))?;
+    }
+    let restored = restored.map_err(|error| unusable(&name, &error))?;
     let mut all = vec![
         ("data_dir", Value::from(dir)),
         ("id", id.into()),
+        ("engine", config.cellar.kind().name().into()),
         ("new_cluster", restored.cluster.to_string().into()),
         ("new_index", restored.index.0.into()),
     ];

@@ -29,7 +29,7 @@ pub(super) const CREATE: CommandTable = CommandTable {
 pub(super) const VERIFY: CommandTable = CommandTable {
     name: "backup verify",
     about: "Reads a backup to its end and checks every byte, as a restore would",
-    after: "Needs as much memory as the data. Exit code 0 when the backup is whole, 1 when it is not.",
+    after: "Needs little memory, however large the backup is. Exit code 0 when it is whole, 1 when it is not.",
     env_prefix: "QUORATE_",
     families: &[Family {
         heading: "Options",
@@ -40,9 +40,11 @@ pub(super) const VERIFY: CommandTable = CommandTable {
 pub(super) const RESTORE: CommandTable = CommandTable {
     name: "backup restore",
     about: "Makes a new cluster of a backup: one node, to which others are added as to any",
-    after: "The backup is read to its end before the directory is touched. Then start the node with \
-            `quorate serve --data-dir DIR --id NAME`, and others with --join. The cluster has a new id and no \
-            members but this one; revisions go on far above those of the old cluster.",
+    after: "The backup is read to its end and checked before the directory is touched, and then once more; \
+            standard input can be read only once: there, what is wrong is found on the way, and the \
+            directory holds no node then. Afterwards start the node with `quorate serve --data-dir DIR --id NAME` \
+            and the same --engine, and others with --join. The cluster has a new id and no members but this one; \
+            revisions go on far above those of the old cluster.",
     env_prefix: "QUORATE_",
     families: &[Family {
         heading: "Options",
@@ -50,6 +52,8 @@ pub(super) const RESTORE: CommandTable = CommandTable {
             Flag::word("file", "FILE", "The backup; - is standard input."),
             Flag::value("data-dir", "DIR", "The new node's directory, which holds no node yet."),
             Flag::value("id", "NAME", "The new node's name."),
+            Flag::value("engine", "ENGINE", "The new node's engine: memory, or disk.")
+                .default("memory"),
             OUTPUT,
         ],
     }],

@@ -6,8 +6,8 @@ const DATA_DIR: Flag =
     Flag::value("data-dir", "DIR", "The directory of a node that is not running.");
 const OUTPUT: Flag =
     Flag::value("output", "FORMAT", "table, or json for programs.").default("table");
-const AFTER: &str = "The directory is read through a copy in memory and never written. One that a running node uses \
-                     is refused.";
+const AFTER: &str = "The directory is never written: it is read through a copy in memory, what an engine has on \
+                     the disk through links in a temporary directory. One that a running node uses is refused.";
 
 pub(super) const LOG: CommandTable = CommandTable {
     name: "inspect log",
@@ -30,7 +30,7 @@ pub(super) const LOG: CommandTable = CommandTable {
 
 pub(super) const SNAPSHOT: CommandTable = CommandTable {
     name: "inspect snapshot",
-    about: "Shows a node's newest snapshot, and checks every byte of it",
+    about: "Shows a node's newest snapshot (or what its disk engine has kept), and checks every byte of it",
     after: AFTER,
     env_prefix: "QUORATE_",
     families: &[Family { heading: "Options", flags: &[DATA_DIR, OUTPUT] }],
@@ -38,7 +38,7 @@ pub(super) const SNAPSHOT: CommandTable = CommandTable {
 
 pub(super) const ENGINE: CommandTable = CommandTable {
     name: "inspect engine",
-    about: "Shows a node's state: the snapshot, and what the log says is committed behind it",
+    about: "Shows a node's state: what is kept, and what the log says is committed behind it",
     after: AFTER,
     env_prefix: "QUORATE_",
     families: &[Family { heading: "Options", flags: &[DATA_DIR, OUTPUT] }],

@@ -40,7 +40,7 @@ pub async fn accept(
     match hello.purpose {
         Purpose::Control | Purpose::Bulk => {
             let beat = Beat::new(env, beat_every);
-            if let Err(error) = read_frames(inbox, &hello, beat, stream).await {
+            if let Err(error) = read_frames(door, inbox, &hello, beat, stream).await {
                 tracing::debug!(from = hello.card.node.0, %error, "peer connection ended");
             }
         }
@@ -105,6 +105,7 @@ async fn shake(
 }
 
 async fn read_frames(
+    door: &dyn Doorkeeper,
     inbox: &Inbox,
     hello: &Hello,
     beat: Beat,
@@ -129,6 +130,9 @@ async fn read_frames(
         }
         if poll_fn(|cx| incoming.poll(inbox, cx)).await? == 0 {
             return Ok(());
+        }
+        if !door.listens_to(from) {
+            return Err(io::Error::other("nobody listens to this node any more"));
         }
     }
 }

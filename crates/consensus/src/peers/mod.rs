@@ -120,6 +120,9 @@ pub trait Doorkeeper {
     /// peer's log. May make this node, if it waits to be added, the member that the peer says it is:
     /// the future resolves when that is durable.
     fn admit(&self, hello: Hello) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>>>>;
+    /// Whether a peer that was let in may still speak to us; asked whenever it has said something. If not, the
+    /// connection ends, and the peer learns why when it dials again.
+    fn listens_to(&self, node: NodeId) -> bool;
     /// What a peer said of itself when we dialled it and it let us in.
     ///
     /// # Errors

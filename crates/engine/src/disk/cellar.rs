@@ -79,22 +79,19 @@ impl DiskCellar {
         let (base, meta) = Base::open(home, &self.blocks)?;
         Ok(DiskEngine::new(base, meta, self.options))
     }
-}
 
-impl Cellar for DiskCellar {
-    fn kind(&self) -> EngineKind {
-        EngineKind::Disk
-    }
-
-    fn open(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
-        home::check_damage(dir)?;
-        let census = Census::take(dir)?;
+    /// The newest of the whole states; the others are removed when they are dropped.
+    fn newest(
+        &self,
+        census: &Census,
+        home: &dyn Fn(u64) -> Result<Home, EngineError>,
+    ) -> Result<Option<DiskEngine>, EngineError> {
         let mut newest: Option<DiskEngine> = None;
         for number in &census.whole {
             if !census.all.contains(number) {
                 return Err(damage("the files of a whole state are gone"));
             }
-            let mut engine = self.open_at(Home::of_whole(dir, *number)?)?;
+            let mut engine = self.open_at(home(*number)?)?;
             if let Some(other) = &mut newest {
                 // A crash between the arrival of a state and the end of the one before: both are
                 // committed, so the one that has seen more is right.
@@ -106,9 +103,29 @@ impl Cellar for DiskCellar {
             }
             newest = Some(engine);
         }
+        Ok(newest)
+    }
+}
+
+impl Cellar for DiskCellar {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Disk
+    }
+
+    fn open(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
+        home::check_damage(dir)?;
+        let census = Census::take(dir)?;
+        let newest = self.newest(&census, &|number| Home::of_whole(dir, number))?;
         for number in census.all.iter().filter(|number| !census.whole.contains(number)) {
             Home::new(dir, *number).remove()?;
         }
+        Ok(newest.map(|engine| Box::new(engine) as Box<dyn Engine>))
+    }
+
+    fn look(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
+        home::check_damage(dir)?;
+        let census = Census::look(dir)?;
+        let newest = self.newest(&census, &|number| Home::shadow(dir, number))?;
         Ok(newest.map(|engine| Box::new(engine) as Box<dyn Engine>))
     }
 

@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tempfile::TempDir;
+
 use super::damage;
 use crate::engine::EngineError;
 
@@ -32,6 +34,8 @@ pub(super) struct Home {
     number: u64,
     kept: AtomicBool,
     note: Mutex<Vec<u8>>,
+    /// Of a shadow: the directory made for it, which goes with it.
+    within: Option<TempDir>,
 }
 
 /// What lies in a directory of states.
@@ -51,6 +55,11 @@ impl Census {
     /// Looks at `dir`, which is created where missing.
     pub(super) fn take(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
+        Self::look(dir)
+    }
+
+    /// Looks at `dir`, where nothing may be missing.
+    pub(super) fn look(dir: &Path) -> io::Result<Self> {
         let mut census = Self::default();
         for entry in fs::read_dir(dir)? {
             let name = entry?.file_name();
@@ -74,7 +83,7 @@ impl Home {
     /// A place for a new state.
     pub(super) fn new(dir: &Path, number: u64) -> Self {
         let (kept, note) = (AtomicBool::new(false), Mutex::default());
-        Self { dir: dir.to_owned(), number, kept, note }
+        Self { dir: dir.to_owned(), number, kept, note, within: None }
     }
 
     /// The place of a whole state.
@@ -91,6 +100,35 @@ impl Home {
         let note = note.ok_or_else(|| damage("the mark of a whole state"))?.1.to_vec();
         *home.lock_note() = note;
         Ok(home)
+    }
+
+    /// The whole state `number` once more, in a directory of its own, for whoever must not change a byte of
+    /// the first: opening a tree removes files from it. Its tables, which nobody ever writes to again, are
+    /// links; what is written is lost with the shadow.
+    ///
+    /// # Errors
+    /// As [`Home::of_whole`].
+    pub(super) fn shadow(dir: &Path, number: u64) -> Result<Self, EngineError> {
+        let original = Self::of_whole(dir, number)?;
+        let within = tempfile::Builder::new().prefix("quorate-state-").tempdir()?;
+        let mut shadow = Self::new(within.path(), number);
+        *shadow.lock_note() = original.note();
+        for entry in fs::read_dir(fs::canonicalize(original.path())?)? {
+            let entry = entry?;
+            let to = shadow.path().join(entry.file_name());
+            fs::create_dir_all(shadow.path())?;
+            if !entry.file_type()?.is_dir() {
+                fs::copy(entry.path(), to)?;
+                continue;
+            }
+            fs::create_dir(&to)?;
+            for file in fs::read_dir(entry.path())? {
+                let file = file?;
+                std::os::unix::fs::symlink(file.path(), to.join(file.file_name()))?;
+            }
+        }
+        shadow.within = Some(within);
+        Ok(shadow)
     }
 
     /// A place beside this one.

@@ -563,3 +563,55 @@ fn what_a_flush_leaves_behind_is_taken_apart_elsewhere_once_no_view_needs_it() {
     let (works, left) = attend();
     assert!(works == 1 && left < held / 2, "{works} works, {left} of {held} bytes are left");
 }
+
+/// Every file below `dir`, with its bytes.
+fn files(dir: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn whoever_looks_at_a_state_changes_no_byte_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let cellar = DiskCellar::new(SMALL);
+    assert!(cellar.look(&dir.path().join("nothing")).is_err());
+    let (engine, model) = sealed(dir.path());
+    let applied = engine.applied();
+    drop(engine);
+    // What a crash may leave; a start removes it.
+    std::fs::create_dir(dir.path().join("state-77")).unwrap();
+    let state = dir.path().join("state-1");
+    std::fs::write(state.join("tables/999"), "half a table").unwrap();
+    std::fs::write(state.join("v999"), "half a manifest").unwrap();
+    let before = files(dir.path());
+    let mut engine = cellar.look(dir.path()).unwrap().expect("it was sealed");
+    assert_eq!((engine.applied(), engine.note()), (applied, b"".as_slice()));
+    assert_eq!(content(&*engine).unwrap(), model);
+    // Large enough for flushes and compactions.
+    for n in 0..400_u64 {
+        engine.put(format!("new{n}").as_bytes(), vec![7; 2000].into()).unwrap();
+        engine.write(applied + 1 + n).unwrap();
+        while let Some(work) = engine.take_work() {
+            work.run();
+            engine.settle().unwrap();
+        }
+    }
+    assert!(engine.durable_applied() > applied);
+    assert!(files(dir.path()) == before, "the directory has changed");
+    drop(engine);
+    assert!(files(dir.path()) == before, "the directory has changed");
+    let engine = cellar.open(dir.path()).unwrap().expect("it is as it was");
+    assert_eq!(content(&*engine).unwrap(), model);
+    assert!(!state.join("v999").exists(), "a start removes it");
+    drop(engine);
+    std::fs::write(dir.path().join("damaged"), "a block").unwrap();
+    assert!(matches!(cellar.look(dir.path()), Err(EngineError::Damage(what)) if what == "a block"));
+}

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use quorate_engine::{EngineError, View};
 
-use super::{END, MAGIC, RECORD};
+use super::stream::{StreamWriter, head};
+use super::{END, MAGIC};
 
 /// Bytes that are collected before the sink gets them.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -54,12 +55,7 @@ impl Pieces<'_> {
     }
 
     fn record(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
-        let length = |bytes: &[u8]| {
-            u32::try_from(bytes.len()).expect("records are far below 4 GiB").to_be_bytes()
-        };
-        self.push(&[RECORD])?;
-        self.push(&length(key))?;
-        self.push(&length(value))?;
+        self.push(&head(key, value))?;
         self.push(key)?;
         self.push(value)
     }
@@ -98,11 +94,12 @@ pub fn export(
     })
 }
 
-/// An export in pieces that are asked for one by one.
+/// The stream of [`export()`], on demand, for a taker that may be slow: between two pieces it holds the view
+/// and nothing else.
 pub struct Export {
     view: Box<dyn View>,
     from: Vec<u8>,
-    records: u64,
+    stream: StreamWriter,
     stage: Stage,
 }
 
@@ -115,7 +112,7 @@ enum Stage {
 
 impl std::fmt::Debug for Export {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Export({} records, {:?})", self.records, self.stage)
+        write!(f, "Export({} records, {:?})", self.stream.records(), self.stage)
     }
 }
 
@@ -123,7 +120,7 @@ impl Export {
     /// All records of `view`.
     #[must_use]
     pub fn new(view: Box<dyn View>) -> Self {
-        Self { view, from: Vec::new(), records: 0, stage: Stage::Head }
+        Self { view, from: Vec::new(), stream: StreamWriter::default(), stage: Stage::Head }
     }
 
     /// Appends the stream's next bytes to `out`, about `enough` of them; false when that was the end.
@@ -133,8 +130,7 @@ impl Export {
     pub fn next(&mut self, enough: usize, out: &mut Vec<u8>) -> Result<bool, EngineError> {
         match self.stage {
             Stage::Head => {
-                out.extend_from_slice(&MAGIC);
-                out.extend_from_slice(&self.view.applied().to_be_bytes());
+                self.stream = StreamWriter::begin(self.view.applied(), out);
                 self.stage = Stage::Records;
             }
             Stage::Records => self.next_records(enough, out)?,
@@ -144,7 +140,7 @@ impl Export {
     }
 
     fn next_records(&mut self, enough: usize, out: &mut Vec<u8>) -> Result<(), EngineError> {
-        let (from, records) = (std::mem::take(&mut self.from), &mut self.records);
+        let (from, stream) = (std::mem::take(&mut self.from), &mut self.stream);
         let end = out.len() + enough.max(1);
         let mut whole = true;
         self.view.visit(&from, &[], &mut |key, value| {
@@ -153,26 +149,13 @@ impl Export {
                 whole = false;
                 return ControlFlow::Break(());
             }
-            *records += 1;
-            put_record(key, value, out);
+            stream.record(key, value, out);
             ControlFlow::Continue(())
         })?;
         if whole {
-            out.push(END);
-            out.extend_from_slice(&self.records.to_be_bytes());
+            self.stream.end(out);
             self.stage = Stage::Over;
         }
         Ok(())
     }
-}
-
-fn put_record(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    let length = |bytes: &[u8]| {
-        u32::try_from(bytes.len()).expect("records are far below 4 GiB").to_be_bytes()
-    };
-    out.push(RECORD);
-    out.extend_from_slice(&length(key));
-    out.extend_from_slice(&length(value));
-    out.extend_from_slice(key);
-    out.extend_from_slice(value);
 }

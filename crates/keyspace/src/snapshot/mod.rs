@@ -10,14 +10,16 @@
 //! stream; what is checked here is that it is whole and that it is a keyspace's state.
 
 mod export;
-mod exporter;
 mod restore;
+mod sieve;
+mod stream;
 
 use quorate_engine::EngineError;
 
 pub use export::{Export, Exported, export};
-pub use exporter::Exporter;
 pub use restore::Restore;
+pub use sieve::{Sieve, Sifted, TakeSifted};
+pub use stream::{StreamReader, StreamRecord, StreamWriter, TakeRecord};
 
 /// What a stream starts with; its last two characters are the version.
 const MAGIC: [u8; 8] = *b"QUORKS01";

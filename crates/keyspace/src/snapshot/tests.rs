@@ -58,7 +58,7 @@ fn pieces_may_be_of_any_size() {
 #[test]
 fn an_export_piece_by_piece_is_the_same_stream() {
     let play = some_state();
-    for enough in [1, 100, 1500, usize::MAX / 2] {
+    for enough in [0, 1, 100, 1500, usize::MAX / 2] {
         let mut export = Export::new(play.keyspace.view());
         let mut stream = Vec::new();
         while export.next(enough, &mut stream).expect("exported") {}
@@ -140,19 +140,60 @@ fn a_restore_replaces_what_the_engine_held() {
 }
 
 #[test]
-fn a_stream_on_demand_is_the_same_stream() {
+fn a_sieve_parts_the_replicas_own_records_from_the_keys() {
     let play = some_state();
-    let whole = play.snapshot();
-    for bytes in [0, 1, 100, 1000, usize::MAX] {
-        let mut exporter = Exporter::new(play.keyspace.view());
-        let mut stream = Vec::new();
-        loop {
-            let goal = stream.len().saturating_add(bytes).max(stream.len() + 1);
-            if exporter.fill(&mut stream, goal).unwrap() {
-                break;
+    let stream = play.snapshot();
+    for piece_bytes in [1, 7, 1000, usize::MAX] {
+        let mut sieve = Sieve::default();
+        let (mut again, mut writer) = (Vec::new(), StreamWriter::default());
+        let mut take = |sifted: Sifted<'_>| {
+            match sifted {
+                Sifted::System(keyspace) => {
+                    assert_eq!(keyspace.digest(), play.keyspace.digest());
+                    assert_eq!(keyspace.databases(), play.keyspace.databases());
+                    writer = StreamWriter::begin(keyspace.applied(), &mut again);
+                    keyspace.view().visit(&[], &[], &mut |key, value| {
+                        writer.record(key, value, &mut again);
+                        ControlFlow::Continue(())
+                    })?;
+                }
+                Sifted::Record(key, value) => writer.record(key, value, &mut again),
             }
-            assert!(stream.len() >= goal);
+            Ok(())
+        };
+        for piece in stream.chunks(piece_bytes) {
+            sieve.feed(piece, &mut take).unwrap();
         }
-        assert!(stream == whole, "{bytes}");
+        let records = sieve.finish(&mut take).unwrap();
+        assert_eq!(records, writer.records());
+        writer.end(&mut again);
+        assert!(again == stream, "{piece_bytes} bytes at a time");
     }
+}
+
+#[test]
+fn a_sieve_refuses_what_a_restore_refuses() {
+    let stream = some_state().snapshot();
+    let sift = |stream: &[u8]| {
+        let mut sieve = Sieve::default();
+        stream.chunks(64).try_for_each(|piece| sieve.feed(piece, &mut |_| Ok(())))?;
+        sieve.finish(&mut |_| Ok(())).map(drop)
+    };
+    let texts = |stream: &[u8]| {
+        (sift(stream).unwrap_err().to_string(), restore(stream, 64).unwrap_err().to_string())
+    };
+    for len in 0..stream.len() {
+        let (sifted, restored) = texts(&stream[..len]);
+        assert_eq!(sifted, restored, "cut to {len}");
+    }
+    for (at, byte) in [(7, b'2'), (15, 9), (16, 9), (17, 9), (25, 9), (stream.len() - 1, 9)] {
+        let mut changed = stream.clone();
+        changed[at] = byte;
+        let (sifted, restored) = texts(&changed);
+        assert_eq!(sifted, restored, "byte {at}");
+    }
+    // A replica's own records alone are a state, too.
+    let mut bare = Play::default();
+    bare.entry(|_| ());
+    assert!(sift(&bare.snapshot()).is_ok());
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use quorate_api::{Api as _, Backup, Consistency, Error, OwnedCall};
 use quorate_env::tasks::Job;
-use quorate_keyspace::snapshot::Exporter;
+use quorate_keyspace::snapshot::Export;
 use tokio::sync::{mpsc, oneshot};
 
 use super::file::{BLOCK_BYTES, Header, Packer};
@@ -16,7 +16,7 @@ const PIECES_MAX: usize = 2;
 
 /// A backup in the making.
 struct Making {
-    exporter: Exporter,
+    export: Export,
     packer: Packer,
     /// What is exported and not packed.
     raw: Vec<u8>,
@@ -31,8 +31,8 @@ impl Making {
             return Ok(None);
         }
         if !self.exported && self.raw.len() < BLOCK_BYTES {
-            let filled = self.exporter.fill(&mut self.raw, BLOCK_BYTES);
-            self.exported = filled.map_err(|error| error.to_string())?;
+            let more = self.export.next(BLOCK_BYTES - self.raw.len(), &mut self.raw);
+            self.exported = !more.map_err(|error| error.to_string())?;
         }
         let mut piece = Vec::new();
         let rest = self.raw.split_off(self.raw.len().min(BLOCK_BYTES));
@@ -69,8 +69,8 @@ pub(crate) async fn back_up(node: Node, consistency: Consistency) -> Result<Back
     };
     let failed = |error: std::io::Error| Error::not_applied(format!("begin a backup: {error}"));
     let (packer, beginning) = Packer::new(&header).map_err(failed)?;
-    let exporter = Exporter::new(view);
-    let making = Making { exporter, packer, raw: Vec::new(), exported: false, ended: false };
+    let export = Export::new(view);
+    let making = Making { export, packer, raw: Vec::new(), exported: false, ended: false };
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     env.tasks.spawn(Box::pin(pump(node, making, beginning.into(), sender)));
     tracing::info!(index = header.index.0, "backup begun");

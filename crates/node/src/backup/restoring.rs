@@ -5,24 +5,22 @@
 //! is never equal to one from after.
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 
 use quorate_consensus::peers::ClusterId;
-use quorate_consensus::snapshot::SnapshotStore;
-use quorate_consensus::{Index, NodeId, SnapshotMark, Term};
-use quorate_engine::{EngineKind, MemoryEngine};
+use quorate_consensus::{Configuration, Index, NodeId, SnapshotMark, Term};
+use quorate_engine::{EngineError, Reader as _};
 use quorate_env::Env;
-use quorate_keyspace::Keyspace;
-use quorate_keyspace::snapshot::Restore;
+use quorate_keyspace::snapshot::{RestoreError as Stream, Sieve, Sifted, StreamWriter, TakeSifted};
 
 use super::file::{BackupError, Header, Unpacker};
-use crate::core::GROUP;
+use crate::config::Config;
 use crate::fresh_log;
 use crate::identity::{self, IdentityError};
-use crate::machine::Machine;
+use crate::machine::{ApplyError, Machine};
 use crate::members::Member;
-use crate::snapshots;
+use crate::new_state::{NewState, PIECE_BYTES};
 
 /// How far indexes, and with them revisions, jump: more than the old cluster writes after the backup, at
 /// a hundred entries a second for four months, or at a hundred thousand for three hours. There is room for
@@ -92,28 +90,39 @@ fn failed(error: impl std::fmt::Display) -> RestoreError {
     RestoreError::Failed(error.to_string())
 }
 
-/// Reads a backup to its end, into memory.
-fn read(input: &mut dyn Read, progress: Progress<'_>) -> Result<(Verified, Keyspace), BackupError> {
-    let mut unpacker = Unpacker::new(input)?;
-    let wrong = |error: &dyn std::fmt::Display| BackupError::Damage(error.to_string());
-    let mut restore = Restore::new(Box::new(MemoryEngine::new()));
+/// What an error in the midst of a backup means.
+fn told(error: Stream) -> RestoreError {
+    match error {
+        Stream::Engine(EngineError::Io(_) | EngineError::Cold) => failed(error),
+        error => BackupError::Damage(error.to_string()).into(),
+    }
+}
+
+/// Reads a backup to its end, checks all of it, and gives what is in it to `take`.
+fn sift(
+    unpacker: &mut Unpacker<'_>,
+    progress: Progress<'_>,
+    take: TakeSifted<'_>,
+) -> Result<Verified, RestoreError> {
+    let header = unpacker.header();
+    let mut keys = 0;
+    let mut checked = |sifted: Sifted<'_>| {
+        if let Sifted::System(keyspace) = &sifted {
+            if keyspace.applied() != header.index.0 || keyspace.stamp_ms() != header.stamp_ms {
+                return Err(Stream::Malformed("content and header disagree"));
+            }
+            keys = keyspace.databases().iter().map(|row| row.keys).sum();
+        }
+        take(sifted)
+    };
+    let mut sieve = Sieve::default();
     while let Some(raw) = unpacker.block()? {
-        restore.feed(&raw).map_err(|error| wrong(&error))?;
+        sieve.feed(&raw, &mut checked).map_err(told)?;
         progress(unpacker.file_bytes());
     }
-    let keyspace = restore.finish().map_err(|error| wrong(&error))?;
-    let header = unpacker.header();
-    if keyspace.applied() != header.index.0 || keyspace.stamp_ms() != header.stamp_ms {
-        return Err(BackupError::Damage("content and header disagree".to_owned()));
-    }
-    let verified = Verified {
-        header,
-        keys: keyspace.databases().iter().map(|row| row.keys).sum(),
-        records: keyspace.engine().stats().records,
-        file_bytes: unpacker.file_bytes(),
-        raw_bytes: unpacker.raw_bytes(),
-    };
-    Ok((verified, keyspace))
+    let records = sieve.finish(&mut checked).map_err(told)?;
+    let (file_bytes, raw_bytes) = (unpacker.file_bytes(), unpacker.raw_bytes());
+    Ok(Verified { header, keys, records, file_bytes, raw_bytes })
 }
 
 /// Reads a backup to its end and checks its bytes; needs little memory, however large it is.
@@ -127,45 +136,113 @@ pub fn check(input: &mut dyn Read) -> Result<Checked, BackupError> {
     Ok(Checked { header: unpacker.header(), file_bytes, raw_bytes })
 }
 
-/// Reads a backup to its end and checks all of it, as a restore would; needs as much memory as the data.
+/// Reads a backup to its end and checks all of it, as a restore would; needs little memory, however large it
+/// is.
 ///
 /// # Errors
-/// [`BackupError`].
-pub fn verify(input: &mut dyn Read, progress: Progress<'_>) -> Result<Verified, BackupError> {
-    read(input, progress).map(|(verified, _)| verified)
+/// [`RestoreError::Backup`].
+pub fn verify(input: &mut dyn Read, progress: Progress<'_>) -> Result<Verified, RestoreError> {
+    let mut unpacker = Unpacker::new(input)?;
+    sift(&mut unpacker, progress, &mut |sifted| match sifted {
+        Sifted::System(keyspace) => Machine::of(*keyspace).map(drop).map_err(unusable),
+        Sifted::Record(..) => Ok(()),
+    })
 }
 
-/// Makes of a backup a cluster of one node, called `name`, in the new directory `dir`. The file is read to
-/// its end before the directory is touched.
+fn unusable(error: ApplyError) -> Stream {
+    match error {
+        ApplyError::Engine(error) => Stream::Engine(error),
+        error => Stream::Engine(EngineError::Damage(error.to_string())),
+    }
+}
+
+/// A backup's stream on its way into another cluster.
+struct Passage {
+    state: NewState,
+    stream: StreamWriter,
+    /// Not written yet.
+    piece: Vec<u8>,
+}
+
+impl Passage {
+    fn take(&mut self, sifted: Sifted<'_>, begin: (Index, NodeId, &Member)) -> Result<(), Stream> {
+        match sifted {
+            Sifted::System(keyspace) => {
+                let (index, node, member) = begin;
+                let mut machine = Machine::of(*keyspace).map_err(unusable)?;
+                machine.found_beyond(index, node, member).map_err(unusable)?;
+                self.stream = StreamWriter::begin(index.0, &mut self.piece);
+                machine.keyspace().view().visit(&[], &[], &mut |key, value| {
+                    self.stream.record(key, value, &mut self.piece);
+                    ControlFlow::Continue(())
+                })?;
+            }
+            Sifted::Record(key, value) => self.stream.record(key, value, &mut self.piece),
+        }
+        if self.piece.len() >= PIECE_BYTES {
+            self.state.write(&self.piece)?;
+            self.piece.clear();
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), Stream> {
+        self.stream.end(&mut self.piece);
+        match self.state.write(&self.piece) {
+            Ok(()) => self.state.finish(),
+            Err(error) => {
+                self.state.abandon();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Makes of a backup a cluster of one node: of `config` count its name, its new directory, and where its
+/// engine comes from. Needs little memory, however large the backup is.
+///
+/// What is no backup, or of another version, is refused before the directory is touched; what is
+/// damaged, when that is met: then the directory holds no node, and the same may be tried again. Whoever can
+/// read the backup twice calls [`verify`] first.
 ///
 /// # Errors
 /// [`RestoreError`].
 pub async fn restore(
     env: &Env,
     input: &mut dyn Read,
-    dir: &Path,
-    name: &str,
+    config: &Config,
     progress: Progress<'_>,
 ) -> Result<Restored, RestoreError> {
+    let (dir, cellar) = (&config.data_dir, &*config.cellar);
     refuse_occupied(env, dir)?;
-    let (verified, keyspace) = read(input, progress)?;
-    let mut machine = Machine::of(keyspace).map_err(failed)?;
+    let mut unpacker = Unpacker::new(input)?;
+    let header = unpacker.header();
     let (mut identity, lock) =
-        identity::open(&*env.disk, &*env.rng, dir, name, EngineKind::Memory)?;
+        identity::open(&*env.disk, &*env.rng, dir, &config.id, cellar.kind())?;
     if identity.node.0 != 0 || identity.cluster.0 != 0 {
         return Err(RestoreError::Occupied(dir.display().to_string()));
     }
     crate::open::clear_away(env, dir, &identity).map_err(failed)?;
+    crate::open::clear_engine(env, config).map_err(failed)?;
     let node = NodeId(1);
-    let index = Index(verified.header.index.0 + JUMP);
-    let term = Term(verified.header.term.0 + 1);
+    let index = Index(header.index.0 + JUMP);
+    let term = Term(header.term.0 + 1);
     // Its addresses are what it is started with: it says so as soon as it leads.
-    let member = Member { name: name.to_owned(), instance: identity.instance, ..Member::default() };
-    machine.found_beyond(index, node, &member).map_err(failed)?;
-    let mark = SnapshotMark { index, term, configuration: machine.configuration().clone() };
-    let store = SnapshotStore::open(Arc::clone(&env.disk), &dir.join("snapshots"), GROUP);
-    let store = store.map_err(failed)?;
-    snapshots::write(&store, &mark, &*machine.keyspace().view()).map_err(failed)?;
+    let name = config.id.clone();
+    let member = Member { name, instance: identity.instance, ..Member::default() };
+    let mark = SnapshotMark { index, term, configuration: Configuration::of_one(node) };
+    let state = NewState::begin(env, dir, cellar, mark.clone()).map_err(failed)?;
+    let mut passage = Passage { state, stream: StreamWriter::default(), piece: Vec::new() };
+    let sifted =
+        sift(&mut unpacker, progress, &mut |sifted| passage.take(sifted, (index, node, &member)));
+    let verified = match sifted {
+        Ok(verified) => verified,
+        Err(error) => {
+            passage.state.abandon();
+            return Err(error);
+        }
+    };
+    passage.finish().map_err(failed)?;
     fresh_log::write(env, &dir.join("log"), &mark).await.map_err(failed)?;
     // Order matters: only with the state on the disk is this node somebody.
     identity.cluster = ClusterId(env.rng.next_u64() | 1);

@@ -18,6 +18,8 @@ use crate::world::HostId;
 
 /// How long an answer may take.
 const REPLY_LIMIT: Duration = Duration::from_secs(5);
+/// How long a connection may take; nothing was asked before there is one.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Between two attempts.
 const RETRY: Duration = Duration::from_millis(300);
 /// Attempts that all found the node to be no member, or not to be spared, before the order is given up.
@@ -67,6 +69,8 @@ pub enum Verdict {
 /// The operator's desk: orders in, verdicts out.
 #[derive(Clone, Debug, Default)]
 pub struct Office {
+    /// Where orders are taken: an address at which nobody is costs an operator seconds each time.
+    nodes: Rc<RefCell<Vec<String>>>,
     orders: Rc<RefCell<VecDeque<Request>>>,
     verdicts: Rc<RefCell<VecDeque<Verdict>>>,
 }
@@ -81,6 +85,11 @@ impl Office {
         self.orders.borrow_mut().push_back(request);
     }
 
+    /// Says where orders are taken from now on.
+    pub fn list(&self, nodes: Vec<String>) {
+        *self.nodes.borrow_mut() = nodes;
+    }
+
     /// Takes a verdict.
     pub fn verdict(&self) -> Option<Verdict> {
         self.verdicts.borrow_mut().pop_front()
@@ -92,13 +101,13 @@ impl Office {
     }
 }
 
-/// The operator's main task; `nodes` are where orders are taken.
-pub fn operator(office: Office, env: Env, nodes: Vec<String>) -> Task {
+/// The operator's main task.
+pub fn operator(office: Office, env: Env) -> Task {
     Box::pin(async move {
         loop {
             let next = office.orders.borrow().front().cloned();
             if let Some(request) = next {
-                let verdict = carry_out(&request, &env, &nodes).await;
+                let verdict = carry_out(&request, &env, &office).await;
                 office.verdicts.borrow_mut().extend(verdict);
                 office.orders.borrow_mut().pop_front();
             }
@@ -115,15 +124,15 @@ enum Answer {
     Unknown,
 }
 
-async fn carry_out(request: &Request, env: &Env, nodes: &[String]) -> Option<Verdict> {
+async fn carry_out(request: &Request, env: &Env, office: &Office) -> Option<Verdict> {
     let (host, name, leaving) = match request {
         Request::Transfer(to) => {
             let words: Vec<&str> = ["TRANSFER"].into_iter().chain(to.as_deref()).collect();
-            ask_anyone(env, nodes, &words).await;
+            ask_anyone(env, office, &words).await;
             return None;
         }
         Request::Forget(name) => {
-            forget(env, nodes, name).await;
+            forget(env, office, name).await;
             return None;
         }
         Request::Leave { host, name, leaving } => (*host, name, *leaving),
@@ -131,7 +140,7 @@ async fn carry_out(request: &Request, env: &Env, nodes: &[String]) -> Option<Ver
     // Once in doubt, a refusal says nothing about what an earlier attempt has done or may yet do.
     let (mut in_doubt, mut refused) = (false, 0);
     loop {
-        match ask_anyone(env, nodes, &["LEAVE", name]).await {
+        match ask_anyone(env, office, &["LEAVE", name]).await {
             Answer::Done => return Some(Verdict::Gone(host, leaving)),
             Answer::Refused(text) if in_doubt && text.starts_with("no member") => {
                 return Some(Verdict::NoMember(host, leaving));
@@ -150,10 +159,10 @@ async fn carry_out(request: &Request, env: &Env, nodes: &[String]) -> Option<Ver
 }
 
 /// Until it was no member for a while: by then what it had asked for is done, or never will be.
-async fn forget(env: &Env, nodes: &[String], name: &str) {
+async fn forget(env: &Env, office: &Office, name: &str) {
     let mut absent = 0;
     while absent < ABSENT {
-        absent = match ask_anyone(env, nodes, &["LEAVE", name]).await {
+        absent = match ask_anyone(env, office, &["LEAVE", name]).await {
             Answer::Refused(text) if text.starts_with("no member") => absent + 1,
             Answer::Done => ABSENT,
             Answer::Refused(_) | Answer::Unknown => 0,
@@ -164,10 +173,14 @@ async fn forget(env: &Env, nodes: &[String], name: &str) {
     }
 }
 
-async fn ask_anyone(env: &Env, nodes: &[String], words: &[&str]) -> Answer {
-    let index = usize::try_from(env.rng.below(nodes.len() as u64)).unwrap_or(0);
-    let Some(addr) = nodes.get(index) else { return Answer::NotApplied };
-    let Some(Ok(stream)) = within(env, REPLY_LIMIT, env.net.connect(addr)).await else {
+async fn ask_anyone(env: &Env, office: &Office, words: &[&str]) -> Answer {
+    let addr = {
+        let nodes = office.nodes.borrow();
+        let index = env.rng.below(nodes.len().max(1) as u64);
+        nodes.get(usize::try_from(index).unwrap_or(0)).cloned()
+    };
+    let Some(addr) = addr else { return Answer::NotApplied };
+    let Some(Ok(stream)) = within(env, CONNECT_LIMIT, env.net.connect(&addr)).await else {
         return Answer::NotApplied;
     };
     let answer = within(env, REPLY_LIMIT, ask(stream, words)).await;

@@ -30,6 +30,9 @@ impl Doorkeeper for Open {
     fn admit(&self, _: Hello) -> Pin<Box<dyn Future<Output = Result<(), String>>>> {
         Box::pin(std::future::ready(Ok(())))
     }
+    fn listens_to(&self, _: NodeId) -> bool {
+        true
+    }
     fn met(&self, _: &Card, _: u64) -> Result<(), String> {
         Ok(())
     }

@@ -9,10 +9,12 @@
 
 mod addresses;
 mod clocks;
+mod damage;
 mod founding;
 mod gym;
 mod lanes;
 mod leaderless;
 mod links;
+mod removal;
 mod slow_disk;
 mod snapshots;

@@ -9,4 +9,5 @@ mod full;
 mod model;
 mod random;
 mod real;
+mod torn;
 pub(crate) mod world;

@@ -1,0 +1,99 @@
+//! A snapshot's file: written, read and checked; and the note beside a sealed state.
+
+use bytes::Bytes;
+use quorate_consensus::codec::{DecodeError, Reader, put_varint};
+use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
+use quorate_consensus::{Index, SnapshotMark, Term};
+use quorate_engine::{Engine, View};
+use quorate_keyspace::Keyspace;
+use quorate_keyspace::snapshot::{Restore, RestoreError, export};
+
+#[cfg(feature = "planted-bugs")]
+use super::planted::misread;
+
+/// A state read from a snapshot.
+pub(crate) struct Restored {
+    pub(crate) mark: SnapshotMark,
+    pub(crate) keyspace: Keyspace,
+}
+
+/// Writes `view` as the snapshot `mark`; its size.
+pub(crate) fn write(
+    store: &SnapshotStore,
+    mark: &SnapshotMark,
+    view: &dyn View,
+) -> Result<u64, SnapshotError> {
+    let mut writer = store.writer(mark)?;
+    let mut failed = None;
+    let exported = export(view, &mut |bytes| match writer.write(bytes) {
+        Ok(()) => std::ops::ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            std::ops::ControlFlow::Break(())
+        }
+    });
+    if let Some(error) = failed {
+        writer.abandon();
+        return Err(error);
+    }
+    if let Err(error) = exported {
+        writer.abandon();
+        let source = std::io::Error::other(error);
+        return Err(SnapshotError::Io { file: "engine".to_owned(), source });
+    }
+    let bytes = writer.finish()?;
+    store.prune()?;
+    Ok(bytes)
+}
+
+/// Reads a snapshot file from end to end and checks its bytes, not what they mean.
+pub(super) fn check(store: &SnapshotStore, index: Index) -> Result<(), SnapshotError> {
+    let mut reader = store.reader(&store.path(index))?;
+    while reader.next_chunk()?.is_some() {}
+    Ok(())
+}
+
+/// Reads a snapshot file into `engine`, a fresh one, checking everything.
+pub(crate) fn read(
+    store: &SnapshotStore,
+    path: &std::path::Path,
+    engine: Box<dyn Engine>,
+) -> Result<Restored, SnapshotError> {
+    let file = || path.display().to_string();
+    let malformed = |error: RestoreError| match error {
+        RestoreError::Malformed(what) => SnapshotError::Damage { file: file(), offset: 0, what },
+        RestoreError::Engine(error) => {
+            SnapshotError::Io { file: file(), source: std::io::Error::other(error) }
+        }
+    };
+    let mut reader = store.reader(path)?;
+    let mut restore = Restore::new(engine);
+    while let Some(chunk) = reader.next_chunk()? {
+        restore.feed(&chunk).map_err(malformed)?;
+    }
+    let keyspace = restore.finish().map_err(malformed)?;
+    #[cfg(feature = "planted-bugs")]
+    let keyspace = misread(keyspace, reader.mark().index)
+        .map_err(|error| malformed(RestoreError::Engine(error)))?;
+    if keyspace.applied() != reader.mark().index.0 {
+        let what = "content and header disagree";
+        return Err(SnapshotError::Damage { file: file(), offset: 0, what });
+    }
+    Ok(Restored { mark: reader.mark().clone(), keyspace })
+}
+
+/// What is kept beside a sealed state: the place in the log that it stands for.
+pub(crate) fn note_of(mark: &SnapshotMark) -> Vec<u8> {
+    let mut note = Vec::new();
+    put_varint(&mut note, mark.index.0);
+    put_varint(&mut note, mark.term.0);
+    note
+}
+
+/// The index and term in a note.
+pub(crate) fn place_of(note: &[u8]) -> Result<(Index, Term), DecodeError> {
+    let mut reader = Reader::new(Bytes::copy_from_slice(note));
+    let place = (Index(reader.varint()?), Term(reader.varint()?));
+    reader.end()?;
+    Ok(place)
+}

@@ -1,0 +1,79 @@
+//! Members that are removed: what those who stay must know, and how those who go learn of it.
+
+use std::time::Duration;
+
+use quorate_sim::cluster::OPERATOR_PORT;
+use quorate_sim::world::Kill;
+
+use crate::gym::{Gym, ok};
+
+/// An operator asks node `through` to remove node `number`, and is told that it is done.
+#[track_caller]
+fn remove(gym: &mut Gym, through: u64, number: u64) {
+    let (addr, name) = (format!("n{through}:{OPERATOR_PORT}"), format!("n{number}"));
+    assert_eq!(gym.ask_at(&addr, &[&["LEAVE", &name]]).remove(0).0, ok());
+}
+
+fn is_up(gym: &Gym, number: u64) -> bool {
+    gym.world.is_up(gym.host(number))
+}
+
+/// Seeds 14, 35, 125 and 265 of profile `members`: the answer came when the removal was applied, the commit index
+/// was on no disk, and who is left needed the vote of who is gone.
+#[test]
+fn a_removal_is_answered_when_who_stays_knows_it_for_good() {
+    for (seed, how) in [(1, Kill::Process), (2, Kill::Power), (3, Kill::Power)] {
+        let mut gym = Gym::new(seed, 2);
+        let stays = gym.leader().unwrap();
+        let goes = stays % 2 + 1;
+        remove(&mut gym, stays, goes);
+        gym.stop(goes, Kill::Power);
+        gym.stop(stays, how);
+        gym.start(stays);
+        gym.until("who stays leads without who is gone", |gym| gym.leader() == Some(stays));
+        assert_eq!(gym.ask(stays, &["SET", "k", "v"]).0, ok(), "seed {seed}");
+    }
+}
+
+/// Seed 101573: the others were still waiting before they dialled it again, and its own connections stayed.
+#[test]
+fn a_removed_member_whose_farewell_found_no_link_stops_all_the_same() {
+    for (seed, since_start_ms) in [(1, 30), (2, 60), (3, 100), (4, 150)] {
+        let mut gym = Gym::new(seed, 3);
+        let leader = gym.leader().unwrap();
+        let goes = leader % 3 + 1;
+        gym.stop(goes, Kill::Process);
+        gym.run_for(Duration::from_secs(6));
+        gym.start(goes);
+        gym.run_for(Duration::from_millis(since_start_ms));
+        let through = gym.leader().unwrap();
+        remove(&mut gym, through, goes);
+        gym.until("who was removed stops", |gym| !is_up(gym, goes));
+    }
+}
+
+/// Seed 100722: "a node called n3 has been a member before" was all that it ever heard, and it went on asking.
+#[test]
+fn a_member_that_lost_its_log_and_was_removed_meanwhile_stops() {
+    let mut gym = Gym::new(1, 3);
+    assert_eq!(gym.ask(1, &["SET", "k", "v"]).0, ok());
+    let leader = gym.leader().unwrap();
+    let (goes, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+    gym.stop(goes, Kill::Process);
+    let disk = gym.world.disk(gym.host(goes));
+    let is_log = |path: &std::path::PathBuf| path.to_string_lossy().contains("/log/");
+    for path in disk.paths().into_iter().filter(is_log) {
+        // Most of a segment is empty: one bit may be one that does not count.
+        let flipped = (0..100).filter_map(|_| disk.flip_bit(&path)).count();
+        assert!(flipped > 0, "{}", path.display());
+    }
+    for number in [leader, other] {
+        gym.cut_both_ways(goes, number);
+    }
+    gym.start(goes);
+    remove(&mut gym, leader, goes);
+    gym.run_for(Duration::from_secs(2));
+    assert!(is_up(&gym, goes), "it waits for its peers");
+    gym.world.wire().heal_all();
+    gym.until("who was removed stops", |gym| !is_up(gym, goes));
+}
