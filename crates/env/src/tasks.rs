@@ -25,6 +25,10 @@ pub trait Tasks: Send + Sync {
     fn spawn(&self, task: Task);
     /// Opens a lane (a thread in the real environment) called `name`.
     fn lane(&self, name: &str) -> Box<dyn Lane>;
+    /// Opens a lane for long work that nobody waits for: where processors are short, all others go first.
+    fn background_lane(&self, name: &str) -> Box<dyn Lane> {
+        self.lane(name)
+    }
 }
 
 /// Lets every other ready task run once before it resolves.

@@ -100,7 +100,7 @@ impl Config {
 
     /// Keeps data on the disk, with so many bytes of memory for what is read or written often.
     pub fn keep_on_disk(&mut self, cache_bytes: u64) {
-        let options = DiskOptions { cache_bytes, ..DiskOptions::default() };
+        let options = DiskOptions::with_cache(cache_bytes);
         self.cellar = Arc::new(DiskCellar::new(options));
     }
 
