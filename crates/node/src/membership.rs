@@ -416,7 +416,7 @@ impl Core {
         self.bid_farewell(before.others);
         self.link_members();
         self.remember_peers();
-        if self.machine.members().has_left(self.identity.node) {
+        if self.is_gone(self.identity.node) {
             self.was_removed();
         }
         self.stop_unless_format_known()
@@ -430,6 +430,12 @@ impl Core {
         }
         self.link_members();
         self.remember_peers();
+    }
+
+    /// True when `node` has left for good. In a joint configuration who goes still has a vote, and until all have
+    /// left that it is needed: it must be listened to, and may not stop.
+    pub(crate) fn is_gone(&self, node: NodeId) -> bool {
+        self.machine.members().has_left(node) && !self.machine.configuration().is_voter(node)
     }
 
     pub(crate) fn was_removed(&mut self) {
@@ -503,7 +509,8 @@ impl Core {
 
     /// Keeps links to all other members, and for a moment to those who have just left.
     pub(crate) fn link_members(&mut self) {
-        let members = self.machine.members();
+        let (members, configuration) = (self.machine.members(), self.machine.configuration());
+        let is_gone = |node| members.has_left(node) && !configuration.is_voter(node);
         // A founder stands in the table without an address at first: where it called from must not be lost.
         for (node, (_, addr)) in &self.membership.acquaintances {
             if members.get(*node).is_some_and(|member| member.peer_addr.is_empty()) {
@@ -516,7 +523,7 @@ impl Core {
         });
         self.membership
             .acquaintances
-            .retain(|node, _| members.get(*node).is_none() && !members.has_left(*node));
+            .retain(|node, _| members.get(*node).is_none() && !is_gone(*node));
         let mut others = self.other_members();
         let met = self.membership.acquaintances.iter();
         others.extend(met.map(|(node, (instance, addr))| (*node, *instance, addr.clone())));
@@ -532,17 +539,25 @@ impl Core {
     fn bid_farewell(&mut self, before: Vec<(NodeId, u64, String)>) {
         let now = self.now();
         for member in before {
-            if self.machine.members().has_left(member.0) {
-                self.send_frame(member.0, Lane::Control, &Frame::Removed);
+            let known = self.membership.departing.iter().any(|((node, ..), _)| *node == member.0);
+            if !known && self.machine.members().has_left(member.0) {
                 self.membership.departing.push((member, now));
             }
         }
+        let mut departing = std::mem::take(&mut self.membership.departing);
+        for ((node, ..), since) in &mut departing {
+            if self.is_gone(*node) {
+                self.send_frame(*node, Lane::Control, &Frame::Removed);
+                *since = now;
+            }
+        }
+        self.membership.departing = departing;
     }
 
     /// A link is up again. Who has left may have been told so while there was none.
     pub(crate) fn link_up(&self, node: NodeId, lane: Lane) {
         tracing::debug!(node = node.0, ?lane, "link up");
-        if lane == Lane::Control && self.machine.members().has_left(node) {
+        if lane == Lane::Control && self.is_gone(node) {
             self.send_frame(node, Lane::Control, &Frame::Removed);
         }
     }
@@ -560,7 +575,9 @@ impl Core {
         self.settle_for_successor();
         let now = self.now();
         let before = self.membership.departing.len();
-        self.membership.departing.retain(|(_, at)| now.since(*at) < LINGER);
+        let mut departing = std::mem::take(&mut self.membership.departing);
+        departing.retain(|((node, ..), at)| !self.is_gone(*node) || now.since(*at) < LINGER);
+        self.membership.departing = departing;
         if self.membership.departing.len() < before {
             self.link_members();
         }
