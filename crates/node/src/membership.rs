@@ -413,7 +413,7 @@ impl Core {
         self.bid_farewell(before.others);
         self.link_members();
         self.remember_peers();
-        if self.machine.members().has_left(self.identity.node) {
+        if self.is_gone(self.identity.node) {
             self.was_removed();
         }
         self.stop_unless_format_known()
@@ -427,6 +427,12 @@ impl Core {
         }
         self.link_members();
         self.remember_peers();
+    }
+
+    /// True when `node` has left for good. In a joint configuration who goes still has a vote, and until all have
+    /// left that it is needed: it must be listened to, and may not stop.
+    pub(crate) fn is_gone(&self, node: NodeId) -> bool {
+        self.machine.members().has_left(node) && !self.machine.configuration().is_voter(node)
     }
 
     pub(crate) fn was_removed(&mut self) {
@@ -447,17 +453,25 @@ impl Core {
     fn bid_farewell(&mut self, before: Vec<(NodeId, u64, String)>) {
         let now = self.now();
         for member in before {
-            if self.machine.members().has_left(member.0) {
-                self.send_frame(member.0, Lane::Control, &Frame::Removed);
+            let known = self.membership.departing.iter().any(|((node, ..), _)| *node == member.0);
+            if !known && self.machine.members().has_left(member.0) {
                 self.membership.departing.push((member, now));
             }
         }
+        let mut departing = std::mem::take(&mut self.membership.departing);
+        for ((node, ..), since) in &mut departing {
+            if self.is_gone(*node) {
+                self.send_frame(*node, Lane::Control, &Frame::Removed);
+                *since = now;
+            }
+        }
+        self.membership.departing = departing;
     }
 
     /// A link is up again. Who has left may have been told so while there was none.
     pub(crate) fn link_up(&self, node: NodeId, lane: Lane) {
         tracing::debug!(node = node.0, ?lane, "link up");
-        if lane == Lane::Control && self.machine.members().has_left(node) {
+        if lane == Lane::Control && self.is_gone(node) {
             self.send_frame(node, Lane::Control, &Frame::Removed);
         }
     }
@@ -475,7 +489,9 @@ impl Core {
         self.settle_for_successor();
         let now = self.now();
         let before = self.membership.departing.len();
-        self.membership.departing.retain(|(_, at)| now.since(*at) < LINGER);
+        let mut departing = std::mem::take(&mut self.membership.departing);
+        departing.retain(|((node, ..), at)| !self.is_gone(*node) || now.since(*at) < LINGER);
+        self.membership.departing = departing;
         if self.membership.departing.len() < before {
             self.link_members();
         }
