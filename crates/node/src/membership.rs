@@ -57,6 +57,8 @@ pub(crate) struct Asked {
 pub(crate) struct Membership {
     pending: Vec<Pending>,
     pub(crate) asked: BTreeMap<u64, Asked>,
+    /// Requests of members that found this node elected before its term had begun.
+    pub(crate) early: Vec<(AdminRequest, oneshot::Sender<Outcome>, Mono)>,
     /// Who has asked a leader to leave that has left, in which term.
     pub(crate) farewells: Vec<(Term, oneshot::Sender<Outcome>)>,
     pub(crate) next_ask: u64,
@@ -99,7 +101,8 @@ impl Membership {
         let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.asker);
         let for_successor = self.for_successor.drain(..).map(|bequest| bequest.asker);
         let farewells = self.farewells.drain(..).map(|(_, asker)| asker);
-        for asker in pending.chain(asked).chain(for_successor).chain(farewells) {
+        let early = self.early.drain(..).map(|(_, asker, _)| asker);
+        for asker in pending.chain(asked).chain(for_successor).chain(farewells).chain(early) {
             give(asker, Err(error.clone()));
         }
     }
@@ -179,7 +182,11 @@ impl Core {
     pub(crate) fn admin_asked(&mut self, from: NodeId, number: u64, request: Bytes) {
         let Some(request) = admin::decode_request(request) else { return };
         let (asker, answer) = oneshot::channel();
-        if self.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader) {
+        let leads = self.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader);
+        if leads && !self.is_leading() && request != AdminRequest::ClusterStatus {
+            let since = self.now();
+            self.membership.early.push((request, asker, since));
+        } else if leads {
             self.carry_out_admin(request, asker);
         } else {
             let error = self.no_leader();
@@ -195,7 +202,11 @@ impl Core {
         }));
     }
 
-    fn carry_out_admin(&mut self, request: AdminRequest, asker: oneshot::Sender<Outcome>) {
+    pub(crate) fn carry_out_admin(
+        &mut self,
+        request: AdminRequest,
+        asker: oneshot::Sender<Outcome>,
+    ) {
         match request {
             AdminRequest::Leave { member, caution } => self.leave(&member, caution, asker),
             AdminRequest::Promote { member } => self.promote(&member, asker),
@@ -487,6 +498,7 @@ impl Core {
         self.leave_when_removed()?;
         self.settle_transfers();
         self.settle_for_successor();
+        self.settle_early();
         let now = self.now();
         let before = self.membership.departing.len();
         let mut departing = std::mem::take(&mut self.membership.departing);

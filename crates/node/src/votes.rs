@@ -159,6 +159,23 @@ impl Core {
         }
     }
 
+    /// A leader that has just been elected can't change anything before an entry of its own term is committed:
+    /// whoever hands over to it passes requests on at once, and need not hear that they were refused.
+    pub(crate) fn settle_early(&mut self) {
+        let (now, leading) = (self.now(), self.is_leading());
+        let elected = self.leader() == Some(self.identity.node);
+        for (request, asker, since) in std::mem::take(&mut self.membership.early) {
+            if leading {
+                self.carry_out_admin(request, asker);
+            } else if elected && now.since(since) <= BEQUEST_TIME {
+                self.membership.early.push((request, asker, since));
+            } else {
+                let error = self.no_leader();
+                give(asker, Err(error));
+            }
+        }
+    }
+
     /// A leader that leaves passes its own removal on to its successor, and may be gone before it can tell
     /// that this was carried out: whoever has asked it through this node hears so from the log, when the
     /// entry behind the removal (see [`Core::confirm`]) is applied. `entry` is the one applied now.
