@@ -61,7 +61,7 @@ pub struct Config {
     /// data.
     pub snapshot_log_bytes: u64,
     /// Entries kept in the log behind a snapshot, so that a member which is a little behind needs none; of their
-    /// bytes not more than a quarter of `snapshot_log_bytes`.
+    /// bytes not more than a quarter of `snapshot_log_bytes`, or 1 MiB.
     pub entries_kept: u64,
     /// A log segment's size.
     pub segment_bytes: u64,
@@ -86,7 +86,7 @@ pub(crate) fn cellar_of(kind: EngineKind) -> Arc<dyn Cellar> {
 impl Config {
     /// Bytes of entries kept behind a snapshot, at most: a few large values must not fill the disk.
     pub(crate) fn bytes_kept(&self) -> u64 {
-        self.snapshot_log_bytes / 4
+        (self.snapshot_log_bytes / 4).max(1024 * 1024)
     }
 
     /// All addresses at which members may be found.

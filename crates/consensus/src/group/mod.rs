@@ -478,7 +478,7 @@ impl Group {
     pub fn lacks_room(&self) -> bool {
         let log = self.log.borrow();
         let some = (2 * ORDINARY_BYTES).min(log.batch_bytes_max() / 2);
-        log.stats().disk_full && (self.starved.get() || !log.fits(some))
+        log.is_disk_full() && (self.starved.get() || !log.fits(some))
     }
 
     fn check_leading(&self) -> Result<(), ProposeError> {
@@ -549,7 +549,7 @@ impl Group {
 
 /// No room may also mean that the next segment is still being made.
 fn no_room(log: &Log) -> ProposeError {
-    if log.stats().disk_full { ProposeError::Full } else { ProposeError::Busy }
+    if log.is_disk_full() { ProposeError::Full } else { ProposeError::Busy }
 }
 
 /// What must fit for the node to take writes at all.

@@ -451,6 +451,11 @@ impl Desk {
         fits(self.active_room()) || self.spare_room(groups).is_some_and(fits)
     }
 
+    /// The disk had no room for a segment, or for a write.
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.spare_retry.is_some() || matches!(self.pen, Pen::Refused(..))
+    }
+
     /// See [`super::Log::stats`].
     pub(super) fn stats(&self) -> LogStats {
         LogStats {
@@ -460,7 +465,7 @@ impl Desk {
             fsync_last: self.latency.last(),
             fsync_p99: self.latency.p99(),
             in_flight: self.in_flight() as u64,
-            disk_full: self.spare_retry.is_some() || matches!(self.pen, Pen::Refused(..)),
+            disk_full: self.is_disk_full(),
         }
     }
 }

@@ -233,6 +233,11 @@ impl Log {
         self.desk.grant(bytes, self.groups.len() + 1)
     }
 
+    /// [`LogStats::disk_full`], for who asks often.
+    pub fn is_disk_full(&self) -> bool {
+        self.desk.is_disk_full()
+    }
+
     /// [`Log::has_room`] for whoever only wants to know.
     pub fn fits(&self, bytes: u64) -> bool {
         self.desk.fits(bytes, self.groups.len() + 1)
