@@ -35,12 +35,16 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Reads time and waits for it.
 ///
-/// Must: [`Clock::now`] never goes backwards; [`Clock::wall_ms`] may jump either way at any moment.
+/// Must: [`Clock::now`] never goes backwards; [`Clock::wall_ms`] (and [`Clock::wall_us`], which shows the same time) may jump either way at any moment.
 pub trait Clock: Send + Sync {
     /// The monotonic time.
     fn now(&self) -> Mono;
     /// Unix time in milliseconds, as the machine believes it.
     fn wall_ms(&self) -> u64;
+    /// The same in microseconds, as finely as the clock shows them.
+    fn wall_us(&self) -> u64 {
+        self.wall_ms().saturating_mul(1000)
+    }
     /// Resolves at or after `at`, never before.
     fn sleep_until(&self, at: Mono) -> Sleep;
     /// Resolves at or after `duration` from now.

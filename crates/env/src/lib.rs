@@ -15,6 +15,7 @@ pub mod real;
 pub mod rng;
 pub mod suite;
 pub mod tasks;
+pub mod usage;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub use disk::{Disk, DiskFile, OpenMode};
 pub use net::{Listener, Net, Stream};
 pub use rng::Rng;
 pub use tasks::{Lane, Tasks};
+pub use usage::{CpuTime, Usage};
 
 /// One node's view of the outside world. Cheap to clone; plain data, no type parameter travels
 /// through the house.

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::usage::Usage;
+
 /// A task: it belongs to one shard's thread, so it need not be `Send`.
 pub type Task = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -28,6 +30,11 @@ pub trait Tasks: Send + Sync {
     /// Opens a lane for long work that nobody waits for: where processors are short, all others go first.
     fn background_lane(&self, name: &str) -> Box<dyn Lane> {
         self.lane(name)
+    }
+    /// What the process that runs all of them has used of its machine; `None` where that is not known, or
+    /// means nothing because several nodes share a process (the simulator).
+    fn usage(&self) -> Option<Usage> {
+        None
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn read(on: &Reading<'_>, id: Id, args: Args<'_>) -> Outcome {
         Id::Type => generic::keys::type_of(on, args),
         Id::Ttl | Id::Pttl | Id::Expiretime | Id::Pexpiretime => generic::expire::ttl(on, id, args),
         Id::Keys => generic::keys::keys(on, args),
-        Id::Randomkey => generic::keys::randomkey(on),
+        Id::Randomkey => generic::random::randomkey(on),
         Id::Scan => generic::scan::scan(on, args),
         Id::Dbsize => Ok(generic::databases::dbsize(on)),
         Id::Object => generic::object::object(on, args),

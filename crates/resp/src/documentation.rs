@@ -17,6 +17,18 @@ writes it anew.
 Writes go through the log of a majority; reads are linearizable unless the connection asks for less
 (`CLIENT CONSISTENCY`, `READONLY`). What success and each error promise stands in
 [GUARANTEES](GUARANTEES.md).
+
+What differs from Redis, besides what is not there:
+
+- Inside MULTI, `CLIENT REPLY` and a `HELLO` that would change the protocol are refused: EXEC's reply is
+  counted and encoded as a whole.
+- On a port that takes more than Redis clients, a connection that has not sent its first bytes within 60
+  seconds is closed, whatever `CONFIG GET timeout` says: nobody knows yet what it is. A listener of its own
+  (`--resp-listen`) has no such limit, and a connection that has spoken once stays.
+- `CONFIG SET` takes for a setting that can't be changed the value that it has.
+- `used_memory` of INFO is what the data take by the engine's own count; `used_memory_peak` is the most that
+  the process ever had resident.
+- RANDOMKEY is nearly uniform; the keys of a hash tag that has very many come up less often than others.
 ";
 
 /// The page, in full.

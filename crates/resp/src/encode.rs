@@ -43,7 +43,7 @@ pub fn put(out: &mut Vec<u8>, protocol: Protocol, reply: &Reply) {
         Reply::NilArray => out.extend_from_slice(if resp3 { b"_\r\n" } else { b"*-1\r\n" }),
         Reply::Simple(text) => {
             out.push(b'+');
-            error::put_line(out, text);
+            error::put_line(out, &**text);
         }
         Reply::Error(failure) => error::put_reply(out, failure),
         Reply::Array(items) => put_items(out, protocol, b'*', items),

@@ -45,13 +45,15 @@ pub fn failure(error: &Error) -> (&'static str, Cow<'_, str>) {
     }
 }
 
-/// Retrying at once on this node is pointless while nobody leads.
+/// Retrying at once on this node is pointless while nobody leads, or when the node goes.
 fn is_cluster_down(reason: &str) -> bool {
-    ["no leader", "quorum", "majority", "no cluster"].iter().any(|sign| reason.contains(sign))
+    ["no leader", "quorum", "majority", "no cluster", "shutting down"]
+        .iter()
+        .any(|sign| reason.contains(sign))
 }
 
 /// Appends `-WORD text`, a line whatever `text` holds.
-pub(crate) fn put(out: &mut Vec<u8>, word: &str, text: &str) {
+pub(crate) fn put(out: &mut Vec<u8>, word: &str, text: impl AsRef<[u8]>) {
     out.push(b'-');
     out.extend_from_slice(word.as_bytes());
     out.push(b' ');
@@ -59,20 +61,21 @@ pub(crate) fn put(out: &mut Vec<u8>, word: &str, text: &str) {
 }
 
 /// Appends `text` and CR LF; line ends within become spaces, as in Redis.
-pub(crate) fn put_line(out: &mut Vec<u8>, text: &str) {
-    out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+pub(crate) fn put_line(out: &mut Vec<u8>, text: impl AsRef<[u8]>) {
+    let plain = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+    out.extend(text.as_ref().iter().map(plain));
     out.extend_from_slice(b"\r\n");
 }
 
 /// Appends an error that is a result.
 pub(crate) fn put_reply(out: &mut Vec<u8>, error: &ReplyError) {
-    put(out, word(error.code), &error.message);
+    put(out, word(error.code), &*error.message);
 }
 
 /// Appends a failure.
 pub(crate) fn put_failure(out: &mut Vec<u8>, error: &Error) {
     let (word, text) = failure(error);
-    put(out, word, &text);
+    put(out, word, &*text);
 }
 
 /// Bytes that are no request.
@@ -80,22 +83,22 @@ pub(crate) fn protocol(error: ProtocolError) -> Reply {
     Reply::err(error.to_string())
 }
 
-/// No command has that name.
-pub(crate) fn unknown_command(args: quorate_api::Args<'_>) -> Reply {
+/// No command has that name: the text of the `ERR`, in which names stand byte for byte as they came.
+pub(crate) fn unknown_command(args: quorate_api::Args<'_>) -> Vec<u8> {
     /// Bytes of the name, and of all arguments, that are repeated.
     const SHOWN_BYTES_MAX: usize = 128;
-    let shown = |bytes: &[u8], most: usize| {
-        String::from_utf8_lossy(bytes.get(..most).unwrap_or(bytes)).into_owned()
-    };
-    let mut text = String::new();
+    fn shown(bytes: &[u8], most: usize) -> &[u8] {
+        bytes.get(..most).unwrap_or(bytes)
+    }
+    let mut rest = Vec::new();
     for argument in args.iter_from(1) {
-        let Some(room) = SHOWN_BYTES_MAX.checked_sub(text.len()).filter(|room| *room > 0) else {
+        let Some(room) = SHOWN_BYTES_MAX.checked_sub(rest.len()).filter(|room| *room > 0) else {
             break;
         };
-        text.push_str(&format!("'{}' ", shown(argument, room)));
+        rest.extend_from_slice(&[b"'", shown(argument, room), b"' "].concat());
     }
     let name = shown(args.at(0), SHOWN_BYTES_MAX);
-    Reply::err(format!("unknown command '{name}', with args beginning with: {text}"))
+    [b"unknown command '", name, b"', with args beginning with: ", &rest].concat()
 }
 
 /// `name` is the full name in lower case, like `client|id`.
@@ -152,6 +155,7 @@ mod tests {
             spelled(&Error::not_applied("no leader is known")),
             "-CLUSTERDOWN nothing was changed: no leader is known\r\n"
         );
+        assert!(spelled(&Error::not_applied("shutting down")).starts_with("-CLUSTERDOWN "));
         assert_eq!(
             spelled(&Error::unknown("the leader fell silent")),
             "-UNKNOWN the command may or may not take effect: the leader fell silent\r\n"

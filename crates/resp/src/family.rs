@@ -23,21 +23,26 @@ pub(crate) fn group(family: Family) -> String {
     kebab(&format!("{family:?}"))
 }
 
-/// The ACL categories, without their `@`.
-pub(crate) fn categories(spec: &Spec) -> Vec<String> {
-    let mut all = Vec::new();
-    for (flag, name) in [(Flags::READ, "read"), (Flags::WRITE, "write"), (Flags::ADMIN, "admin")] {
-        if spec.flags.has(flag) {
-            all.push(name.to_owned());
-        }
+/// The ACL category of a command's family, without its `@`; Redis has none for what is about the server.
+pub(crate) fn category(spec: &Spec) -> Option<String> {
+    match (spec.category, spec.family) {
+        (Some(category), _) => Some(category.to_owned()),
+        (None, Family::Server) => None,
+        (None, Family::Generic) => Some("keyspace".to_owned()),
+        (None, family) => Some(format!("{family:?}").to_ascii_lowercase()),
     }
-    all.push(match spec.family {
-        Family::Generic => "keyspace".to_owned(),
-        family => format!("{family:?}").to_ascii_lowercase(),
-    });
-    all.push(if spec.flags.has(Flags::FAST) { "fast" } else { "slow" }.to_owned());
-    if spec.flags.has(Flags::ADMIN | Flags::SLOW_SCAN) {
-        all.push("dangerous".to_owned());
-    }
-    all
+}
+
+/// The ACL categories that follow from flags.
+pub(crate) fn categories_of(flags: Flags) -> impl Iterator<Item = &'static str> {
+    let admin = Flags::ADMIN | Flags::ADMIN_CATEGORY;
+    let named = [
+        (flags.has(Flags::READ), "read"),
+        (flags.has(Flags::WRITE), "write"),
+        (flags.has(admin), "admin"),
+        (flags.has(admin | Flags::DANGEROUS), "dangerous"),
+        (flags.has(Flags::FAST), "fast"),
+        (!flags.has(Flags::FAST), "slow"),
+    ];
+    named.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name)
 }

@@ -54,7 +54,7 @@ pub struct Options {
     /// Settings beyond those that the front-end itself knows (`port`, `bind`, `dir`, `maxmemory`...).
     /// One with the name of a built-in replaces it.
     pub settings: Vec<Setting>,
-    /// Further lines of INFO's section Server (`process_id`, `executable`, `os`...).
+    /// Further lines of INFO's section Server (`executable`, `config_file`...).
     pub facts: Vec<(String, String)>,
 }
 

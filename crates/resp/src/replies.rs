@@ -116,9 +116,14 @@ impl Replies {
 
     /// A reply of the front-end takes its place.
     pub(crate) fn push(&mut self, answer: &Answer) {
+        self.push_with(|out, protocol| encode::put_answer(out, protocol, answer));
+    }
+
+    /// What `write` appends, which must be one reply, takes its place.
+    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>, Protocol)) {
         let protocol = self.protocol;
         if self.slots.is_empty() {
-            encode::put_answer(self.output(), protocol, answer);
+            write(self.output(), protocol);
             return;
         }
         if !matches!(self.slots.back(), Some(Slot::Local(_))) {
@@ -126,7 +131,7 @@ impl Replies {
         }
         if let Some(Slot::Local(bytes)) = self.slots.back_mut() {
             let before = bytes.len();
-            encode::put_answer(bytes, protocol, answer);
+            write(bytes, protocol);
             self.slot_bytes += bytes.len() - before;
         }
     }

@@ -5,10 +5,11 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use quorate_api::limits::PENDING_BYTES_MAX;
-use quorate_api::{Api, Reply};
+use quorate_api::{Answer, Api, Error, Reply};
 use quorate_env::{Env, Stream};
 use tokio::io::AsyncWriteExt;
 
+use crate::commands::role::leading;
 use crate::connection::Connection;
 use crate::encode::{self, Protocol};
 use crate::options::{self, Options, Setting};
@@ -81,7 +82,7 @@ impl Server {
         self.counters.stats(self.registry.len(), self.env.clock.now())
     }
 
-    /// Lets every connection answer what it has read, then close; new ones are closed at once.
+    /// Lets every connection answer what it has read, then close; new ones are told so and closed.
     pub fn drain(&self) {
         self.draining.set(true);
         for profile in self.registry.all() {
@@ -92,6 +93,25 @@ impl Server {
     /// True after [`Server::drain`].
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Why no further connection is served.
+    fn refusal(&self) -> Option<Answer> {
+        if self.is_draining() {
+            // Clients take this for what it is: nothing has happened, another member may do it.
+            let status = self.api.status();
+            let leader = leading(&status).filter(|leader| leader.node != status.node);
+            let hint = leader.map(|leader| leader.addr.clone());
+            return Some(Err(Error::NotApplied {
+                reason: "this node is shutting down".into(),
+                hint,
+            }));
+        }
+        if self.registry.len() >= self.connections_max.get() {
+            stats::add(&self.counters.refused, 1);
+            return Some(Ok(Reply::err("max number of clients reached")));
+        }
+        None
     }
 
     /// An empty buffer.
@@ -114,10 +134,9 @@ impl Server {
 
 /// Serves one connection until either side closes it.
 pub async fn serve(server: Rc<Server>, mut stream: Box<dyn Stream>) {
-    if server.is_draining() || server.registry.len() >= server.connections_max.get() {
-        stats::add(&server.counters.refused, 1);
+    if let Some(refusal) = server.refusal() {
         let mut line = Vec::new();
-        encode::put(&mut line, Protocol::Resp2, &Reply::err("max number of clients reached"));
+        encode::put_answer(&mut line, Protocol::Resp2, &refusal);
         // It may be gone already.
         drop(stream.write_all(&line).await);
         return;

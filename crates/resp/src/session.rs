@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use quorate_api::limits::OUTPUT_BYTES_MAX;
-use quorate_api::{Answer, Args, Call, CommandId as Id, Consistency, Reply, Spec};
+use quorate_api::{Answer, Args, Call, CommandId as Id, Consistency, ErrorCode, Reply, Spec};
 use quorate_api::{command::Flags, command::lookup};
 
 use crate::blocked::Blocked;
@@ -185,8 +185,12 @@ impl Session {
         if let Some(block) = &mut self.block {
             block.aborted = true;
         }
-        let reply = error::unknown_command(args);
-        self.reply(reply);
+        let text = error::unknown_command(args);
+        let word = error::word(ErrorCode::Err);
+        self.server.counters.count_error(word);
+        if !self.muted {
+            self.replies.push_with(|out, _| error::put(out, word, &text));
+        }
         Flow::Done
     }
 

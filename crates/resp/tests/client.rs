@@ -35,7 +35,7 @@ fn values_of_both_versions_come_back() {
         let binary: [&[u8]; 3] = [b"SET", b"k", b"a\r\n\0b"];
         assert_eq!(client.call(binary).await.unwrap(), Value::Simple("OK".into()));
         let hello = client.call(["HELLO", "3"]).await.unwrap();
-        assert!(matches!(hello, Value::Map(pairs) if pairs.len() == 7));
+        assert!(matches!(hello, Value::Map(pairs) if pairs.len() == 9));
         let value = Value::Bulk(Bytes::from_static(b"a\r\n\0b"));
         assert_eq!(client.call(["GET", "k"]).await.unwrap(), value);
         let error = client.call(["GET"]).await.unwrap();

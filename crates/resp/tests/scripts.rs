@@ -154,7 +154,7 @@ fn options(script: &str) -> Options {
             Setting::fixed("proto-max-bulk-len", "1024"),
             Setting::changeable("maxmemory", "0", memory),
         ],
-        facts: vec![("process_id".to_owned(), "42".to_owned())],
+        facts: vec![("executable".to_owned(), "/usr/bin/quorate".to_owned())],
         ..Options::default()
     };
     if script.contains("# password: secret\n") {

@@ -8,24 +8,28 @@ pub(super) const COMMANDS: &[Spec] = &[
         .read()
         .fast()
         .keys(1, 1, 1)
+        .uses(&["RO access"])
         .flags(Flags::INTERNAL)
         .doc("0.1.0", "O(1)", "Value, revision and expiry of a string key.", "key"),
     Spec::new(Id::KvPut, "KV.PUT", 5, Family::Internal)
         .grow()
         .fast()
         .keys(1, 1, 1)
+        .uses(&["RW access update"])
         .flags(Flags::INTERNAL)
         .doc("0.1.0", "O(1)", "Sets a string under a condition.", "key value condition ttl-ms"),
     Spec::new(Id::KvDelete, "KV.DELETE", 3, Family::Internal)
         .write()
         .fast()
         .keys(1, 1, 1)
+        .uses(&["RW delete"])
         .flags(Flags::INTERNAL)
         .doc("0.1.0", "O(1)", "Deletes a key under a condition.", "key condition"),
     Spec::new(Id::Revisions, "REVISIONS", -2, Family::Internal)
         .read()
         .fast()
         .keys(1, -1, 1)
+        .uses(&["RO"])
         .flags(Flags::INTERNAL)
         .doc(
             "0.1.0",

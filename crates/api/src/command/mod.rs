@@ -14,7 +14,7 @@ mod string;
 mod transaction;
 
 pub use id::CommandId;
-pub use spec::{Family, Flags, Keys, Spec};
+pub use spec::{Family, Flags, Keys, Spec, arity_fits};
 
 /// The families in the order of the documentation.
 const FAMILIES: [&[Spec]; 6] = [
@@ -148,6 +148,20 @@ mod tests {
         assert!(lookup(&[b'A'; 4096]).is_none());
         assert!(by_id(u16::MAX).is_none());
         assert!(by_id(0).is_none());
+    }
+
+    #[test]
+    fn what_a_command_does_with_its_keys_is_said_of_all_at_once_or_of_each() {
+        for spec in FAMILIES.into_iter().flatten() {
+            let keys = spec.key_positions(usize::try_from(spec.arity.abs()).unwrap()).count();
+            assert_eq!(spec.uses.is_empty(), spec.keys.first == 0 || spec.id == CommandId::Object);
+            assert!(spec.uses.len() < 2 || spec.uses.len() == keys, "{}", spec.name);
+            for word in spec.uses.iter().map(|uses| uses.split(' ').next().unwrap()) {
+                let known: &[&str] =
+                    if spec.is_write() { &["RW", "OW", "RM", "RO"] } else { &["RO"] };
+                assert!(known.contains(&word), "{}: {word}", spec.name);
+            }
+        }
     }
 
     #[test]

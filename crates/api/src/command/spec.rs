@@ -40,14 +40,24 @@ impl Flags {
     pub const NO_MULTI: Self = Self(1 << 5);
     /// Allowed before AUTH.
     pub const NO_AUTH: Self = Self(1 << 6);
-    /// Visits the whole keyspace: may take long.
-    pub const SLOW_SCAN: Self = Self(1 << 7);
+    /// In Redis' category of dangerous commands: may take long, or hits everybody's data.
+    pub const DANGEROUS: Self = Self(1 << 7);
     /// Never sent by clients.
     pub const INTERNAL: Self = Self(1 << 8);
     /// Depends on chance (its answer may differ between replicas were it not seeded).
     pub const RANDOM: Self = Self(1 << 9);
     /// Acts on the connection at once, also inside MULTI's queueing (EXEC, DISCARD, RESET, QUIT ...).
     pub const NO_QUEUE: Self = Self(1 << 10);
+    /// Needs no data: Redis' `loading` and `stale`. This flag and those below are words for clients.
+    pub const ANYTIME: Self = Self(1 << 11);
+    /// Not from scripts.
+    pub const NO_SCRIPT: Self = Self(1 << 12);
+    /// Allowed while a script runs too long.
+    pub const ALLOW_BUSY: Self = Self(1 << 13);
+    /// Not in the slow log: what it executes stands there itself.
+    pub const SKIP_SLOWLOG: Self = Self(1 << 14);
+    /// In the category of administrators' commands without being flagged as one (ROLE).
+    pub const ADMIN_CATEGORY: Self = Self(1 << 15);
 
     /// True when any flag of `other` is in `self`.
     pub const fn has(self, other: Self) -> bool {
@@ -91,8 +101,15 @@ pub struct Spec {
     pub flags: Flags,
     /// Its keys.
     pub keys: Keys,
+    /// What it does with its keys, in the words of Redis' key specifications (`RW access update`): one use of
+    /// all of them, or one of each in turn.
+    pub uses: &'static [&'static str],
     /// Its family.
     pub family: Family,
+    /// The ACL category in the place of its family's.
+    pub category: Option<&'static str>,
+    /// What routing clients and proxies may rely on, in Redis' words.
+    pub tips: &'static [&'static str],
     /// The Redis version that introduced it (ours where Redis has no such command).
     pub since: &'static str,
     /// Its cost.
@@ -105,6 +122,12 @@ pub struct Spec {
     pub subcommands: &'static [&'static str],
 }
 
+/// True when `count` arguments (name included) are what `arity` asks for (negative: at least that many).
+pub fn arity_fits(arity: i32, count: usize) -> bool {
+    let Ok(count) = i32::try_from(count) else { return false };
+    if arity >= 0 { count == arity } else { count >= -arity }
+}
+
 impl Spec {
     /// A row without flags, keys and texts.
     pub const fn new(id: CommandId, name: &'static str, arity: i32, family: Family) -> Self {
@@ -114,7 +137,10 @@ impl Spec {
             arity,
             flags: Flags::NONE,
             keys: Keys { first: 0, last: 0, step: 0 },
+            uses: &[],
             family,
+            category: None,
+            tips: &[],
             since: "1.0.0",
             complexity: "O(1)",
             summary: "",
@@ -155,6 +181,24 @@ impl Spec {
         self
     }
 
+    /// Which uses its keys so.
+    pub const fn uses(mut self, uses: &'static [&'static str]) -> Self {
+        self.uses = uses;
+        self
+    }
+
+    /// In another ACL category than its family's.
+    pub const fn category(mut self, category: &'static str) -> Self {
+        self.category = Some(category);
+        self
+    }
+
+    /// With these tips.
+    pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.tips = tips;
+        self
+    }
+
     /// With its documentation.
     pub const fn doc(
         mut self,
@@ -178,8 +222,7 @@ impl Spec {
 
     /// True when `count` arguments (name included) are a possible number.
     pub fn arity_fits(&self, count: usize) -> bool {
-        let Ok(count) = i32::try_from(count) else { return false };
-        if self.arity >= 0 { count == self.arity } else { count >= -self.arity }
+        arity_fits(self.arity, count)
     }
 
     /// Goes through the log.

@@ -1,12 +1,17 @@
 //! The machine's clocks.
 
 use std::sync::LazyLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::clock::{Clock, Mono, Sleep};
 
 /// One origin for the process, so that readings of two environments (one per shard) compare.
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// A clock set before 1970 reads as 1970.
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
 
 /// Monotonic time since the process first asked for it. It stands still while the machine sleeps.
 #[derive(Debug)]
@@ -18,9 +23,11 @@ impl Clock for RealClock {
     }
 
     fn wall_ms(&self) -> u64 {
-        // A clock set before 1970 reads as 1970.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn wall_us(&self) -> u64 {
+        u64::try_from(since_1970().as_micros()).unwrap_or(u64::MAX)
     }
 
     fn sleep_until(&self, at: Mono) -> Sleep {

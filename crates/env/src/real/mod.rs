@@ -8,6 +8,7 @@ mod shard;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::sync::Arc;
 

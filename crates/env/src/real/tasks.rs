@@ -3,7 +3,9 @@
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
+use super::usage;
 use crate::tasks::{Job, Lane, Task, Tasks};
+use crate::usage::Usage;
 
 /// How much a background lane stands back: a share of about a tenth beside one busy thread.
 const BACKGROUND_NICE: i32 = 10;
@@ -35,6 +37,10 @@ impl Tasks for RealTasks {
                 tracing::debug!(%error, "a background lane has the priority of all others");
             }
         }))
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        usage::usage()
     }
 }
 

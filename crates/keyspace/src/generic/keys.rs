@@ -1,4 +1,4 @@
-//! Which keys there are: DEL, UNLINK, EXISTS, TOUCH, TYPE, KEYS, RANDOMKEY.
+//! Which keys there are: DEL, UNLINK, EXISTS, TOUCH, TYPE, KEYS.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,6 @@ use crate::applying::Applying;
 use crate::glob;
 use crate::reading::Reading;
 use crate::record::Record;
-use crate::slot::{HASH_BITS, SLOTS, slot_bounds};
 use crate::space;
 use crate::stop::Outcome;
 
@@ -66,50 +65,4 @@ pub(crate) fn keys(on: &Reading<'_>, args: Args<'_>) -> Outcome {
         }
     })?;
     failed.map_or(Ok(Reply::Array(found)), |error| Err(error.into()))
-}
-
-/// RANDOMKEY: a random slot that has keys, then a random place in it.
-///
-/// Seeking a random position alone would nearly always give the same key where all keys share one
-/// hash tag: they lie close together in the order of positions.
-pub(crate) fn randomkey(on: &Reading<'_>) -> Outcome {
-    let (physical, random) = (on.row().physical, on.random());
-    let index = |position| space::slot(physical, position, b"");
-    let (all, all_end) = (index(0), space::slot_prefix(physical).end());
-    let drawn = index(random % (u64::from(SLOTS) << HASH_BITS));
-    let landed = match on.reader.first(drawn.as_slice(), &all_end)? {
-        None => on.reader.first(all.as_slice(), drawn.as_slice())?,
-        landed => landed,
-    };
-    let Some((landed, _)) = landed else { return Ok(Reply::Nil) };
-    let (start, end) = slot_bounds(space::parts_of_slot(&landed)?.0);
-    let within = index(start | (random.rotate_left(HASH_BITS) & (end - start - 1)));
-    let (start, end) = (index(start), index(end));
-    // From the place in the slot to the slot's end, the slot's beginning, and only when all of these
-    // keys have expired, any other one.
-    let rounds = [
-        (within.as_slice(), end.as_slice()),
-        (start.as_slice(), within.as_slice()),
-        (all.as_slice(), all_end.as_slice()),
-    ];
-    for (from, to) in rounds {
-        if let Some(key) = first_visible(on, from, to)? {
-            return Ok(Reply::bulk(&key));
-        }
-    }
-    Ok(Reply::Nil)
-}
-
-/// The first key of the slot index between `from` and `to` that has not expired.
-fn first_visible(on: &Reading<'_>, from: &[u8], to: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-    let mut from = from.to_vec();
-    while let Some((mut index, _)) = on.reader.first(&from, to)? {
-        let (_, key) = space::parts_of_slot(&index)?;
-        if on.peek(key)?.is_some() {
-            return Ok(Some(key.to_vec()));
-        }
-        index.push(0);
-        from = index;
-    }
-    Ok(None)
 }

@@ -76,9 +76,25 @@ impl<'a> Options<'a> {
     }
 }
 
+/// A cursor as Redis reads it (`strtoul`): nothing is 0, a sign may stand in front, and a negative number counts
+/// down from the end of all positions.
+fn cursor(text: &[u8]) -> Option<u64> {
+    let (negative, digits) = match text {
+        [] => return Some(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: u64 = str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(if negative { number.wrapping_neg() } else { number })
+}
+
 /// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type].
 pub(crate) fn scan(on: &Reading<'_>, args: Args<'_>) -> Outcome {
-    let cursor = number::parse_u64(args.at(1)).ok_or_else(|| Reply::err("invalid cursor"))?;
+    let cursor = cursor(args.at(1)).ok_or_else(|| Reply::err("invalid cursor"))?;
     let options = Options::parse(args)?;
     let (keys, next) = page(on, cursor, options.count)?;
     let mut found = Vec::new();

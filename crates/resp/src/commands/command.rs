@@ -1,6 +1,6 @@
 //! COMMAND: the command table, as clients and redis-cli read it.
 
-use quorate_api::command::{self, Flags};
+use quorate_api::command::{self, Flags, Keys};
 use quorate_api::{Args, CommandId, Reply, Spec};
 
 use crate::commands::subcommands::{self, Subcommand};
@@ -12,9 +12,11 @@ use crate::glob;
 pub(crate) fn command(args: Args<'_>) -> Reply {
     let name = args.at(1).to_ascii_uppercase();
     match name.as_slice() {
-        b"" => Reply::Array(command::all().map(info).collect()),
+        b"" => Reply::Array(command::all().map(|spec| Entry::of(spec).info()).collect()),
         b"COUNT" => Reply::Int(i64::try_from(command::all().count()).unwrap_or(i64::MAX)),
-        b"INFO" if args.len() == 2 => Reply::Array(command::all().map(info).collect()),
+        b"INFO" if args.len() == 2 => {
+            Reply::Array(command::all().map(|spec| Entry::of(spec).info()).collect())
+        }
         b"INFO" => Reply::Array(args.iter_from(2).map(info_by_name).collect()),
         b"DOCS" => docs(args),
         b"LIST" => list(args).unwrap_or_else(|reply| reply),
@@ -50,65 +52,118 @@ fn subcommand(name: &[u8]) -> Option<&'static Subcommand> {
 
 fn info_by_name(name: &[u8]) -> Reply {
     if let Some(row) = subcommand(name) {
-        return subcommand_info(row);
+        return Entry::of_subcommand(row).info();
     }
-    public(name).map_or(Reply::NilArray, info)
+    public(name).map_or(Reply::Nil, |spec| Entry::of(spec).info())
 }
 
-/// The ten fields of COMMAND INFO.
-fn info(spec: &'static Spec) -> Reply {
-    let subcommands = subcommands::of(spec.id).map(subcommand_info).collect();
-    fields(spec, &spec.name.to_ascii_lowercase(), spec.arity, subcommands)
+/// What COMMAND says of a command or of a subcommand.
+struct Entry {
+    name: String,
+    arity: i32,
+    flags: Flags,
+    /// Of the family; the others follow from the flags.
+    category: Option<String>,
+    tips: &'static [&'static str],
+    keys: Keys,
+    uses: &'static [&'static str],
+    subcommands: Vec<Self>,
 }
 
-fn subcommand_info(row: &'static Subcommand) -> Reply {
-    fields(command::spec(row.container), &row.full_name(), row.arity, Vec::new())
+impl Entry {
+    fn of(spec: &'static Spec) -> Self {
+        let subcommands: Vec<_> = subcommands::of(spec.id).map(Self::of_subcommand).collect();
+        let whole = Self {
+            name: spec.name.to_ascii_lowercase(),
+            arity: spec.arity,
+            flags: spec.flags,
+            category: family::category(spec),
+            tips: spec.tips,
+            keys: spec.keys,
+            uses: spec.uses,
+            subcommands,
+        };
+        if !subcommands::is_container(spec) {
+            return whole;
+        }
+        Self { flags: Flags::NONE, category: None, tips: &[], keys: NO_KEYS, uses: &[], ..whole }
+    }
+
+    fn of_subcommand(row: &'static Subcommand) -> Self {
+        Self {
+            name: row.full_name(),
+            arity: row.arity,
+            flags: row.flags,
+            category: family::category(command::spec(row.container)),
+            tips: row.tips,
+            keys: row.keys,
+            uses: row.uses,
+            subcommands: Vec::new(),
+        }
+    }
+
+    fn categories(&self) -> impl Iterator<Item = &str> {
+        let own = self.category.as_deref();
+        family::categories_of(self.flags).map(|name| -> &str { name }).chain(own)
+    }
+
+    /// The ten fields of COMMAND INFO.
+    fn info(&self) -> Reply {
+        let number = |number: i32| Reply::Int(i64::from(number));
+        Reply::Array(vec![
+            bulk(&self.name),
+            number(self.arity),
+            Reply::Set(flags(self.flags).map(simple).collect()),
+            number(self.keys.first),
+            number(self.keys.last),
+            number(self.keys.step),
+            Reply::Set(self.categories().map(|name| simple(format!("@{name}"))).collect()),
+            Reply::Set(self.tips.iter().map(|tip| bulk(tip)).collect()),
+            Reply::Set(self.key_specs()),
+            Reply::Set(self.subcommands.iter().map(Self::info).collect()),
+        ])
+    }
+
+    fn key_specs(&self) -> Vec<Reply> {
+        let Keys { first, last, step } = self.keys;
+        let each = first..;
+        match self.uses {
+            [uses] => vec![key_spec(Keys { first, last, step }, uses)],
+            uses => each
+                .zip(uses)
+                .map(|(at, uses)| key_spec(Keys { first: at, last: at, step }, uses))
+                .collect(),
+        }
+    }
 }
 
-fn fields(spec: &Spec, name: &str, arity: i32, subcommands: Vec<Reply>) -> Reply {
-    let number = |number: i32| Reply::Int(i64::from(number));
-    let categories = family::categories(spec).into_iter();
-    let keys = spec.keys;
-    Reply::Array(vec![
-        bulk(name),
-        number(arity),
-        Reply::Set(flags(spec).into_iter().map(simple).collect()),
-        number(keys.first),
-        number(keys.last),
-        number(keys.step),
-        Reply::Set(categories.map(|category| simple(format!("@{category}"))).collect()),
-        Reply::Set(Vec::new()),
-        Reply::Set(if keys.first > 0 { vec![key_spec(spec)] } else { Vec::new() }),
-        Reply::Set(subcommands),
-    ])
-}
+const NO_KEYS: Keys = Keys { first: 0, last: 0, step: 0 };
 
-fn flags(spec: &Spec) -> Vec<&'static str> {
+fn flags(flags: Flags) -> impl Iterator<Item = &'static str> {
     let names = [
         (Flags::WRITE, "write"),
         (Flags::READ, "readonly"),
         (Flags::DENYOOM, "denyoom"),
         (Flags::ADMIN, "admin"),
+        (Flags::NO_SCRIPT, "noscript"),
+        (Flags::ANYTIME, "loading"),
+        (Flags::ANYTIME, "stale"),
+        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::NO_MULTI, "no_multi"),
+        (Flags::ALLOW_BUSY, "allow_busy"),
     ];
-    names.into_iter().filter(|(flag, _)| spec.flags.has(*flag)).map(|(_, name)| name).collect()
+    names.into_iter().filter(move |(flag, _)| flags.has(*flag)).map(|(_, name)| name)
 }
 
-/// How a command uses its keys.
-fn key_flags(spec: &Spec) -> Reply {
-    let names: &[&'static str] = match spec.id {
-        CommandId::Del | CommandId::Unlink => &["RM", "delete"],
-        _ if spec.is_write() => &["RW", "access", "update"],
-        _ => &["RO", "access"],
-    };
-    Reply::Set(names.iter().map(|name| simple(*name)).collect())
+/// How a command uses a key.
+fn key_flags(uses: &'static str) -> Reply {
+    Reply::Set(uses.split(' ').map(simple).collect())
 }
 
-fn key_spec(spec: &Spec) -> Reply {
+fn key_spec(keys: Keys, uses: &'static str) -> Reply {
     let number = |number: i32| Reply::Int(i64::from(number));
-    let keys = spec.keys;
     let last = if keys.last < 0 { keys.last } else { keys.last - keys.first };
     let begin = Reply::Map(vec![(bulk("index"), number(keys.first))]);
     let find = Reply::Map(vec![
@@ -120,7 +175,7 @@ fn key_spec(spec: &Spec) -> Reply {
         Reply::Map(vec![(bulk("type"), bulk(kind)), (bulk("spec"), spec)])
     };
     Reply::Map(vec![
-        (bulk("flags"), key_flags(spec)),
+        (bulk("flags"), key_flags(uses)),
         (bulk("begin_search"), typed("index", begin)),
         (bulk("find_keys"), typed("range", find)),
     ])
@@ -180,10 +235,10 @@ enum Filter<'a> {
 }
 
 impl Filter<'_> {
-    fn matches(&self, spec: &Spec, name: &str) -> bool {
+    fn matches(&self, entry: &Entry) -> bool {
         match self {
-            Self::Pattern(pattern) => glob::matches(pattern, name.as_bytes()),
-            Self::Category(wanted) => family::categories(spec).iter().any(|it| is(wanted, it)),
+            Self::Pattern(pattern) => glob::matches(pattern, entry.name.as_bytes()),
+            Self::Category(wanted) => entry.categories().any(|it| is(wanted, it)),
             Self::Module => false,
         }
     }
@@ -204,10 +259,10 @@ fn list(args: Args<'_>) -> Result<Reply, Reply> {
         _ => return Err(Reply::syntax()),
     };
     let mut found = Vec::new();
-    for spec in command::all() {
-        let rows = subcommands::of(spec.id).map(Subcommand::full_name);
-        let matching = std::iter::once(names(spec)).chain(rows);
-        found.extend(matching.filter(|name| filter.matches(spec, name)).map(|name| bulk(&name)));
+    for mut entry in command::all().map(Entry::of) {
+        let rows = std::mem::take(&mut entry.subcommands);
+        let matching = std::iter::once(entry).chain(rows).filter(|entry| filter.matches(entry));
+        found.extend(matching.map(|entry| bulk(&entry.name)));
     }
     Ok(Reply::Array(found))
 }
@@ -216,12 +271,27 @@ fn list(args: Args<'_>) -> Result<Reply, Reply> {
 fn keys(args: Args<'_>, one: impl Fn(Reply, Reply) -> Reply) -> Result<Reply, Reply> {
     let spec = public(args.at(2)).ok_or_else(|| Reply::err("Invalid command specified"))?;
     let count = args.len() - 2;
-    if spec.keys.first == 0 {
+    let row = args.get(3).and_then(|name| subcommands::find(spec.id, name));
+    let (uses, arity) = match row {
+        Some(row) => (row.uses, row.arity),
+        None => (spec.uses, spec.arity),
+    };
+    if uses.is_empty() {
         return Err(Reply::err("The command has no key arguments"));
     }
-    if !spec.arity_fits(count) {
+    if !command::arity_fits(arity, count) {
         return Err(Reply::err("Invalid number of arguments specified for command"));
     }
-    let keys = spec.key_positions(count).filter_map(|at| args.get(at + 2));
-    Ok(Reply::Array(keys.map(|key| one(Reply::bulk(key), key_flags(spec))).collect()))
+    let sets_only = spec.id == CommandId::Set && !args.iter_from(5).any(|word| is(word, "GET"));
+    let uses = if sets_only { SET_WITHOUT_GET } else { uses };
+    let keys = spec.key_positions(count).filter_map(|at| args.get(at + 2)).enumerate();
+    let reply = |(at, key)| {
+        let uses = uses.get(at).or(uses.first()).copied().unwrap_or_default();
+        // What varies has been found out.
+        one(Reply::bulk(key), key_flags(uses.trim_end_matches(" variable_flags")))
+    };
+    Ok(Reply::Array(keys.map(reply).collect()))
 }
+
+/// What SET does with its key unless it returns the old value.
+const SET_WITHOUT_GET: &[&str] = &["OW update"];

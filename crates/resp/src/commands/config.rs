@@ -70,7 +70,7 @@ impl Session {
             Reply::err(format!("Unknown option or number of arguments for CONFIG SET - '{name}'"))
         };
         if args.len() % 2 == 1 {
-            return Err(crate::error::wrong_arity("config|set"));
+            return Err(Reply::syntax());
         }
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut arguments = args.iter_from(2);
@@ -81,14 +81,17 @@ impl Session {
             if known.is_none() && text != MAXCLIENTS {
                 return Err(unknown(name));
             }
-            if known.is_some_and(|setting| setting.change.is_none()) {
-                return Err(failed(&text, "can't set immutable config"));
-            }
             if pairs.iter().any(|(other, _)| *other == text) {
                 return Err(failed(&text, "duplicate parameter"));
             }
             let value =
                 str::from_utf8(value).map_err(|_| failed(&text, "argument must be text"))?;
+            // Tools set what they rely on (`maxmemory-policy noeviction`): that it is so already is no error.
+            if let Some(setting) = known.filter(|setting| setting.change.is_none())
+                && !setting.value.eq_ignore_ascii_case(value)
+            {
+                return Err(failed(&text, "can't set immutable config"));
+            }
             pairs.push((text, value.to_owned()));
         }
         Ok(pairs)
@@ -108,7 +111,9 @@ impl Session {
             let settings = self.server.settings.borrow();
             settings.iter().find(|setting| setting.name == name).and_then(|it| it.change.clone())
         };
-        let value = change.ok_or("can't set immutable config")?(value)?;
+        // A fixed one is set only to what it is, see `pairs`.
+        let Some(change) = change else { return Ok(value.to_owned()) };
+        let value = change(value)?;
         let mut settings = self.server.settings.borrow_mut();
         let setting = settings.iter_mut().find(|setting| setting.name == name);
         let setting = setting.ok_or("the setting has gone")?;

@@ -61,12 +61,23 @@ impl Session {
         if !self.replies.all_answered() {
             return Flow::Later;
         }
-        let reply = match parse(args) {
-            Ok(wishes) => self.grant(&wishes),
-            Err(reply) => reply,
-        };
+        let reply = self.greet(args);
         self.reply(reply);
         Flow::Done
+    }
+
+    /// HELLO when it is its turn, also within EXEC.
+    pub(crate) fn greet(&mut self, args: Args<'_>) -> Reply {
+        match parse(args) {
+            Ok(wishes) => self.grant(&wishes),
+            Err(reply) => reply,
+        }
+    }
+
+    /// True for a HELLO that would make this connection speak the other protocol.
+    pub(crate) fn switches_protocol(&self, args: Args<'_>) -> bool {
+        parse(args)
+            .is_ok_and(|wishes| wishes.protocol.is_some_and(|it| it != self.replies.protocol))
     }
 
     fn grant(&mut self, wishes: &Wishes<'_>) -> Reply {
@@ -103,6 +114,8 @@ impl Session {
         Reply::Map(vec![
             field("server", bulk("redis")),
             field("version", bulk(REDIS_VERSION)),
+            field("server_name", bulk("quorate")),
+            field("quorate_version", bulk(&self.server.version)),
             field("proto", Reply::Int(self.replies.protocol.number())),
             field("id", Reply::Int(self.profile.id.cast_signed())),
             field("mode", bulk("standalone")),

@@ -2,6 +2,7 @@
 
 use quorate_api::status::Role;
 use quorate_api::{Args, Reply, Status};
+use quorate_env::Usage;
 
 use crate::commands::hello::REDIS_VERSION;
 use crate::commands::role::{host_and_port, leading};
@@ -14,19 +15,22 @@ struct Facts<'a> {
     session: &'a Session,
     status: Status,
     stats: Stats,
+    /// Where this node has a process of its own.
+    usage: Option<Usage>,
 }
 
 /// Writes a section's lines.
 type Section = fn(&Facts<'_>, &mut Lines);
 
 /// The sections in the order of INFO; all of them are the default.
-const SECTIONS: [(&str, Section); 11] = [
+const SECTIONS: [(&str, Section); 12] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
     ("Persistence", persistence),
     ("Stats", stats),
     ("Replication", replication),
+    ("CPU", cpu),
     ("Modules", nothing),
     ("Errorstats", errorstats),
     ("Cluster", cluster),
@@ -51,8 +55,12 @@ impl Lines {
 
 impl Session {
     pub(crate) fn info(&self, args: Args<'_>) -> Reply {
-        let facts =
-            Facts { session: self, status: self.server.api.status(), stats: self.server.stats() };
+        let facts = Facts {
+            session: self,
+            status: self.server.api.status(),
+            stats: self.server.stats(),
+            usage: self.server.env.tasks.usage(),
+        };
         let wants_all = args.len() == 1
             || args
                 .iter_from(1)
@@ -84,10 +92,16 @@ fn server(facts: &Facts<'_>, lines: &mut Lines) {
     lines.put("redis_git_dirty", 0);
     lines.put("redis_build_id", "0");
     lines.put("redis_mode", "standalone");
+    if let Some(usage) = &facts.usage {
+        lines.put("os", &usage.system_name);
+    }
     lines.put("arch_bits", usize::BITS);
+    if let Some(usage) = &facts.usage {
+        lines.put("process_id", usage.process_id);
+    }
     lines.put("run_id", &server.run_id);
     lines.put("tcp_port", port.map_or("0", |setting| &setting.value));
-    lines.put("server_time_usec", server.env.clock.wall_ms().saturating_mul(1000));
+    lines.put("server_time_usec", server.env.clock.wall_us());
     lines.put("uptime_in_seconds", facts.status.uptime_ms / 1000);
     lines.put("uptime_in_days", facts.status.uptime_ms / 86_400_000);
     for (name, value) in &server.facts {
@@ -123,15 +137,58 @@ fn human(bytes: u64) -> String {
     if unit == 'B' { format!("{whole}B") } else { format!("{whole}.{hundredths:02}{unit}") }
 }
 
+/// A share as Redis shows it.
+fn percent(part: u64, whole: u64) -> String {
+    let hundredths = u128::from(part) * 10_000 / u128::from(whole.max(1));
+    format!("{}.{:02}%", hundredths / 100, hundredths % 100)
+}
+
 fn memory(facts: &Facts<'_>, lines: &mut Lines) {
     let (used, max) = (facts.status.engine_memory_bytes, facts.status.max_memory_bytes);
+    let payload = facts.status.engine_payload_bytes.min(used);
     lines.put("used_memory", used);
     lines.put("used_memory_human", human(used));
-    lines.put("used_memory_dataset", facts.status.engine_payload_bytes);
+    if let Some(usage) = &facts.usage {
+        lines.put("used_memory_rss", usage.resident_bytes);
+        lines.put("used_memory_rss_human", human(usage.resident_bytes));
+        // The engine keeps no record of its own; the process's is at least as high.
+        let peak = usage.resident_bytes_peak.max(used);
+        lines.put("used_memory_peak", peak);
+        lines.put("used_memory_peak_human", human(peak));
+        lines.put("used_memory_peak_perc", percent(used, peak));
+    }
+    lines.put("used_memory_overhead", used - payload);
+    lines.put("used_memory_dataset", payload);
+    lines.put("used_memory_dataset_perc", percent(payload, used));
+    if let Some(usage) = &facts.usage {
+        lines.put("total_system_memory", usage.machine_bytes);
+        lines.put("total_system_memory_human", human(usage.machine_bytes));
+    }
     lines.put("maxmemory", max);
     lines.put("maxmemory_human", human(max));
     lines.put("maxmemory_policy", "noeviction");
+    if let Some(usage) = facts.usage.as_ref().filter(|_| used > 0) {
+        let hundredths = u128::from(usage.resident_bytes) * 100 / u128::from(used);
+        let (whole, part) = (hundredths / 100, hundredths % 100);
+        lines.put("mem_fragmentation_ratio", format_args!("{whole}.{part:02}"));
+    }
     lines.put("engine", facts.status.engine);
+}
+
+/// What the process has used; no section where nobody knows.
+fn cpu(facts: &Facts<'_>, lines: &mut Lines) {
+    let Some(usage) = &facts.usage else { return };
+    let parts = [
+        ("", usage.cpu),
+        ("_children", usage.cpu_children),
+        ("_main_thread", usage.cpu_main_thread),
+    ];
+    for (of, time) in parts {
+        for (kind, time) in [("sys", time.system), ("user", time.user)] {
+            let (seconds, us) = (time.as_secs(), time.subsec_micros());
+            lines.put(&format!("used_cpu_{kind}{of}"), format_args!("{seconds}.{us:06}"));
+        }
+    }
 }
 
 fn persistence(facts: &Facts<'_>, lines: &mut Lines) {
@@ -281,5 +338,7 @@ mod tests {
         assert_eq!(human(1536), "1.50K");
         assert_eq!(human(100 << 20), "100.00M");
         assert_eq!(human(3 << 40), "3.00T");
+        assert_eq!(percent(1, 3), "33.33%");
+        assert_eq!(percent(0, 0), "0.00%");
     }
 }

@@ -9,7 +9,7 @@ mod debug;
 mod hello;
 mod help;
 mod info;
-mod role;
+pub(crate) mod role;
 pub(crate) mod select;
 pub(crate) mod subcommands;
 pub(crate) mod syntax;
@@ -30,6 +30,7 @@ impl Session {
             Id::Echo => Reply::bulk(args.at(1)),
             Id::Select => self.select(args),
             Id::Auth => self.auth(args),
+            Id::Hello => self.greet(args),
             Id::Client => self.client(args),
             Id::Readonly => {
                 self.set_consistency(Some(Consistency::Stale { max_staleness_ms: None }));
@@ -54,7 +55,7 @@ impl Session {
     }
 
     fn time(&self) -> Reply {
-        let wall = Duration::from_millis(self.server.env.clock.wall_ms());
+        let wall = Duration::from_micros(self.server.env.clock.wall_us());
         let part = |number: String| Reply::Bulk(Bytes::from(number));
         Reply::Array(vec![part(wall.as_secs().to_string()), part(wall.subsec_micros().to_string())])
     }

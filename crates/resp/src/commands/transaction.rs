@@ -23,9 +23,14 @@ impl Session {
 
     /// Queues a command that has passed every check.
     pub(crate) fn queue(&mut self, spec: &'static Spec, args: Args<'_>) -> Flow {
-        // CLIENT REPLY would cut EXEC's array in two.
-        let cuts = spec.id == CommandId::Client && is(args.at(1), "REPLY");
-        if cuts || spec.flags.has(command::Flags::NO_MULTI) {
+        // EXEC's array is counted and encoded as a whole: CLIENT REPLY would cut it in two, and HELLO change
+        // the protocol in its middle.
+        let cuts = match spec.id {
+            CommandId::Client => is(args.at(1), "REPLY"),
+            CommandId::Hello => self.switches_protocol(args),
+            _ => spec.flags.has(command::Flags::NO_MULTI),
+        };
+        if cuts {
             return self.refuse(spec, Reply::err("Command not allowed inside a transaction"));
         }
         let queued = match &mut self.block {

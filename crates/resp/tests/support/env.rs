@@ -12,7 +12,8 @@ use quorate_env::clock::Sleep;
 use quorate_env::disk::DirLock;
 use quorate_env::net::Connecting;
 use quorate_env::tasks::Task;
-use quorate_env::{Clock, Disk, DiskFile, Env, Lane, Listener, Mono, Net, OpenMode, Rng, Tasks};
+use quorate_env::{Clock, CpuTime, Disk, DiskFile, Env, Lane, Listener, Mono, Net, OpenMode, Rng};
+use quorate_env::{Tasks, Usage};
 
 /// The time, and who waits for it.
 #[derive(Default)]
@@ -86,6 +87,22 @@ impl Tasks for Walled {
     }
     fn lane(&self, _: &str) -> Box<dyn Lane> {
         panic!("the front-end has no lanes");
+    }
+    fn usage(&self) -> Option<Usage> {
+        let cpu = |user, system| CpuTime {
+            user: Duration::from_millis(user),
+            system: Duration::from_millis(system),
+        };
+        Some(Usage {
+            process_id: 42,
+            system_name: "Linux 6.1.0 x86_64".to_owned(),
+            cpu: cpu(12_340, 5_060),
+            cpu_main_thread: cpu(10_000, 5_000),
+            cpu_children: CpuTime::default(),
+            resident_bytes: 3 << 20,
+            resident_bytes_peak: 4 << 20,
+            machine_bytes: 16 << 30,
+        })
     }
 }
 
