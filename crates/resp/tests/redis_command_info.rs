@@ -1,6 +1,12 @@
 //! COMMAND INFO, compared with a real redis-server for every command that both know. What differs stands in
 //! [`DIFFERENCES`], each with its reason. Needs `redis-server`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test code outside of test functions"
+)]
+
 mod support;
 
 use std::io::{Read, Write};
