@@ -163,9 +163,9 @@ fn nodes_of_both_engines_make_the_same_backup_of_the_same_index() {
 }
 
 #[test]
-fn what_comes_through_a_pipe_is_restored_or_leaves_nothing() {
+fn what_comes_through_a_pipe_is_restored_or_leaves_no_member() {
     let dir = tempfile::tempdir().unwrap();
-    let (file, data) = (path(dir.path(), "backup"), path(dir.path(), "n1"));
+    let file = path(dir.path(), "backup");
     let cluster = Cluster::of(1);
     for n in 0..200 {
         // Hardly to be compressed: several blocks.
@@ -177,6 +177,7 @@ fn what_comes_through_a_pipe_is_restored_or_leaves_nothing() {
     quorate_json(&["backup", "create", &file, "--addr", cluster.addr(0)]);
     let whole = fs::read(&file).unwrap();
     for engine in ["memory", "disk"] {
+        let data = path(dir.path(), engine);
         let words =
             ["backup", "restore", "-", "--data-dir", &data, "--id", "n1", "--engine", engine];
         for at in [whole.len() / 2, whole.len() - 3] {
@@ -185,7 +186,9 @@ fn what_comes_through_a_pipe_is_restored_or_leaves_nothing() {
             let said = quorate_with(&words, &bytes);
             assert_eq!(said.code, Some(1), "{}", said.err);
             assert!(said.err.contains("damaged"), "{}", said.err);
-            assert!(!Path::new(&data).exists(), "{engine}: byte {at}: something is left");
+            let left = quorate_json(&["inspect", "engine", "--data-dir", &data]);
+            assert_eq!(left["owner"]["node"], 0, "{engine}: byte {at}: {left}");
+            assert_eq!((&left["applied"], &left["members"]), (&0.into(), &serde_json::json!([])));
         }
         let said = quorate_with(&words, &whole);
         assert_eq!(said.code, Some(0), "{}", said.err);
@@ -194,7 +197,6 @@ fn what_comes_through_a_pipe_is_restored_or_leaves_nothing() {
             (&shown["engine"], &shown["databases"][0]["keys"]),
             (&engine.into(), &200.into())
         );
-        fs::remove_dir_all(&data).unwrap();
     }
 }
 
@@ -228,6 +230,10 @@ fn what_is_broken_or_foreign_is_refused_before_anything_is_touched() {
     assert!(refused(&restore).contains("ends early"));
     fs::write(&bad, b"REDIS0011 and so on").unwrap();
     assert!(refused(&restore).contains("no backup of Quorate"));
+    assert_eq!(
+        quorate(&["backup", "restore", &file, "--data-dir", &data, "--id", "n 1"]).code,
+        Some(2)
+    );
     assert!(!Path::new(&data).exists(), "it made a directory");
 
     assert_eq!(cluster.terminate(0).code(), Some(0));

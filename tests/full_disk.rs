@@ -51,13 +51,14 @@ fn applied(cluster: &Cluster, node: usize) -> u64 {
     cluster.status(node).map_or(0, |status| status.number("/applied"))
 }
 
-/// Three voters, of which the first, the leader, has a small disk.
-fn cluster_with_a_small_disk() -> Cluster {
+/// So many voters, of which the first, the leader, has a small disk.
+fn cluster_with_a_small_disk(nodes: usize) -> Cluster {
     let mut cluster = Cluster::empty(&[]);
     cluster.add_on_disk(Entrance::Bootstrap, DISK_BYTES);
-    cluster.add(Entrance::Join);
-    cluster.add(Entrance::Join);
-    cluster.wait_for_voters(3);
+    for _ in 1..nodes {
+        cluster.add(Entrance::Join);
+    }
+    cluster.wait_for_voters(nodes);
     assert_eq!(cluster.leader(), 0);
     cluster.tell(0, &["SET", "before", "it was full"]);
     cluster
@@ -95,46 +96,84 @@ fn free(cluster: &Cluster, filler: &Path) -> Instant {
     freed
 }
 
+/// Fills the leader's disk, and writes to it until nothing goes any more.
+fn fill_the_leader(cluster: &Cluster) -> PathBuf {
+    let filler = fill(cluster.on_disk(0, "filler"));
+    let mut failed = Vec::new();
+    // What no longer fits when it is large may still fit when it is small.
+    for value_bytes in [VALUE_BYTES, VALUE_BYTES / 8, VALUE_BYTES / 64, VALUE_BYTES / 512] {
+        let more = write_until(cluster, 0, value_bytes, |failed| failed.len() > 2);
+        say(&format!("with {value_bytes} bytes: {}", brief(&more)));
+        failed.extend(more);
+    }
+    assert!(is_read_only(cluster, 0));
+    for outcome in &failed {
+        assert!(matches!(outcome, Outcome::NotApplied(why) if why.contains("full")), "{outcome:?}");
+    }
+    filler
+}
+
 #[test]
 fn a_leader_without_disk_space_refuses_writes_serves_reads_and_resumes_by_itself() {
     if !can_mount() {
         return;
     }
-    let cluster = cluster_with_a_small_disk();
-    let filler = fill(cluster.on_disk(0, "filler"));
-    let mut failed = Vec::new();
-    // What no longer fits when it is large may still fit when it is small.
-    for value_bytes in [VALUE_BYTES, VALUE_BYTES / 8, VALUE_BYTES / 64, VALUE_BYTES / 512] {
-        let more = write_until(&cluster, 0, value_bytes, |failed| failed.len() > 2);
-        say(&format!("with {value_bytes} bytes: {}", brief(&more)));
-        failed.extend(more);
+    let cluster = cluster_with_a_small_disk(1);
+    let filler = fill_the_leader(&cluster);
+    let (outcome, took) = cluster.try_once(0, &["SET", "small", "v"]);
+    assert!(matches!(outcome, Outcome::Done(_) | Outcome::NotApplied(_)), "{outcome:?}");
+    assert!(took < REFUSAL_MAX, "{took:?}: {outcome:?}");
+    assert_eq!(cluster.ask::<String>(0, &["GET", "before"]), "it was full");
+    let ready = http::get(cluster.addr(0), "/readyz?verbose").unwrap();
+    assert!(ready.status == 200 && ready.text().contains("full"), "{}", ready.text());
+
+    let freed = free(&cluster, &filler);
+    cluster.tell(0, &["SET", "after", "room again"]);
+    measured("after room was made writes went on in", &freed.elapsed());
+    assert_eq!(cluster.ask::<String>(0, &["GET", "after"]), "room again");
+}
+
+#[test]
+fn a_leader_without_disk_space_hands_over_to_who_has_room() {
+    if !can_mount() {
+        return;
     }
-    assert!(is_read_only(&cluster, 0));
-    for outcome in &failed {
-        assert!(matches!(outcome, Outcome::NotApplied(why) if why.contains("full")), "{outcome:?}");
-    }
-    for node in 0..3 {
-        let (outcome, took) = cluster.try_once(node, &["SET", "small", "v"]);
-        say(&format!("through n{} on a full leader in {took:?}: {}", node + 1, brief(&outcome)));
-        // What is small may find a last place; what does not is certainly not applied.
-        assert!(matches!(outcome, Outcome::Done(_) | Outcome::NotApplied(_)), "{outcome:?}");
-        assert!(took < REFUSAL_MAX, "{took:?}: {outcome:?}");
-    }
-    for node in 0..3 {
+    let cluster = cluster_with_a_small_disk(3);
+    let filler = fill_the_leader(&cluster);
+    until("another one leads", LONG, || match cluster.leader() {
+        0 => Err("n1 does".to_owned()),
+        _ => Ok(()),
+    });
+    for node in [1, 2] {
+        cluster.tell(node, &["SET", &format!("meanwhile{node}"), "others have room"]);
         assert_eq!(cluster.ask::<String>(node, &["GET", "before"]), "it was full");
     }
-    let ready = http::get(cluster.addr(0), "/readyz?verbose").unwrap();
-    assert!(ready.text().contains("full"), "{}", ready.text());
+    refuses_what_it_can_not_see_through(&cluster, 0);
 
     let freed = free(&cluster, &filler);
     for node in 0..3 {
         cluster.tell(node, &["SET", &format!("after{node}"), "room again"]);
     }
-    measured("after room was made writes went on in", &freed.elapsed());
+    measured("after room was made it took writes again in", &freed.elapsed());
     for node in 0..3 {
+        assert_eq!(cluster.ask::<String>(node, &["GET", "meanwhile1"]), "others have room");
         assert_eq!(cluster.ask::<String>(node, &["GET", "after2"]), "room again");
     }
     cluster.wait_until_equal();
+}
+
+/// A follower without room says so at once, and does nothing of which it could not see the outcome.
+#[track_caller]
+fn refuses_what_it_can_not_see_through(cluster: &Cluster, node: usize) {
+    let (outcome, took) = cluster.try_once(node, &["SET", "refused", "v"]);
+    assert!(matches!(&outcome, Outcome::NotApplied(why) if why.contains("full")), "{outcome:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let elsewhere = cluster.leader();
+    assert_eq!(cluster.ask::<i64>(elsewhere, &["EXISTS", "refused"]), 0);
+    let ready = http::get(cluster.addr(node), "/readyz").unwrap();
+    assert!(ready.status == 503 && ready.text().contains("full"), "{}", ready.text());
+    let stale = http::get(cluster.addr(node), "/v1/kv/before?consistency=stale").unwrap();
+    assert_eq!(stale.text(), "it was full");
 }
 
 #[test]
@@ -142,7 +181,7 @@ fn a_follower_without_disk_space_stops_nobody_and_catches_up_when_there_is_room(
     if !can_mount() {
         return;
     }
-    let cluster = cluster_with_a_small_disk();
+    let cluster = cluster_with_a_small_disk(3);
     let moved = http::request(cluster.addr(0), "POST /v1/cluster/transfer", &[], br#"{"to":"n2"}"#);
     assert_eq!(moved.unwrap().status, 204);
     assert_eq!(cluster.leader(), 1);
@@ -156,13 +195,10 @@ fn a_follower_without_disk_space_stops_nobody_and_catches_up_when_there_is_room(
     }
     // Reads: elsewhere as ever, on the full node what it has.
     assert_eq!(cluster.ask::<String>(2, &["GET", "k19"]), "v");
-    let stale = http::get(cluster.addr(0), "/v1/kv/before?consistency=stale").unwrap();
-    assert_eq!(stale.text(), "it was full");
-    match cluster.try_once(0, &["GET", "k19"]).0 {
-        Outcome::Done(value) => assert_eq!(value, redis::Value::BulkString(b"v".to_vec())),
-        Outcome::NotApplied(_) => {}
-        other => panic!("{other:?}"),
-    }
+    let (outcome, took) = cluster.try_once(0, &["GET", "k19"]);
+    assert!(matches!(&outcome, Outcome::NotApplied(why) if why.contains("full")), "{outcome:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    refuses_what_it_can_not_see_through(&cluster, 0);
 
     let freed = free(&cluster, &filler);
     assert_eq!(cluster.ask::<String>(0, &["GET", "k19"]), "v");

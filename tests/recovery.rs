@@ -126,7 +126,12 @@ fn a_survivor_becomes_a_cluster(flags: &[&str]) {
             .unwrap();
     assert_eq!(answer.status, 412, "{}", answer.text());
 
-    // An old member with its old directory is refused; with an empty one it is welcome under its old name.
+    the_others_come_back_empty(&mut cluster, &new);
+}
+
+/// An old member with its old directory is refused; with an empty one it is welcome under its old name.
+fn the_others_come_back_empty(cluster: &mut Cluster, new: &str) {
+    let addr = cluster.addr(0).to_owned();
     cluster.restart(1);
     cluster.wait_for_log(1, "one of them has the wrong address");
     assert_ne!(cluster.status(1).unwrap().text("/cluster"), new);

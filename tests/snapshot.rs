@@ -48,3 +48,20 @@ fn a_follower_that_was_away_for_long_catches_up_by_a_snapshot_under_load() {
     cluster.wait_until_ready();
     ledger.verify(&cluster);
 }
+
+/// 1,024 entries are kept for those who are a little behind; where each is large, that would be gigabytes.
+#[test]
+fn a_log_of_large_values_is_cut_by_bytes() {
+    const VALUES: u64 = 60;
+    let cluster = Cluster::with_flags(1, &["--snapshot-log-size", "8mb"]);
+    let value = "v".repeat(1 << 20);
+    for step in 0..VALUES {
+        cluster.tell(0, &["SET", &format!("key{}", step % 2), &value]);
+    }
+    // 8 MiB behind the last snapshot and 2 MiB before it, and what came while it was made.
+    until("the log is cut", LIMIT, || {
+        let status = cluster.status(0)?;
+        let (first, last) = (status.number("/log/first"), status.number("/log/last"));
+        if last - first < VALUES / 2 { Ok(()) } else { Err(format!("{first} to {last}")) }
+    });
+}

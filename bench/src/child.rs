@@ -37,6 +37,18 @@ impl Server {
         self.child.id()
     }
 
+    /// kill -9.
+    pub(crate) fn stop(&mut self) {
+        // Fails only for what has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// False once it was stopped.
+    pub(crate) fn is_running(&self) -> bool {
+        Path::new("/proc").join(self.pid().to_string()).exists()
+    }
+
     /// A fault with the end of its output once it has ended.
     pub(crate) fn check(&mut self) -> Result<(), Fault> {
         match self.child.try_wait().context("wait for a server")? {
@@ -55,9 +67,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fails only for what has ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.stop();
     }
 }
 

@@ -73,3 +73,19 @@ fn unknown_flags_and_missing_binaries_are_refused_by_name() {
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("/nowhere/quorate"));
 }
+
+#[test]
+fn engines_are_measured_side_by_side_and_compared() {
+    let quorate = quorate().display().to_string();
+    let (keys, phases) = ("10000", "get,restart");
+    let flags = ["engines", "--keys", keys, "--requests", "800", "--phases", phases];
+    let output = bench(&[&flags[..], &["--quorate", &quorate]].concat());
+    let (said, told) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{told}");
+    let compared = said.split_once("disk / memory, CPU per command").expect("a comparison").1;
+    for (name, lines) in [("GET, any key", 1), ("SET, new keys", 1), ("SET, hot keys", 0)] {
+        assert_eq!(compared.matches(name).count(), lines, "{name}: {said}");
+    }
+    assert_eq!(said.matches("the first read").count(), 2, "{said}");
+}

@@ -15,7 +15,8 @@ pub(super) fn start(
     count: usize,
     read_mode: Option<&str>,
 ) -> Result<Vec<Node>, Fault> {
-    let flags = read_mode.map_or(Vec::new(), |mode| vec!["--read-mode".to_owned(), mode.to_owned()]);
+    let flags =
+        read_mode.map_or(Vec::new(), |mode| vec!["--read-mode".to_owned(), mode.to_owned()]);
     start_with(&tools.quorate, dir, count, &flags)
 }
 

@@ -40,6 +40,9 @@ pub const VOTERS_MAX: usize = 7;
 pub const MEMBERS_MAX: usize = 32;
 /// Bytes of an HTTP request's headers.
 pub const HTTP_HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a refused HTTP request that are read and thrown away, so that its answer is not lost: as many as
+/// the largest request has that would have been taken.
+pub const HTTP_LINGER_BYTES_MAX: usize = COMMAND_BYTES_MAX;
 /// Bytes of an idempotency key.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Keys watched by one connection.

@@ -167,6 +167,8 @@ pub struct Status {
     pub engine_flushes: u64,
     /// Sorted runs on the disk which a cold read may have to look into.
     pub engine_runs: u64,
+    /// Reads of the disk that the shard's thread has waited for.
+    pub engine_waited_reads: u64,
     /// Reads that had to wait for the disk since the start.
     pub cold_reads: u64,
     /// The limit in force for writes that grow the data: the smallest of the members'.

@@ -108,7 +108,11 @@ pub(crate) fn log(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let mut lines = vec![
         owner_line(&view.owner),
-        format!("entries {} to {}, committed to {}", view.first, view.last, view.commit),
+        if view.last < view.first {
+            format!("no entries behind {}, committed to {}", view.last, view.commit)
+        } else {
+            format!("entries {} to {}, committed to {}", view.first, view.last, view.commit)
+        },
         format!("term {}, vote {}", view.term, view.vote),
         format!("{} segments, {} bytes", view.segments, view.bytes),
     ];

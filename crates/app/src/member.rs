@@ -361,6 +361,20 @@ mod tests {
         assert!(matches!(ordered(&["add", "h"]), Err(Failure::Usage(_))));
     }
 
+    #[test]
+    fn what_is_risked_or_who_is_meant_never_comes_from_the_environment() {
+        let member = |table: &&&CommandTable| table.name.starts_with("member ");
+        let tables: Vec<_> = crate::flags::COMMANDS.iter().filter(member).collect();
+        assert_eq!(tables.len(), 7);
+        for table in tables {
+            let env = Layer::of_env(table, |_| Some("true".into())).unwrap();
+            for name in ["force", "no-wait", "id", "learner", "member", "node", "with"] {
+                assert!(env.get(name).is_none(), "{} {name}", table.name);
+            }
+            assert!(env.get("addr").is_some());
+        }
+    }
+
     fn view() -> Value {
         let member = |node: u64, voter: bool, silent_ms: u64| {
             json!({

@@ -122,8 +122,12 @@ fn told(text: &str) -> Failure {
 
 /// A misspelt variable would go unnoticed otherwise. Kubernetes sets some for a service of our name.
 fn tell_of_strange_variables() {
-    let known =
-        |name: &str| COMMANDS.iter().any(|table| table.flags().any(|flag| table.env(flag) == name));
+    let known = |name: &str| {
+        COMMANDS.iter().any(|table| {
+            let mut flags = table.flags().filter(|flag| !flag.on_command_line_only);
+            flags.any(|flag| table.env(flag) == name)
+        })
+    };
     let is_strange = |name: &String| {
         name.starts_with(SERVE.env_prefix)
             && !name.starts_with("QUORATE_SERVICE_")

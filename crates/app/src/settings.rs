@@ -147,7 +147,11 @@ fn entrance(layers: &Layers) -> Result<Entrance, Failure> {
     }
 }
 
-fn id(text: &str) -> Result<String, String> {
+/// A node's name.
+///
+/// # Errors
+/// It can't be one.
+pub(crate) fn id(text: &str) -> Result<String, String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if text.is_empty() || text.len() > ID_BYTES_MAX || !text.bytes().all(fits) {
         return Err(format!(
@@ -157,11 +161,14 @@ fn id(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn not_empty(text: &str) -> Result<String, String> {
+/// Any text but none.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn not_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("it must not be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// Whether the data are kept on the disk.
 /// Whether the engine of this name keeps data on the disk.
 ///
 /// # Errors

@@ -35,6 +35,7 @@ pub(crate) fn man(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
         return Ok(clap_mangen::Man::new(cli::tree()).render(out)?);
     }
     let failed = |error: std::io::Error| Failure::other(format!("{dir}: {error}"));
+    std::fs::create_dir_all(&dir).map_err(failed)?;
     clap_mangen::generate_to(cli::tree(), Path::new(&dir)).map_err(failed)?;
     Ok(writeln!(out, "the pages are in {dir}")?)
 }

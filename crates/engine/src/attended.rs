@@ -176,6 +176,14 @@ impl<E: Engine> Engine for Attended<E> {
         self.engine.admit(fetched);
     }
 
+    fn hold(&mut self, fetched: Fetched) -> bool {
+        self.engine.hold(fetched)
+    }
+
+    fn release(&mut self) {
+        self.engine.release();
+    }
+
     fn take_work(&mut self) -> Option<Work> {
         None
     }

@@ -20,8 +20,10 @@
 //! then [`Engine::has_room`] says no once memory holds enough.
 
 mod base;
+mod below;
 mod cache;
 mod cellar;
+mod held;
 mod home;
 mod merge;
 #[cfg(test)]
@@ -37,8 +39,10 @@ use std::sync::{Arc, mpsc};
 use bytes::Bytes;
 
 use self::base::{Base, Figures, RUNS_MAX};
+use self::below::Below;
 use self::cache::RecordCache;
 pub use self::cellar::{DiskCellar, DiskOptions};
+use self::held::Held;
 use self::view::DiskView;
 use self::wire::Meta;
 use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, View, Visitor};
@@ -61,9 +65,6 @@ const WAITING_MAX: u64 = 3;
 
 /// Tells apart what was read for different engines of a process.
 static ENGINES: AtomicU64 = AtomicU64::new(0);
-
-/// Small steps of reclaiming for each change: its value, and a share of the nodes.
-const REMAINS_PER_CHANGE: usize = 2;
 
 /// What a record in the overlay costs besides its bytes.
 const OVERHEAD_BYTES: u64 = 100;
@@ -100,6 +101,7 @@ struct Resident {
     cache: RecordCache,
     recent: MemoryEngine,
     flushing: Option<MemoryEngine>,
+    held: Held,
     base_is_empty: Cell<bool>,
 }
 
@@ -112,6 +114,9 @@ impl Reader for Resident {
             if let Some(found) = layer.get(key)? {
                 return Ok(Some(found).filter(|value| !is_gone(value)));
             }
+        }
+        if let Some(held) = self.held.get(key) {
+            return Ok(held.as_ref().map(Found::Lent));
         }
         if self.base_is_empty.get() { Ok(None) } else { Err(EngineError::Cold) }
     }
@@ -135,6 +140,7 @@ impl Resident {
     fn knows(&self, key: &[u8]) -> bool {
         self.base_is_empty.get()
             || self.cache.knows(key)
+            || self.held.get(key).is_some()
             || self.layers().any(|layer| matches!(layer.get(key), Ok(Some(_))))
     }
 
@@ -149,14 +155,13 @@ pub struct DiskEngine {
     resident: Resident,
     base: Arc<Base>,
     options: DiskOptions,
-    reclaim: Reclaim,
+    /// What the overlays before leave behind, as long as somebody may add to it.
+    remains: Vec<Reclaim>,
     applied: u64,
     durable: u64,
     /// What the flush under way will make durable.
     flushing_applied: u64,
     in_batch: bool,
-    /// Puts and deletes since the last [`Engine::maintain`].
-    changes: usize,
     busy: Busy,
     wanted: Wanted,
     /// No room on the disk: nothing is tried until [`Engine::checkpoint`] asks for it.
@@ -168,6 +173,7 @@ pub struct DiskEngine {
     outcomes: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     note: Vec<u8>,
     failed: Option<EngineError>,
+    waited_reads: Cell<u64>,
     /// Counts the views: each holds a clone.
     views: Arc<()>,
 }
@@ -184,24 +190,23 @@ impl fmt::Debug for DiskEngine {
 
 impl DiskEngine {
     fn new(base: Base, meta: Meta, options: DiskOptions) -> Self {
-        let reclaim = Reclaim::new();
         let note = base.home().note();
         let figures = base.figures();
         Self {
             resident: Resident {
                 cache: RecordCache::new(options.record_cache_bytes()),
-                recent: MemoryEngine::sharing(&reclaim),
+                recent: MemoryEngine::new(),
                 flushing: None,
+                held: Held::default(),
                 base_is_empty: Cell::new(base.is_empty()),
             },
             base: Arc::new(base),
             options,
-            reclaim,
+            remains: Vec::new(),
             applied: meta.applied,
             durable: meta.applied,
             flushing_applied: 0,
             in_batch: false,
-            changes: 0,
             busy: Busy::default(),
             wanted: Wanted { compaction: true, ..Wanted::default() },
             full: false,
@@ -212,6 +217,7 @@ impl DiskEngine {
             outcomes: mpsc::channel(),
             note,
             failed: None,
+            waited_reads: Cell::new(0),
             views: Arc::new(()),
         }
     }
@@ -228,8 +234,7 @@ impl DiskEngine {
 
     /// Freezes what is recent; it is what the next flush writes.
     fn freeze(&mut self) {
-        let fresh = MemoryEngine::sharing(&self.reclaim);
-        let frozen = std::mem::replace(&mut self.resident.recent, fresh);
+        let frozen = std::mem::take(&mut self.resident.recent);
         self.resident.flushing = Some(frozen);
         self.flushing_applied = self.applied;
         self.wanted.flush = false;
@@ -253,9 +258,10 @@ impl DiskEngine {
         self.busy.compact = true;
         self.wanted.compaction = false;
         let (base, done) = (Arc::clone(&self.base), self.outcomes.0.clone());
+        let table_bytes = self.options.table_bytes();
         Work::new(WorkKind::Compact, move || {
             // One step: the engine asks for the next one, or has gone.
-            let compacted = base.compact();
+            let compacted = base.compact(table_bytes);
             let figures = base.figures();
             drop(base);
             drop(done.send((Outcome::Compacted(compacted), figures)));
@@ -273,8 +279,25 @@ impl DiskEngine {
         })
     }
 
+    /// Lets go of an overlay. Taking it apart takes a tenth of a second: on another thread, and not while
+    /// a view may still add to what is left of it.
+    fn leave(&mut self, overlay: MemoryEngine) {
+        self.remains.push(overlay.reclaim().clone());
+        drop(overlay);
+    }
+
+    fn leave_work(&mut self) -> Option<Work> {
+        let at = self.remains.iter().position(Reclaim::is_alone)?;
+        let remains = self.remains.swap_remove(at);
+        Some(Work::new(WorkKind::Flush, move || remains.finish()))
+    }
+
     fn flushed(&mut self) {
-        self.resident.flushing = None;
+        if let Some(overlay) = self.resident.flushing.take() {
+            self.leave(overlay);
+        }
+        // What was read before the flush may be out of date behind it.
+        self.resident.held.clear();
         self.resident.base_is_empty.set(false);
         self.durable = self.flushing_applied;
         self.epoch += 1;
@@ -314,7 +337,10 @@ impl DiskEngine {
 impl Reader for DiskEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
         match self.resident.get(key) {
-            Err(EngineError::Cold) => Ok(self.base.get(key)?.map(Found::Given)),
+            Err(EngineError::Cold) => {
+                self.waited_reads.set(self.waited_reads.get() + 1);
+                Ok(self.base.get(key)?.map(Found::Given))
+            }
             known => known,
         }
     }
@@ -322,7 +348,10 @@ impl Reader for DiskEngine {
     fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
         let layers: Vec<_> = self.resident.layers().map(|layer| layer as &dyn Reader).collect();
         let pin = self.base.pin();
-        merge::visit(&layers, Some(pin.range(from, to)?), from, to, visitor)
+        let mut below = Below::new(&pin, self.resident.held.range(from, to), from, to);
+        let visited = merge::visit(&layers, Some(&mut below), from, to, visitor);
+        self.waited_reads.set(self.waited_reads.get() + u64::from(below.has_read()));
+        visited
     }
 }
 
@@ -330,14 +359,12 @@ impl Engine for DiskEngine {
     fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
         self.check_failed()?;
         self.in_batch = true;
-        self.changes += 1;
         self.resident.cache.put(key, &value);
         self.resident.recent.put(key, value)
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
         self.in_batch = true;
-        self.changes += 1;
         self.resident.cache.forget(key);
         if self.resident.base_is_empty.get() && self.resident.flushing.is_none() {
             return self.resident.recent.delete(key);
@@ -381,8 +408,11 @@ impl Engine for DiskEngine {
                 Err(error) => self.failed = Some(error),
             }
         }
-        self.resident.recent = MemoryEngine::sharing(&self.reclaim);
-        self.resident.flushing = None;
+        let before = std::mem::take(&mut self.resident.recent);
+        for overlay in self.resident.flushing.take().into_iter().chain([before]) {
+            self.leave(overlay);
+        }
+        self.resident.held.clear();
         self.resident.cache.clear();
         (self.applied, self.durable) = (0, 0);
         self.in_batch = false;
@@ -390,31 +420,33 @@ impl Engine for DiskEngine {
     }
 
     fn maintain(&mut self, budget: usize) -> bool {
-        // Each record that is put is taken apart again a flush later: so much at least must be done, or
-        // what is left behind grows without end.
-        let due = REMAINS_PER_CHANGE * std::mem::take(&mut self.changes);
-        self.resident.recent.maintain(budget.max(due))
+        let more = self.resident.recent.maintain(budget);
+        // Nearly always that is somebody's work already (`leave_work`).
+        let Some(at) = self.remains.iter().position(Reclaim::is_alone) else { return more };
+        if self.remains.get(at).is_some_and(|remains| !remains.work(budget)) {
+            self.remains.swap_remove(at);
+        }
+        more || self.remains.iter().any(Reclaim::is_alone)
     }
 
     fn stats(&self) -> EngineStats {
         let Figures { bytes: disk_bytes, records: disk_records, runs } = self.figures;
         let recent: Vec<_> = self.resident.layers().map(MemoryEngine::stats).collect();
-        // The layers share one queue of remains, which each of them counts.
-        let remains = self.reclaim.memory_bytes() * (recent.len() as u64).saturating_sub(1);
-        let memory_bytes: u64 = recent.iter().map(|layer| layer.memory_bytes).sum();
+        let layers: u64 = recent.iter().map(|layer| layer.memory_bytes).sum();
+        let remains: u64 = self.remains.iter().map(Reclaim::memory_bytes).sum();
         EngineStats {
             records: disk_records + recent.iter().map(|layer| layer.records).sum::<u64>(),
             estimated: true,
             payload_bytes: disk_bytes + recent.iter().map(|layer| layer.payload_bytes).sum::<u64>(),
-            memory_bytes: memory_bytes.saturating_sub(remains)
-                + self.resident.cache.bytes()
-                + self.base.cached_bytes(),
+            memory_bytes: layers + remains + self.resident.cache.bytes() + self.base.cached_bytes(),
             views: Arc::strong_count(&self.views) as u64 - 1,
-            reclaimable: self.resident.recent.stats().reclaimable,
+            reclaimable: self.resident.recent.stats().reclaimable
+                + self.remains.iter().map(Reclaim::waiting).sum::<u64>(),
             disk_bytes,
             disk_full: self.full,
             flushes: self.flushes,
             runs,
+            waited_reads: self.waited_reads.get(),
         }
     }
 
@@ -465,10 +497,25 @@ impl Engine for DiskEngine {
         }
     }
 
+    fn hold(&mut self, fetched: Fetched) -> bool {
+        let valid = fetched.epoch == self.epoch;
+        if valid {
+            self.resident.held.take(fetched);
+        }
+        valid
+    }
+
+    fn release(&mut self) {
+        self.resident.held.clear();
+    }
+
     fn take_work(&mut self) -> Option<Work> {
         if self.wanted.reopening && !self.busy.flush && !self.busy.compact {
             self.wanted.reopening = false;
             return Some(self.reopen_work());
+        }
+        if let Some(work) = self.leave_work() {
+            return Some(work);
         }
         if self.full {
             return None;

@@ -98,6 +98,8 @@ pub trait View: Reader + Send {
     /// The index of the last entry whose batch is in the view.
     fn applied(&self) -> u64;
 
+    /// From now on what is looked through is remembered, too, for [`Engine::hold`].
+    fn remember_ranges(&mut self) {}
     /// What [`Reader::get`] had to read from the device so far, for [`Engine::admit`].
     fn take_fetched(&mut self) -> Fetched {
         Fetched::default()
@@ -128,6 +130,8 @@ pub struct EngineStats {
     pub flushes: u64,
     /// Sorted runs which a cold read may have to look into.
     pub runs: u64,
+    /// Reads of the engine itself that went to the device: its owner's thread has waited for them.
+    pub waited_reads: u64,
 }
 
 /// An ordered map of bytes with atomic batches.
@@ -192,6 +196,14 @@ pub trait Engine: Reader + Send {
     }
     /// Takes in what was read elsewhere, unless it may be out of date by now.
     fn admit(&mut self, _fetched: Fetched) {}
+    /// Takes in what was read elsewhere for the next batch: until [`Engine::release`] it is known without the
+    /// device, whatever the caches let go of. False, and nothing is kept, when it may be out of date.
+    fn hold(&mut self, fetched: Fetched) -> bool {
+        self.admit(fetched);
+        true
+    }
+    /// The batch is written for which [`Engine::hold`] was meant.
+    fn release(&mut self) {}
     /// Work that waits for a device, to be done on another thread; asked for until there is none. Works of
     /// one kind must be done one after the other, those of different kinds should be done side by side.
     fn take_work(&mut self) -> Option<Work> {
@@ -297,6 +309,14 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
 
     fn admit(&mut self, fetched: Fetched) {
         (**self).admit(fetched);
+    }
+
+    fn hold(&mut self, fetched: Fetched) -> bool {
+        (**self).hold(fetched)
+    }
+
+    fn release(&mut self) {
+        (**self).release();
     }
 
     fn take_work(&mut self) -> Option<Work> {

@@ -199,6 +199,14 @@ impl<A: Engine, B: Engine> Engine for MirrorEngine<A, B> {
         self.both.first.admit(fetched);
     }
 
+    fn hold(&mut self, fetched: Fetched) -> bool {
+        self.both.first.hold(fetched)
+    }
+
+    fn release(&mut self) {
+        self.both.first.release();
+    }
+
     fn take_work(&mut self) -> Option<Work> {
         self.both.first.take_work()
     }
@@ -248,6 +256,10 @@ impl View for MirrorView {
     fn applied(&self) -> u64 {
         assert_eq!(self.first.applied(), self.second.applied(), "mirror: a view's applied index");
         self.first.applied()
+    }
+
+    fn remember_ranges(&mut self) {
+        self.first.remember_ranges();
     }
 
     fn take_fetched(&mut self) -> Fetched {

@@ -25,7 +25,8 @@ impl std::fmt::Debug for Scratch {
 impl Scratch {
     /// A trial over `view`. When it is dropped, `fetched` holds what was read from the device.
     #[must_use]
-    pub fn new(view: Box<dyn View>, fetched: &Arc<Mutex<Fetched>>) -> Self {
+    pub fn new(mut view: Box<dyn View>, fetched: &Arc<Mutex<Fetched>>) -> Self {
+        view.remember_ranges();
         let applied = view.applied();
         Self { view, written: Default::default(), applied, fetched: Arc::clone(fetched) }
     }

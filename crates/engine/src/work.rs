@@ -65,12 +65,24 @@ impl fmt::Debug for Fetch {
 /// A key and its value; `None`: absent.
 pub type FetchedRecord = (Box<[u8]>, Option<Bytes>);
 
+/// Neighbours that were read: all that the device has from `from` to the last of them, or to `to`.
+#[derive(Debug)]
+pub struct FetchedRange {
+    pub(crate) from: Vec<u8>,
+    pub(crate) to: Vec<u8>,
+    pub(crate) records: Vec<(Vec<u8>, Bytes)>,
+    /// There are no more of them before `to`.
+    pub(crate) ended: bool,
+}
+
 /// What was read.
 #[derive(Debug, Default)]
 pub struct Fetched {
     /// Tells whether the device's state may have been replaced since it was read.
     pub(crate) epoch: u64,
     pub(crate) records: Vec<FetchedRecord>,
+    /// What was looked through, where that was asked for ([`crate::View::remember_ranges`]).
+    pub(crate) ranges: Vec<FetchedRange>,
     /// The device failed, or its bytes are wrong.
     pub(crate) failed: Option<EngineError>,
 }
@@ -79,7 +91,7 @@ impl Fetched {
     /// Records that were read in `epoch`, which means what the engine makes of it.
     #[must_use]
     pub fn new(epoch: u64, records: Vec<FetchedRecord>) -> Self {
-        Self { epoch, records, failed: None }
+        Self { epoch, records, ..Self::default() }
     }
 
     /// When it was read, and what.

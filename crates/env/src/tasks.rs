@@ -27,6 +27,10 @@ pub trait Tasks: Send + Sync {
     fn spawn(&self, task: Task);
     /// Opens a lane (a thread in the real environment) called `name`.
     fn lane(&self, name: &str) -> Box<dyn Lane>;
+    /// Opens a lane for long work that nobody waits for: where processors are short, all others go first.
+    fn background_lane(&self, name: &str) -> Box<dyn Lane> {
+        self.lane(name)
+    }
     /// What the process that runs all of them has used of its machine; `None` where that is not known, or
     /// means nothing because several nodes share a process (the simulator).
     fn usage(&self) -> Option<Usage> {

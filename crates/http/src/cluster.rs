@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::door::Door;
 use crate::error::Problem;
-use crate::status::{Membership, View};
+use crate::status::{ClusterView, Membership, View};
 use crate::{answer, body, json, member, path, query};
 
 /// Its routes.
@@ -42,7 +42,7 @@ async fn node(State(door): State<Arc<Door>>, uri: Uri) -> Result<Response, Probl
 async fn cluster(State(door): State<Arc<Door>>, uri: Uri) -> Result<Response, Problem> {
     query::none(&uri)?;
     match door.ask(AdminRequest::ClusterStatus).await? {
-        AdminReply::Status(status) => answer::json(&door, &View::from(&*status)),
+        AdminReply::Status(status) => answer::json(&door, &ClusterView::from(&*status)),
         _ => Err(Problem::unexpected_reply()),
     }
 }

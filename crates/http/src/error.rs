@@ -129,6 +129,11 @@ pub(crate) struct Check {
 }
 
 impl Problem {
+    /// What was wrong, and what to do.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// Says what was wrong and what to do.
     pub(crate) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();

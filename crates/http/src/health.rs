@@ -8,7 +8,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::get;
 use quorate_api::status::Role;
-use quorate_api::{Error, Status};
+use quorate_api::{Consistency, Error, Status};
 
 use crate::answer;
 use crate::door::Door;
@@ -37,7 +37,10 @@ fn gone(why: Option<String>) -> Error {
 }
 
 async fn readyz(State(door): State<Arc<Door>>, uri: Uri) -> Result<Response, Problem> {
-    let checks = checks(&door.status().await?);
+    let mut checks = checks(&door.status().await?);
+    if checks.iter().all(|check| check.ok) {
+        checks.push(current(&door).await);
+    }
     let failed: Vec<&str> =
         checks.iter().filter(|check| !check.ok).map(|check| check.detail.as_str()).collect();
     if !failed.is_empty() {
@@ -60,6 +63,18 @@ fn is_over_memory(status: &Status) -> bool {
     status.engine == "memory" && max > 0 && status.engine_memory_bytes > max
 }
 
+/// Whether a read that sees every write acknowledged so far is answered here: a node that was restarted does not know
+/// by itself how much it has missed.
+async fn current(door: &Door) -> Check {
+    let (ok, detail) = match door.read(["GET", ""], Consistency::Linearizable).await {
+        Ok(_) => (true, "reads see every write".to_owned()),
+        Err(problem) => {
+            (false, format!("a linearizable read was not served: {}", problem.detail()))
+        }
+    };
+    Check { name: "current", ok, detail }
+}
+
 fn checks(status: &Status) -> Vec<Check> {
     let check = |name, ok, detail| Check { name, ok, detail };
     let running = match (status.role, &status.stopped) {
@@ -70,9 +85,11 @@ fn checks(status: &Status) -> Vec<Check> {
         _ => check("running", true, "running".to_owned()),
     };
     let member = match status.role {
-        Role::Waiting => {
-            check("member", false, "this node waits for a member to add it".to_owned())
-        }
+        Role::Waiting => check(
+            "member",
+            false,
+            "this node is in no cluster yet; its log says what it waits for".to_owned(),
+        ),
         role => check("member", true, role.as_str().to_owned()),
     };
     let leader = if status.leader == 0 {
@@ -82,7 +99,9 @@ fn checks(status: &Status) -> Vec<Check> {
         check("leader", true, id.unwrap_or("known").to_owned())
     };
     let lag = status.commit.saturating_sub(status.applied);
-    let caught_up = if lag <= APPLY_LAG_MAX {
+    let caught_up = if let (Some(why), false) = (&status.read_only, status.role == Role::Leader) {
+        check("caught-up", false, format!("this node can't follow the leader: {why}"))
+    } else if lag <= APPLY_LAG_MAX {
         check("caught-up", true, format!("{lag} entries to apply"))
     } else {
         check("caught-up", false, format!("this node still has {lag} entries to apply"))

@@ -66,6 +66,11 @@ fn consensus(page: &mut Page, status: &Status) {
     page.one_gauge("applied_index", "Highest applied log index.", status.applied);
     page.one_counter("cold_reads_total", "Reads that had to wait for the disk.", status.cold_reads);
     page.one_counter("engine_flushes_total", "Flushes of the engine.", status.engine_flushes);
+    page.one_counter(
+        "engine_waited_reads_total",
+        "Reads of the disk that held up everything else.",
+        status.engine_waited_reads,
+    );
     page.one_counter("elections_won_total", "Elections won.", status.elections_won);
     page.one_counter("entries_applied_total", "Log entries applied.", status.entries);
     page.one_counter("read_rounds_total", "Quorum rounds for reads.", status.read_rounds);

@@ -84,6 +84,53 @@ impl<'a> From<&'a Status> for Membership<'a> {
     }
 }
 
+/// The leader's view of the cluster: of its own figures what is told to every member, whoever was asked.
+#[derive(Debug, Serialize)]
+pub(crate) struct ClusterView<'a> {
+    id: &'a str,
+    node: u64,
+    addr: &'a str,
+    cluster: &'a str,
+    group: u64,
+    role: &'static str,
+    term: u64,
+    leader: Option<Leader<'a>>,
+    format: u64,
+    commit: u64,
+    applied: u64,
+    stamp_ms: u64,
+    members: Vec<Member<'a>>,
+    log: LogEnds,
+}
+
+/// The first and the last entry of a log.
+#[derive(Debug, Serialize)]
+struct LogEnds {
+    first: u64,
+    last: u64,
+}
+
+impl<'a> From<&'a Status> for ClusterView<'a> {
+    fn from(status: &'a Status) -> Self {
+        Self {
+            id: &status.id,
+            node: status.node,
+            addr: &status.addr,
+            cluster: &status.cluster,
+            group: status.group,
+            role: status.role.as_str(),
+            term: status.term,
+            leader: leader(status).map(Leader::from),
+            format: status.format,
+            commit: status.commit,
+            applied: status.applied,
+            stamp_ms: status.stamp_ms,
+            members: status.members.iter().map(Member::from).collect(),
+            log: LogEnds { first: status.log_first, last: status.log_last },
+        }
+    }
+}
+
 impl<'a> From<&'a MemberStatus> for Leader<'a> {
     fn from(member: &'a MemberStatus) -> Self {
         Self { node: member.node, id: &member.id, addr: &member.addr }

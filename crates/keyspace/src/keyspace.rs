@@ -344,16 +344,24 @@ impl Keyspace {
     }
 
     /// What must be read from the device before these are known: see [`quorate_engine::Engine::fetch`].
-    #[expect(single_use_lifetimes, reason = "a lifetime can't be left out within `impl Trait`")]
-    pub fn fetch<'k>(&self, wants: impl Iterator<Item = Want<'k>>) -> Option<Fetch> {
-        if !self.store.engine().may_block() {
-            return None;
-        }
-        let mut keys = Vec::new();
-        for want in wants {
-            frozen::keys_of(&want, self.store.databases.get(), &mut keys);
-        }
-        self.store.engine().fetch(&keys)
+    pub fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
+        self.store.engine().fetch(keys)
+    }
+
+    /// Adds the keys of the records behind `want`, as the databases lie now ([`Keyspace::placement`]).
+    pub fn add_keys_of(&self, want: &Want<'_>, keys: &mut Vec<Vec<u8>>) {
+        frozen::keys_of(want, self.store.databases.get(), keys);
+    }
+
+    /// Where the databases lie: until it changes (SWAPDB, FLUSHDB), a key is the same record's.
+    #[must_use]
+    pub fn placement(&self) -> [u32; DATABASES as usize] {
+        let databases = self.store.databases.get();
+        let mut db = 0;
+        [(); DATABASES as usize].map(|()| {
+            db += 1;
+            databases.row(db - 1).physical
+        })
     }
 
     /// A frozen state for answering reads on another thread.
@@ -380,6 +388,23 @@ impl Keyspace {
         self.hits.set(self.hits.get() + thawed.hits);
         self.misses.set(self.misses.get() + thawed.misses);
         self.store.engine_mut().admit(thawed.fetched);
+    }
+
+    /// As [`Keyspace::thaw`], for the next entry: until [`Keyspace::release`] it is known, whatever the engine's
+    /// caches let go of. False when it may be out of date by now.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub fn hold(&mut self, mut thawed: Thawed) -> Result<bool, EngineError> {
+        match thawed.fetched.take_failed() {
+            Some(error) => Err(error),
+            None => Ok(self.store.engine_mut().hold(thawed.fetched)),
+        }
+    }
+
+    /// The entry is applied for which [`Keyspace::hold`] was meant.
+    pub fn release(&mut self) {
+        self.store.engine_mut().release();
     }
 
     /// A hint that these keys (database, key) will be read or written next: see

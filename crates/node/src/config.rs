@@ -60,7 +60,8 @@ pub struct Config {
     /// A snapshot is made when the log behind the last one is larger than this, and larger than the
     /// data.
     pub snapshot_log_bytes: u64,
-    /// Entries kept in the log behind a snapshot, so that a member which is a little behind needs none.
+    /// Entries kept in the log behind a snapshot, so that a member which is a little behind needs none; of their
+    /// bytes not more than a quarter of `snapshot_log_bytes`, or 1 MiB.
     pub entries_kept: u64,
     /// A log segment's size.
     pub segment_bytes: u64,
@@ -83,6 +84,11 @@ pub(crate) fn cellar_of(kind: EngineKind) -> Arc<dyn Cellar> {
 }
 
 impl Config {
+    /// Bytes of entries kept behind a snapshot, at most: a few large values must not fill the disk.
+    pub(crate) fn bytes_kept(&self) -> u64 {
+        (self.snapshot_log_bytes / 4).max(1024 * 1024)
+    }
+
     /// All addresses at which members may be found.
     pub fn all_seeds(&self) -> Vec<String> {
         let mut all = self.seeds.clone();
@@ -94,7 +100,7 @@ impl Config {
 
     /// Keeps data on the disk, with so many bytes of memory for what is read or written often.
     pub fn keep_on_disk(&mut self, cache_bytes: u64) {
-        let options = DiskOptions { cache_bytes, ..DiskOptions::default() };
+        let options = DiskOptions::with_cache(cache_bytes);
         self.cellar = Arc::new(DiskCellar::new(options));
     }
 

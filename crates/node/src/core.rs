@@ -178,6 +178,19 @@ impl Core {
         Error::NotApplied { reason: reason.into(), hint: self.leader_addr() }
     }
 
+    /// True when this node's disk has no room for another entry: neither its clients' nor the leader's.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.is_engine_full() || self.group.as_ref().is_some_and(Group::lacks_room)
+    }
+
+    /// Why a follower without room refuses what it could not see through.
+    pub(crate) fn no_room(&self, what: &str) -> Error {
+        let reason = format!(
+            "the disk of this node is full, so {what}; free space on it, or ask another node"
+        );
+        Error::NotApplied { reason: reason.into(), hint: self.leader_addr() }
+    }
+
     /// Answers `waiter`, and remembers its session when held commands can go on.
     pub(crate) fn answer(&mut self, waiter: Waiter, answer: quorate_api::Answer) {
         let index = self.machine.applied().0;

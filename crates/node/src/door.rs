@@ -76,7 +76,7 @@ impl Core {
         if member.is_some_and(|member| member.instance != card.instance) {
             return Err(format!("node {} is another one than the caller", card.node));
         }
-        if self.machine.members().has_left(card.node) {
+        if self.is_gone(card.node) {
             return Err(REMOVED.to_owned());
         }
         self.check_log(card)?;
@@ -156,7 +156,7 @@ impl Doorkeeper for Door {
     fn listens_to(&self, node: NodeId) -> bool {
         // Its farewell may have been lost with a link, and then an old connection would keep it from calling and
         // being told.
-        self.0.upgrade().is_some_and(|core| !core.borrow().machine.members().has_left(node))
+        self.0.upgrade().is_some_and(|core| !core.borrow().is_gone(node))
     }
 
     fn met(&self, card: &Card, wall_ms: u64) -> Result<(), String> {

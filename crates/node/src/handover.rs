@@ -22,6 +22,8 @@ use crate::membership::{Outcome, give, refused};
 /// 30 ms, a crowded one some hundred now and then; clients begin to notice at about half a second, which
 /// is also what an election would cost.
 const SLOW: Duration = Duration::from_millis(500);
+/// What a write takes on a disk without room: others are told no more than that it is too long.
+const NO_ROOM: Duration = Duration::from_secs(3600);
 /// So many times faster must another voter's disk be for a handover to be worth it.
 const FASTER: u32 = 4;
 /// Between two handovers for the disk's sake.
@@ -175,12 +177,15 @@ impl Core {
 
     /// How long the log's disk takes for a write, lately.
     pub(crate) fn disk_delay(&self) -> Duration {
-        self.log.borrow().delay()
+        if self.lacks_room() { NO_ROOM } else { self.log.borrow().delay() }
     }
 
     /// Why this node's disk makes it a bad leader, or made it one a moment ago.
     pub(crate) fn disk_trouble(&self) -> Option<String> {
         let delay = self.worst_disk_delay();
+        if delay >= NO_ROOM {
+            return Some("the disk is full, or was a moment ago".to_owned());
+        }
         let text = || format!("a write of the log takes up to {} ms", delay.as_millis());
         (delay >= SLOW).then(text)
     }

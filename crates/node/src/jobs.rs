@@ -13,6 +13,15 @@ use crate::core::{Core, GROUP, Stop};
 use crate::identity::Identity;
 use crate::snapshots::{ReadPiece, Restored};
 
+/// What an entry's keys are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// So that they are in memory when its turn comes.
+    Later,
+    /// It is the entry's turn: nothing may be let go of any more.
+    Now,
+}
+
 /// What a lane has finished.
 pub(crate) enum Job {
     Made(SnapshotMark, Result<u64, SnapshotError>),
@@ -32,7 +41,8 @@ pub(crate) enum Job {
     },
     Fetched(Fetch, Vec<LogEntry>),
     EngineWorked,
-    KeysRead(Index, Thawed),
+    /// What the entry at this index looks at.
+    KeysRead(Index, Thawed, For),
     ColdRead {
         number: u64,
         now_ms: u64,
@@ -63,7 +73,7 @@ impl Core {
                 }
                 Job::Checked(index, checked) => self.snapshot_checked(index, checked),
                 Job::EngineWorked => self.engine_worked()?,
-                Job::KeysRead(index, thawed) => self.keys_read(index, thawed),
+                Job::KeysRead(index, thawed, purpose) => self.keys_read(index, thawed, purpose),
                 Job::ColdRead { number, now_ms, outcomes, thawed } => {
                     self.cold_read(number, now_ms, outcomes, *thawed)?;
                 }

@@ -46,15 +46,21 @@ enum Awaits {
 
 /// A request that was sent to the leader.
 #[derive(Debug)]
-struct Asked {
-    asker: oneshot::Sender<Outcome>,
+pub(crate) struct Asked {
+    pub(crate) asker: oneshot::Sender<Outcome>,
     since: Mono,
+    /// The leader, where it was asked to leave.
+    pub(crate) leaver: Option<NodeId>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
     pending: Vec<Pending>,
-    asked: BTreeMap<u64, Asked>,
+    pub(crate) asked: BTreeMap<u64, Asked>,
+    /// Requests of members that found this node elected before its term had begun.
+    pub(crate) early: Vec<(AdminRequest, oneshot::Sender<Outcome>, Mono)>,
+    /// Who has asked a leader to leave that has left, in which term.
+    pub(crate) farewells: Vec<(Term, oneshot::Sender<Outcome>)>,
     pub(crate) next_ask: u64,
     /// Drawn at start: numbers of forwarded batches begin here, so that none repeats after a restart.
     pub(crate) epoch: u64,
@@ -76,6 +82,9 @@ pub(crate) struct Membership {
 
 /// Administrative requests take an entry through the log, or wait for an election.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
+/// A removal of which it is not known that all who are left know it.
+pub(crate) const UNCONFIRMED: &str = "the member was removed, but another node took the lead meanwhile; \
+    keep its data until the others have shown that they go on without it";
 /// How long a removed node goes on.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -91,7 +100,9 @@ impl Membership {
         let pending = self.pending.drain(..).map(|pending| pending.asker);
         let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.asker);
         let for_successor = self.for_successor.drain(..).map(|bequest| bequest.asker);
-        for asker in pending.chain(asked).chain(for_successor) {
+        let farewells = self.farewells.drain(..).map(|(_, asker)| asker);
+        let early = self.early.drain(..).map(|(_, asker, _)| asker);
+        for asker in pending.chain(asked).chain(for_successor).chain(farewells).chain(early) {
             give(asker, Err(error.clone()));
         }
     }
@@ -155,8 +166,12 @@ impl Core {
         let number = self.membership.next_ask;
         let frame = Frame::AdminAsk { number, request: admin::encode_request(&request) };
         if self.send_frame(leader, Lane::Control, &frame) {
-            let since = self.now();
-            self.membership.asked.insert(number, Asked { asker, since });
+            let leaver = match &request {
+                AdminRequest::Leave { member, .. } => self.machine.members().find(member),
+                _ => None,
+            };
+            let (since, leaver) = (self.now(), leaver.filter(|leaver| *leaver == leader));
+            self.membership.asked.insert(number, Asked { asker, since, leaver });
         } else {
             let error = self.no_leader();
             give(asker, Err(error));
@@ -167,7 +182,11 @@ impl Core {
     pub(crate) fn admin_asked(&mut self, from: NodeId, number: u64, request: Bytes) {
         let Some(request) = admin::decode_request(request) else { return };
         let (asker, answer) = oneshot::channel();
-        if self.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader) {
+        let leads = self.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader);
+        if leads && !self.is_leading() && request != AdminRequest::ClusterStatus {
+            let since = self.now();
+            self.membership.early.push((request, asker, since));
+        } else if leads {
             self.carry_out_admin(request, asker);
         } else {
             let error = self.no_leader();
@@ -183,7 +202,11 @@ impl Core {
         }));
     }
 
-    fn carry_out_admin(&mut self, request: AdminRequest, asker: oneshot::Sender<Outcome>) {
+    pub(crate) fn carry_out_admin(
+        &mut self,
+        request: AdminRequest,
+        asker: oneshot::Sender<Outcome>,
+    ) {
         match request {
             AdminRequest::Leave { member, caution } => self.leave(&member, caution, asker),
             AdminRequest::Promote { member } => self.promote(&member, asker),
@@ -330,6 +353,9 @@ impl Core {
 
     /// Answers those who wait for a change at or below what is applied; `entry` is the one applied now.
     pub(crate) fn settle_changes(&mut self, entry: Option<&Committed>) {
+        if let Some(entry) = entry {
+            self.settle_farewells(entry);
+        }
         let applied = self.machine.applied();
         while let Some(at) = self.membership.pending.iter().position(|one| one.index <= applied) {
             let pending = self.membership.pending.swap_remove(at);
@@ -337,10 +363,8 @@ impl Core {
                 entry.filter(|entry| entry.index == pending.index && entry.term == pending.term);
             let body = here.map(|entry| &entry.body);
             if pending.awaits == Awaits::Confirmation {
-                let doubt = "the member was removed, but another node took the lead meanwhile; \
-                             keep its data until the others have shown that they go on without it";
                 let confirmed = body.map(|_| AdminReply::Done);
-                give(pending.asker, confirmed.ok_or_else(|| Error::unknown(doubt)));
+                give(pending.asker, confirmed.ok_or_else(|| Error::unknown(UNCONFIRMED)));
                 continue;
             }
             if body.is_some_and(removes) {
@@ -400,7 +424,7 @@ impl Core {
         self.bid_farewell(before.others);
         self.link_members();
         self.remember_peers();
-        if self.machine.members().has_left(self.identity.node) {
+        if self.is_gone(self.identity.node) {
             self.was_removed();
         }
         self.stop_unless_format_known()
@@ -414,6 +438,12 @@ impl Core {
         }
         self.link_members();
         self.remember_peers();
+    }
+
+    /// True when `node` has left for good. In a joint configuration who goes still has a vote, and until all have
+    /// left that it is needed: it must be listened to, and may not stop.
+    pub(crate) fn is_gone(&self, node: NodeId) -> bool {
+        self.machine.members().has_left(node) && !self.machine.configuration().is_voter(node)
     }
 
     pub(crate) fn was_removed(&mut self) {
@@ -434,17 +464,25 @@ impl Core {
     fn bid_farewell(&mut self, before: Vec<(NodeId, u64, String)>) {
         let now = self.now();
         for member in before {
-            if self.machine.members().has_left(member.0) {
-                self.send_frame(member.0, Lane::Control, &Frame::Removed);
+            let known = self.membership.departing.iter().any(|((node, ..), _)| *node == member.0);
+            if !known && self.machine.members().has_left(member.0) {
                 self.membership.departing.push((member, now));
             }
         }
+        let mut departing = std::mem::take(&mut self.membership.departing);
+        for ((node, ..), since) in &mut departing {
+            if self.is_gone(*node) {
+                self.send_frame(*node, Lane::Control, &Frame::Removed);
+                *since = now;
+            }
+        }
+        self.membership.departing = departing;
     }
 
     /// A link is up again. Who has left may have been told so while there was none.
     pub(crate) fn link_up(&self, node: NodeId, lane: Lane) {
         tracing::debug!(node = node.0, ?lane, "link up");
-        if lane == Lane::Control && self.machine.members().has_left(node) {
+        if lane == Lane::Control && self.is_gone(node) {
             self.send_frame(node, Lane::Control, &Frame::Removed);
         }
     }
@@ -460,9 +498,12 @@ impl Core {
         self.leave_when_removed()?;
         self.settle_transfers();
         self.settle_for_successor();
+        self.settle_early();
         let now = self.now();
         let before = self.membership.departing.len();
-        self.membership.departing.retain(|(_, at)| now.since(*at) < LINGER);
+        let mut departing = std::mem::take(&mut self.membership.departing);
+        departing.retain(|((node, ..), at)| !self.is_gone(*node) || now.since(*at) < LINGER);
+        self.membership.departing = departing;
         if self.membership.departing.len() < before {
             self.link_members();
         }

@@ -182,6 +182,14 @@ impl Reads {
         self.indexed.remove(at)
     }
 
+    /// Reads that wait for an entry behind `last`.
+    pub(crate) fn take_behind(&mut self, last: Index) -> Vec<ReadBatch> {
+        let behind = |at: &usize| self.indexed.get(*at).is_some_and(|one| one.index > last);
+        let places: Vec<usize> = (0..self.indexed.len()).filter(behind).collect();
+        let taken = places.into_iter().rev().filter_map(|at| self.indexed.remove(at));
+        taken.map(|one| one.batch).collect()
+    }
+
     /// Reads that have waited since before `limit`.
     pub(crate) fn take_overdue(&mut self, limit: Mono) -> Vec<ReadBatch> {
         let mut overdue = Vec::new();

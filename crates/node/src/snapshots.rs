@@ -16,7 +16,7 @@ use std::time::Duration;
 #[cfg(feature = "planted-bugs")]
 use quorate_consensus::planted::{self as plants, Planted};
 use quorate_consensus::snapshot::{Receiver, SnapshotError, SnapshotStore};
-use quorate_consensus::{Index, SnapshotMark};
+use quorate_consensus::{Index, NodeId, SnapshotMark};
 use quorate_env::{Lane, Mono, Tasks};
 use tokio::sync::mpsc;
 
@@ -44,6 +44,8 @@ pub(crate) struct Snapshots {
     damaged: Option<Index>,
     receiver: Arc<Mutex<Receiver>>,
     sending: Vec<Sending>,
+    /// Who refused what was sent, and when raft shall hear so.
+    refused: Vec<(NodeId, Mono)>,
     next_transfer: u64,
     restored: Option<Box<Restored>>,
     pub(crate) bytes: u64,
@@ -72,6 +74,7 @@ impl Snapshots {
             checked_at: None,
             damaged: None,
             sending: Vec::new(),
+            refused: Vec::new(),
             next_transfer: 0,
             restored: None,
             bytes: 0,
@@ -106,6 +109,7 @@ impl Snapshots {
     /// Leadership is lost: the next leader sends its own.
     pub(crate) fn stop_sending(&mut self) {
         self.sending.clear();
+        self.refused.clear();
     }
 }
 
@@ -114,6 +118,7 @@ impl Core {
     pub(crate) fn tend_snapshots(&mut self) -> Result<(), Stop> {
         let now = self.now();
         self.give_up_stuck_transfers(now);
+        self.tell_of_refusals(now);
         if self.is_on_disk() {
             self.tend_storage();
             return Ok(());
@@ -187,8 +192,9 @@ impl Core {
         // One that was installed meanwhile may be newer.
         if group.snapshot().is_none_or(|known| known.index < mark.index) {
             group.snapshot_made(mark.clone());
-            let keep_from = Index(mark.index.0.saturating_sub(self.config.entries_kept));
-            group.compact(keep_from).map_err(|error| Stop(error.to_string()))?;
+            let cut =
+                group.cut_before(mark.index, self.config.entries_kept, self.config.bytes_kept());
+            group.compact(cut).map_err(|error| Stop(error.to_string()))?;
         }
         tracing::info!(index = mark.index.0, bytes, "snapshot made");
         Ok(())

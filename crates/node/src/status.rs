@@ -86,6 +86,7 @@ impl Core {
             if self.is_on_disk() { keyspace.engine().durable_applied() } else { 0 };
         status.engine_flushes = engine.flushes;
         status.engine_runs = engine.runs;
+        status.engine_waited_reads = engine.waited_reads;
         status.cold_reads = self.storage.cold_reads;
         status.max_memory_bytes = self.pulses.smallest_memory(self.own_memory_limit());
         let databases = keyspace.databases().into_iter();

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use quorate_api::limits::DATABASES;
 use quorate_consensus::{Body, Committed, Configuration, Index, SnapshotMark};
 use quorate_engine::{EngineError, WorkKind};
 use quorate_env::{Lane, Mono, Tasks};
@@ -23,14 +24,16 @@ use quorate_keyspace::{Frozen, Thawed, Want};
 use crate::barrier::Outcome;
 use crate::core::{Core, Stop};
 use crate::entry::{Part, Parts};
-use crate::jobs::Job;
+use crate::jobs::{For, Job};
 use crate::machine::Machine;
 use crate::reads::ReadBatch;
 
 /// Lanes that read: so many reads are on their way to the device at once.
 const READERS: usize = 4;
-/// Keys that one job fetches, and reads that one job answers.
-const FETCHED_MAX: usize = 32;
+/// Reads that one job answers.
+const READS_MAX: usize = 32;
+/// Records that one job fetches.
+const FETCHED_MAX: usize = 64;
 /// Entries that wait beyond this are not added to: appends are dropped, proposals wait.
 const BACKLOG_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Beyond this they are applied without waiting for anything: at a start, the log may hold many.
@@ -38,11 +41,33 @@ const BACKLOG_BYTES_FORCED: usize = 128 * 1024 * 1024;
 /// Between two attempts to write to a full disk.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// What an entry looks at.
+#[derive(Default)]
+struct Wants {
+    /// The keys of its records, while the databases lie like this.
+    keys: Vec<Vec<u8>>,
+    placement: [u32; DATABASES as usize],
+    housekeep: Option<Housekeep>,
+    /// Jobs that fetch for it.
+    fetching: usize,
+}
+
+/// The stamp and the bounds of a round of housekeeping.
+#[derive(Clone, Copy)]
+struct Housekeep {
+    stamp_ms: u64,
+    expire_max: usize,
+    clear_max: usize,
+}
+
 /// A committed entry that is not applied.
 struct Waiting {
     entry: Committed,
-    /// Jobs that fetch for it.
-    fetching: usize,
+    wants: Wants,
+    /// Its housekeeping was tried out on the state that it will find.
+    rehearsed: bool,
+    /// What it needs can't be read: applying it will say why.
+    unreadable: bool,
 }
 
 /// The lanes of an engine that waits for a device.
@@ -60,8 +85,8 @@ pub(crate) struct Storage {
     next_reader: usize,
     backlog: VecDeque<Waiting>,
     backlog_bytes: usize,
-    /// Proposals whose keys are being fetched: by how many jobs.
-    early: BTreeMap<Index, usize>,
+    /// Proposals whose keys are being fetched.
+    early: BTreeMap<Index, Wants>,
     /// Reads on the lanes, by number.
     cold: BTreeMap<u64, ReadBatch>,
     next_cold: u64,
@@ -71,6 +96,7 @@ pub(crate) struct Storage {
     configurations: VecDeque<(Index, Configuration)>,
     durable: Index,
     retry_at: Mono,
+    crowded: bool,
     pub(crate) cold_reads: u64,
     pub(crate) fetched_entries: u64,
 }
@@ -81,7 +107,7 @@ impl Storage {
         let engine = machine.keyspace().engine();
         let lanes = engine.may_block().then(|| Lanes {
             flush: tasks.lane("engine-flush"),
-            compact: tasks.lane("engine-compact"),
+            compact: tasks.background_lane("engine-compact"),
             readers: (1..=READERS).map(|n| tasks.lane(&format!("engine-read-{n}"))).collect(),
         });
         Self { lanes, durable: Index(engine.durable_applied()), ..Self::default() }
@@ -112,7 +138,7 @@ impl Storage {
 }
 
 /// What an entry will look at. Malformed parts are found when it is applied.
-fn wants_of(bytes: &[u8], want: &mut dyn FnMut(Want<'_>)) -> Option<(u64, usize, usize)> {
+fn wants_of(bytes: &[u8], want: &mut dyn FnMut(Want<'_>)) -> Option<Housekeep> {
     let Ok((stamp_ms, _, mut parts)) = Parts::of_entry(bytes, Vec::new()) else { return None };
     let mut housekeep = None;
     while let Ok(Some(part)) = parts.next() {
@@ -134,7 +160,7 @@ fn wants_of(bytes: &[u8], want: &mut dyn FnMut(Want<'_>)) -> Option<(u64, usize,
                 want(Want::Once { client: parts.client(client), sequence });
             }
             Part::Housekeep { expire_max, clear_max } => {
-                housekeep = Some((stamp_ms, expire_max, clear_max));
+                housekeep = Some(Housekeep { stamp_ms, expire_max, clear_max });
             }
             Part::Origin { .. } => {}
         }
@@ -170,50 +196,94 @@ impl Core {
         // Those of lost proposals have no other end.
         let later = self.storage.early.split_off(&entry.index.next());
         let mut early = std::mem::replace(&mut self.storage.early, later);
-        let fetching = match (early.remove(&entry.index), &entry.body) {
-            (Some(fetching), _) => fetching,
+        let wants = match (early.remove(&entry.index), &entry.body) {
+            (Some(wants), _) => wants,
             (None, Body::Normal(bytes)) => self.fetch_for(entry.index, bytes),
-            (None, Body::Empty | Body::Change { .. }) => 0,
+            (None, Body::Empty | Body::Change { .. }) => Wants::default(),
         };
         self.storage.backlog_bytes += bytes_of(&entry);
-        self.storage.backlog.push_back(Waiting { entry, fetching });
+        let waiting = Waiting { entry, wants, rehearsed: false, unreadable: false };
+        self.storage.backlog.push_back(waiting);
         self.apply_backlog().map(drop)
     }
 
     /// Has what an entry looks at read while it is on its way to the logs.
     pub(crate) fn fetch_early(&mut self, index: Index, bytes: &[u8]) {
         if self.storage.blocks() {
-            let fetching = self.fetch_for(index, bytes);
-            self.storage.early.insert(index, fetching);
+            let wants = self.fetch_for(index, bytes);
+            self.storage.early.insert(index, wants);
         }
     }
 
-    /// Has what the entry `bytes` at `index` looks at read; the number of jobs.
-    fn fetch_for(&mut self, index: Index, bytes: &[u8]) -> usize {
+    fn wants(&self, bytes: &[u8]) -> Wants {
         let keyspace = self.machine.keyspace();
-        let mut fetches = Vec::new();
-        let mut keys: Vec<Owned> = Vec::new();
-        let housekeep = wants_of(bytes, &mut |want| {
-            keys.push(Owned::of(want));
-        });
-        for keys in keys.chunks(FETCHED_MAX) {
-            fetches.extend(keyspace.fetch(keys.iter().map(Owned::as_want)));
-        }
-        let mut jobs = fetches.len();
+        let mut keys = Vec::new();
+        let housekeep = wants_of(bytes, &mut |want| keyspace.add_keys_of(&want, &mut keys));
+        Wants { keys, placement: keyspace.placement(), housekeep, fetching: 0 }
+    }
+
+    /// Has what the entry `bytes` at `index` looks at read.
+    fn fetch_for(&mut self, index: Index, bytes: &[u8]) -> Wants {
+        let mut wants = self.wants(bytes);
+        let keyspace = self.machine.keyspace();
+        let fetches: Vec<_> =
+            wants.keys.chunks(FETCHED_MAX).filter_map(|keys| keyspace.fetch(keys)).collect();
+        wants.fetching = fetches.len();
         for fetch in fetches {
-            self.read_elsewhere(move || Job::KeysRead(index, fetch.run().into()));
+            self.read_elsewhere(move || Job::KeysRead(index, fetch.run().into(), For::Later));
         }
-        if let Some((stamp_ms, expire_max, clear_max)) = housekeep {
-            let rehearsal = self.machine.keyspace().rehearsal();
-            self.read_elsewhere(move || {
-                // What fails here fails again, and is judged, when the entry is applied.
-                let thawed = rehearsal.housekeep(stamp_ms, expire_max, clear_max);
-                Job::KeysRead(index, thawed.unwrap_or_default())
-            });
-            jobs += 1;
+        if let Some(housekeep) = wants.housekeep {
+            self.rehearse(index, housekeep, For::Later);
+            wants.fetching += 1;
         }
-        self.storage.fetched_entries += u64::from(jobs > 0);
-        jobs
+        self.storage.fetched_entries += u64::from(wants.fetching > 0);
+        wants
+    }
+
+    /// Tries housekeeping out on the present state, for the sake of what it reads.
+    fn rehearse(&mut self, index: Index, housekeep: Housekeep, purpose: For) {
+        let Housekeep { stamp_ms, expire_max, clear_max } = housekeep;
+        let rehearsal = self.machine.keyspace().rehearsal();
+        self.read_elsewhere(move || {
+            // What fails here fails again, and is judged, when the entry is applied.
+            let thawed = rehearsal.housekeep(stamp_ms, expire_max, clear_max);
+            Job::KeysRead(index, thawed.unwrap_or_default(), purpose)
+        });
+    }
+
+    /// True when the entry whose turn it is can be applied without waiting for the device; else has what is
+    /// missing read. It may have been let go of since it was fetched, or was read while a flush ended.
+    fn is_next_known(&mut self) -> bool {
+        let placement = self.machine.keyspace().placement();
+        let Some(next) = self.storage.backlog.front() else { return false };
+        if next.wants.fetching > 0 || next.unreadable {
+            return next.unreadable;
+        }
+        let mut wants = None;
+        if next.wants.placement != placement
+            && let Body::Normal(bytes) = &next.entry.body
+        {
+            wants = Some(self.wants(bytes));
+        }
+        let Some(next) = self.storage.backlog.front_mut() else { return false };
+        if let Some(wants) = wants {
+            next.wants = wants;
+        }
+        let index = next.entry.index;
+        if let Some(fetch) = self.machine.keyspace().fetch(&next.wants.keys) {
+            next.wants.fetching = 1;
+            self.read_elsewhere(move || Job::KeysRead(index, fetch.run().into(), For::Now));
+            return false;
+        }
+        // Order matters: only now is the state that which the entry will find.
+        if let Some(housekeep) = next.wants.housekeep
+            && !std::mem::replace(&mut next.rehearsed, true)
+        {
+            next.wants.fetching = 1;
+            self.rehearse(index, housekeep, For::Now);
+            return false;
+        }
+        true
     }
 
     fn read_elsewhere(&mut self, job: impl FnOnce() -> Job + Send + 'static) {
@@ -224,16 +294,26 @@ impl Core {
     }
 
     /// What was read for the entry at `index` has come.
-    pub(crate) fn keys_read(&mut self, index: Index, thawed: Thawed) {
-        self.machine.keyspace_mut().thaw(thawed);
+    pub(crate) fn keys_read(&mut self, index: Index, thawed: Thawed, purpose: For) {
+        let keyspace = self.machine.keyspace_mut();
         let first = self.storage.backlog.front().map_or(Index(0), |waiting| waiting.entry.index);
         let at = usize::try_from(index.0.wrapping_sub(first.0)).unwrap_or(usize::MAX);
-        let fetching = match self.storage.backlog.get_mut(at) {
-            Some(waiting) => Some(&mut waiting.fetching),
-            None => self.storage.early.get_mut(&index),
+        let Some(waiting) = self.storage.backlog.get_mut(at) else {
+            keyspace.thaw(thawed);
+            if let Some(wants) = self.storage.early.get_mut(&index) {
+                wants.fetching = wants.fetching.saturating_sub(1);
+            }
+            return;
         };
-        if let Some(fetching) = fetching {
-            *fetching = fetching.saturating_sub(1);
+        waiting.wants.fetching = waiting.wants.fetching.saturating_sub(1);
+        if purpose == For::Later || at > 0 {
+            return keyspace.thaw(thawed);
+        }
+        match keyspace.hold(thawed) {
+            Ok(true) => {}
+            // A flush has ended meanwhile: once more.
+            Ok(false) => waiting.rehearsed = false,
+            Err(_) => waiting.unreadable = true,
         }
     }
 
@@ -243,14 +323,15 @@ impl Core {
             return Ok(false);
         }
         let mut any = false;
-        while let Some(waiting) = self.storage.backlog.front() {
-            let ready = waiting.fetching == 0 && self.machine.keyspace().engine().has_room();
+        while !self.storage.backlog.is_empty() {
+            let ready = self.machine.keyspace().engine().has_room() && self.is_next_known();
             if !ready && self.storage.backlog_bytes <= BACKLOG_BYTES_FORCED {
                 break;
             }
             let Some(Waiting { entry, .. }) = self.storage.backlog.pop_front() else { break };
             self.storage.backlog_bytes -= bytes_of(&entry);
             self.apply(&entry)?;
+            self.machine.keyspace_mut().release();
             if let Body::Change { configuration, .. } = &entry.body {
                 self.storage.configurations.push_back((entry.index, configuration.clone()));
             }
@@ -264,6 +345,9 @@ impl Core {
     fn judge_crowd(&mut self) {
         let full = !self.machine.keyspace().engine().has_room();
         let crowded = full || self.storage.backlog_bytes > BACKLOG_BYTES_MAX;
+        if crowded != std::mem::replace(&mut self.storage.crowded, crowded) {
+            tracing::debug!(crowded, full, "the engine takes no more writes, or does again");
+        }
         if let Some(group) = &mut self.group {
             group.set_crowded(crowded);
         }
@@ -320,8 +404,8 @@ impl Core {
         if group.snapshot().is_none_or(|known| known.index < durable) {
             group.snapshot_made(SnapshotMark { index: durable, term, configuration });
         }
-        let keep_from = Index(durable.0.saturating_sub(self.config.entries_kept));
-        group.compact(keep_from).map_err(|error| Stop(error.to_string()))?;
+        let cut = group.cut_before(durable, self.config.entries_kept, self.config.bytes_kept());
+        group.compact(cut).map_err(|error| Stop(error.to_string()))?;
         tracing::debug!(index = durable.0, "engine flushed");
         Ok(())
     }
@@ -398,7 +482,7 @@ impl Core {
         let mut cut = Parts::bare(&parts, Vec::new());
         loop {
             let (start, mut count) = (cut.position(), 0);
-            while count < FETCHED_MAX && matches!(cut.next(), Ok(Some(_))) {
+            while count < READS_MAX && matches!(cut.next(), Ok(Some(_))) {
                 count += 1;
             }
             if count == 0 {
@@ -478,29 +562,4 @@ fn read_frozen(
         outcomes.push((crate::barrier::outcome_of(&part, read)?, parts.position()));
     }
     Ok(outcomes)
-}
-
-/// A [`Want`] that is kept for a moment.
-enum Owned {
-    Key { db: u8, command: quorate_api::CommandId, key: Vec<u8> },
-    Watch { db: u8, key: Vec<u8> },
-    Once { client: Vec<u8>, sequence: u64 },
-}
-
-impl Owned {
-    fn of(want: Want<'_>) -> Self {
-        match want {
-            Want::Key { db, command, key } => Self::Key { db, command, key: key.to_vec() },
-            Want::Watch { db, key } => Self::Watch { db, key: key.to_vec() },
-            Want::Once { client, sequence } => Self::Once { client: client.to_vec(), sequence },
-        }
-    }
-
-    fn as_want(&self) -> Want<'_> {
-        match self {
-            Self::Key { db, command, key } => Want::Key { db: *db, command: *command, key },
-            Self::Watch { db, key } => Want::Watch { db: *db, key },
-            Self::Once { client, sequence } => Want::Once { client, sequence: *sequence },
-        }
-    }
 }

@@ -38,7 +38,19 @@ impl Core {
         Ok(())
     }
 
+    /// A follower without room gets no further: reads that wait for later entries would wait in vain.
+    fn refuse_unreachable_reads(&mut self) {
+        let last = self.group.as_ref().map(|group| group.last().0);
+        let Some(last) = last.filter(|_| !self.is_leading() && self.lacks_room()) else { return };
+        let error =
+            self.no_room("it has fallen behind the leader and can't tell what is there now");
+        for batch in self.reads.take_behind(last) {
+            self.answer_all(batch.waiters, &error);
+        }
+    }
+
     fn expire_reads(&mut self) {
+        self.refuse_unreachable_reads();
         let Some(limit) = self.now().0.checked_sub(self.patience()) else { return };
         let error = self.no_leader();
         let mut overdue = self.reads.take_overdue(quorate_env::Mono(limit));

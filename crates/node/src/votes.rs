@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use quorate_api::limits::VOTERS_MAX;
-use quorate_api::{AdminReply, AdminRequest, Caution};
+use quorate_api::{AdminReply, AdminRequest, Caution, Error};
 #[cfg(feature = "planted-bugs")]
 use quorate_consensus::planted::{self, Planted};
-use quorate_consensus::{Change, Configuration, MemberChange, NodeId};
+use quorate_consensus::{Body, Change, Committed, Configuration, MemberChange, NodeId};
 use quorate_env::Mono;
 use tokio::sync::oneshot;
 
 use crate::core::Core;
 use crate::door::is_reachable;
 use crate::members::{Member, Note, Wish};
-use crate::membership::{Outcome, give, refused};
+use crate::membership::{Asked, Membership, Outcome, UNCONFIRMED, give, refused};
 
 /// A learner this near to the leader's last entry has caught up.
 const CAUGHT_UP_ENTRIES: u64 = 256;
@@ -156,6 +156,50 @@ impl Core {
                 bequest.tried_at = Some(now);
             }
             self.membership.for_successor.push(bequest);
+        }
+    }
+
+    /// A leader that has just been elected can't change anything before an entry of its own term is committed:
+    /// whoever hands over to it passes requests on at once, and need not hear that they were refused.
+    pub(crate) fn settle_early(&mut self) {
+        let (now, leading) = (self.now(), self.is_leading());
+        let elected = self.leader() == Some(self.identity.node);
+        for (request, asker, since) in std::mem::take(&mut self.membership.early) {
+            if leading {
+                self.carry_out_admin(request, asker);
+            } else if elected && now.since(since) <= BEQUEST_TIME {
+                self.membership.early.push((request, asker, since));
+            } else {
+                let error = self.no_leader();
+                give(asker, Err(error));
+            }
+        }
+    }
+
+    /// A leader that leaves passes its own removal on to its successor, and may be gone before it can tell
+    /// that this was carried out: whoever has asked it through this node hears so from the log, when the
+    /// entry behind the removal (see [`Core::confirm`]) is applied. `entry` is the one applied now.
+    pub(crate) fn settle_farewells(&mut self, entry: &Committed) {
+        let Membership { asked, farewells, .. } = &mut self.membership;
+        match &entry.body {
+            Body::Change { change, .. } if !asked.is_empty() => {
+                let is_gone = |asked: &Asked| {
+                    let leaves = |leaver| change.steps.contains(&MemberChange::Remove(leaver));
+                    asked.leaver.is_some_and(leaves)
+                };
+                let gone: Vec<_> =
+                    asked.iter().filter(|(_, one)| is_gone(one)).map(|(at, _)| *at).collect();
+                let askers = gone.iter().filter_map(|number| asked.remove(number));
+                farewells.extend(askers.map(|asked| (entry.term, asked.asker)));
+            }
+            Body::Empty => {
+                for (term, asker) in farewells.drain(..) {
+                    let is_confirmed = term == entry.term;
+                    let confirmed = is_confirmed.then_some(AdminReply::Done);
+                    give(asker, confirmed.ok_or_else(|| Error::unknown(UNCONFIRMED)));
+                }
+            }
+            Body::Change { .. } | Body::Normal(_) => {}
         }
     }
 

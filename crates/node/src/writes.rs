@@ -113,6 +113,18 @@ impl Core {
         any
     }
 
+    /// What becomes of a write is seen when it is applied here. A follower without room applies nothing more: so it
+    /// sends nothing.
+    fn refuse_unseen(&mut self) -> bool {
+        let error = self.no_room("it can't see what becomes of a write");
+        let mut any = false;
+        while let Some(batch) = self.writes.pop() {
+            any = true;
+            self.answer_all(batch.waiters, &error);
+        }
+        any
+    }
+
     fn refuse_inbound(&mut self, why: Refusal) {
         for Forwarded { from, number, .. } in self.writes.take_inbound() {
             self.send_frame(from, Lane::Control, &Frame::Refused { number, why });
@@ -123,6 +135,9 @@ impl Core {
         let Some(leader) = self.leader().filter(|leader| *leader != self.identity.node) else {
             return false;
         };
+        if self.lacks_room() {
+            return self.refuse_unseen();
+        }
         let term = self.term();
         // Order matters: what went to a leader before this one may come back, and then goes first. The
         // new leader's own first entry settles it, if no refusal does.
@@ -224,12 +239,19 @@ impl Core {
         self.refuse_inbound(Refusal::NotLeader);
     }
 
+    /// A leader that did not get to a write in time has more to do than its disk, or the others', can take.
+    fn too_much(&self) -> Error {
+        let reason =
+            "the leader did not get to this write in time; send fewer at a time, and retry later";
+        Error::Overloaded { reason: reason.into() }
+    }
+
     /// Answers what has waited for too long.
     pub(crate) fn expire_writes(&mut self) {
         let now = self.now();
         let brief = self.patience();
         while self.writes.oldest().is_some_and(|since| now.since(since) > brief) {
-            let error = self.no_leader();
+            let error = if self.is_leading() { self.too_much() } else { self.no_leader() };
             if let Some(batch) = self.writes.pop() {
                 self.answer_all(batch.waiters, &error);
             }

@@ -50,7 +50,7 @@ const fn place(bug: Planted) -> Place {
         }
         Planted::TornTailAccepted => {
             let properties = &["log matching", "state machine safety"];
-            Place { profile: Some("power"), seeds: 30, properties }
+            Place { profile: Some("power"), seeds: 300, properties }
         }
         Planted::SnapshotOverlays | Planted::SnapshotWithoutIndex => {
             Place { properties: &["state machine safety"], ..everywhere }

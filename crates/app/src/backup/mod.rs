@@ -213,29 +213,27 @@ pub(crate) fn restore(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> 
     let layers = layers(BACKUP_RESTORE, flags)?;
     let json = wants_json(&layers)?;
     let name = file(&layers)?;
-    let text = |text: &str| Ok::<_, String>(text.to_owned());
-    let dir = layers.require("data-dir", text, "say where the new node keeps its data")?;
-    let id = layers.require("id", text, "name the new node")?;
+    let advice = "say where the new node keeps its data";
+    let dir = layers.require("data-dir", settings::not_empty, advice)?;
+    let id = layers.require("id", settings::id, "name the new node")?;
     let mut config = NodeConfig::new(&id, &dir);
     if layers.parse("engine", settings::on_disk)? == Some(true) {
         config.keep_on_disk(CACHE_BYTES);
     }
-    let dir_is_new = !fs::exists(&dir).map_err(|error| within(Path::new(&dir), &error))?;
+    let env = quorate::env::real::env();
+    backup::check_place(&env, Path::new(&dir))
+        .map_err(|error| Failure::other(error.to_string()))?;
     if name != STANDARD {
         // So that nothing is touched for the sake of a damaged one.
         checked(&name)?;
     }
     let (mut input, bytes) = open(&name)?;
     let mut progress = Progress::new();
-    let env = quorate::env::real::env();
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut tell = |done| progress.show("restored", Unit::Bytes, done, bytes);
     let restoring = backup::restore(&env, &mut *input, &config, &mut tell);
     let restored = LocalSet::new().block_on(&runtime, restoring);
     drop(progress);
-    if restored.is_err() && dir_is_new && fs::exists(&dir).unwrap_or(false) {
-        fs::remove_dir_all(&dir).map_err(|error| within(Path::new(&dir), &error))?;
-    }
     let restored = restored.map_err(|error| unusable(&name, &error))?;
     let mut all = vec![
         ("data_dir", Value::from(dir)),

@@ -42,7 +42,7 @@ pub(super) const RESTORE: CommandTable = CommandTable {
     about: "Makes a new cluster of a backup: one node, to which others are added as to any",
     after: "The backup is read to its end and checked before the directory is touched, and then once more; \
             standard input can be read only once: there, what is wrong is found on the way, and the \
-            directory holds no node then. Afterwards start the node with `quorate serve --data-dir DIR --id NAME` \
+            directory is a new node's then, without a cluster. Afterwards start the node with `quorate serve --data-dir DIR --id NAME` \
             and the same --engine, and others with --join. The cluster has a new id and no members but this one; \
             revisions go on far above those of the old cluster.",
     env_prefix: "QUORATE_",

@@ -12,15 +12,23 @@ const FORCE: Flag = Flag::switch(
     "force",
     "Do it even if no majority of the voters could be reached then: nothing is answered until one is back, \
      and if it never is, only `quorate recover` helps.",
-);
+)
+.on_command_line_only();
 const NO_WAIT: Flag = Flag::switch(
     "no-wait",
     "Return when the change is decided, not when the new node has caught up.",
-);
+)
+.on_command_line_only();
+/// Not from the environment: where a node is started by its variables, these would be that node's.
+const ID: Flag = Flag::value("id", "NAME", "Its name: another node at that address is refused.")
+    .on_command_line_only();
+const LEARNER: Flag =
+    Flag::switch("learner", "It stays a learner: it serves reads and never votes.")
+        .on_command_line_only();
 
 const AFTER: &str = "Any member can be asked; it passes the request on to the leader. Exit code 0 when it is done, 1 \
-                     when it is refused or not known to be done, 2 for wrong usage. Flags can also be given as \
-                     environment variables (QUORATE_ADDR for --addr).";
+                     when it is refused or not known to be done, 2 for wrong usage. --addr, --password-file and \
+                     --output can also be given as environment variables (QUORATE_ADDR for --addr).";
 
 const fn table(
     name: &'static str,
@@ -45,8 +53,8 @@ pub(super) const ADD: CommandTable = table(
     "Adds a node that waits: started with neither --bootstrap nor --join",
     &[family(&[
         Flag::word("node", "HOST:PORT", "Where the new node takes peers."),
-        Flag::value("id", "NAME", "Its name: another node at that address is refused."),
-        Flag::switch("learner", "It stays a learner: it serves reads and never votes."),
+        ID,
+        LEARNER,
         NO_WAIT,
         ADDR,
         PASSWORD,
@@ -90,7 +98,7 @@ pub(super) const REPLACE: CommandTable = table(
     &[family(&[
         MEMBER,
         Flag::word("with", "HOST:PORT", "Where the new node takes peers."),
-        Flag::value("id", "NAME", "Its name: another node at that address is refused."),
+        ID,
         NO_WAIT,
         ADDR,
         PASSWORD,

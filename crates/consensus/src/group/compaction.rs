@@ -56,6 +56,20 @@ impl Group {
         Ok(())
     }
 
+    /// Where to cut the log that is needed up to `index` only: so many entries are kept before it for members that
+    /// are a little behind, and not more than so many bytes of them.
+    pub fn cut_before(&self, index: Index, entries: u64, bytes: u64) -> Index {
+        let log = self.log.borrow();
+        let behind = log.bytes_since(self.group, index);
+        let kept = |cut: u64| log.bytes_since(self.group, Index(cut)) - behind;
+        let (mut low, mut high) = (index.0.saturating_sub(entries).max(self.first().0), index.0);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if kept(middle) > bytes { low = middle + 1 } else { high = middle }
+        }
+        Index(high.min(index.0))
+    }
+
     /// Bytes of log behind `index`.
     pub fn log_bytes_since(&self, index: Index) -> u64 {
         self.log.borrow().bytes_since(self.group, index)

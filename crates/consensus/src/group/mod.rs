@@ -15,6 +15,7 @@ mod guard;
 mod members;
 mod reads;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
@@ -234,6 +235,8 @@ pub struct Group {
     starting: bool,
     /// The owner has more committed entries than it can apply: no more are taken in.
     crowded: bool,
+    /// The last entry that was to be appended had no room in the log.
+    starved: Cell<bool>,
     /// Who answered in the election timeout before this one.
     answered: Vec<NodeId>,
     observer: Option<Rc<dyn GroupObserver>>,
@@ -303,6 +306,7 @@ impl Group {
             elections_won: 0,
             starting: true,
             crowded: false,
+            starved: Cell::new(false),
             answered: Vec::new(),
             observer: None,
         };
@@ -411,7 +415,12 @@ impl Group {
         let mut log = self.log.borrow_mut();
         // What one segment can't hold is written in pieces: it must not be refused for ever.
         let piece = (bytes as u64).min(log.batch_bytes_max() / 2);
-        bytes == 0 || (!self.crowded && log.has_room(piece))
+        if bytes == 0 || self.crowded {
+            return bytes == 0;
+        }
+        let fits = log.has_room(piece);
+        self.starved.set(!fits);
+        fits
     }
 
     /// Whether the owner has more committed entries than it can apply at the moment: then appends are
@@ -432,8 +441,10 @@ impl Group {
             return Err(ProposeError::TooLarge);
         }
         if !self.log.borrow_mut().has_room(bytes) {
+            self.starved.set(true);
             return Err(no_room(&self.log.borrow()));
         }
+        self.starved.set(false);
         let place = (Index(self.raw.raft.raft_log.last_index() + 1), self.term());
         self.raw.propose(Vec::new(), data).map_err(|_| ProposeError::Busy)?;
         assert_eq!(
@@ -455,7 +466,19 @@ impl Group {
         }
         let mut log = self.log.borrow_mut();
         let bytes = ORDINARY_BYTES.min(log.batch_bytes_max() / 4);
-        if log.has_room(bytes) { Ok(()) } else { Err(no_room(&log)) }
+        if log.has_room(bytes) {
+            Ok(())
+        } else {
+            self.starved.set(true);
+            Err(no_room(&log))
+        }
+    }
+
+    /// True when this node's disk is full: nothing can be proposed here, and nothing received.
+    pub fn lacks_room(&self) -> bool {
+        let log = self.log.borrow();
+        let some = (2 * ORDINARY_BYTES).min(log.batch_bytes_max() / 2);
+        log.is_disk_full() && (self.starved.get() || !log.fits(some))
     }
 
     fn check_leading(&self) -> Result<(), ProposeError> {
@@ -526,7 +549,7 @@ impl Group {
 
 /// No room may also mean that the next segment is still being made.
 fn no_room(log: &Log) -> ProposeError {
-    if log.stats().disk_full { ProposeError::Full } else { ProposeError::Busy }
+    if log.is_disk_full() { ProposeError::Full } else { ProposeError::Busy }
 }
 
 /// What must fit for the node to take writes at all.

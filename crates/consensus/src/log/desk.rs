@@ -53,8 +53,8 @@ enum Pen {
 enum Broom {
     /// Here.
     Idle(Box<Keeper>),
-    /// On its lane.
-    Busy(oneshot::Receiver<Revised>),
+    /// On its lane; whether it was asked for a segment.
+    Busy(oneshot::Receiver<Revised>, bool),
     /// Gone for good: the log is closed.
     Gone,
 }
@@ -255,7 +255,8 @@ impl Desk {
     }
 
     fn harvest_broom(&mut self) -> bool {
-        let Broom::Busy(answer) = &mut self.broom else { return false };
+        let Broom::Busy(answer, asked) = &mut self.broom else { return false };
+        let asked = *asked;
         match poll_answer(answer, &self.waker) {
             Poll::Pending => return false,
             Poll::Ready(Some((keeper, Ok(created)))) => {
@@ -264,7 +265,8 @@ impl Desk {
                     self.segments.insert(segment.name);
                     self.spare = Some(segment);
                     self.spare_retry = None;
-                } else if self.spare.is_none() {
+                } else if asked {
+                    // Only then is it the disk that had none: a spare may also have been used meanwhile.
                     self.spare_retry = Some(self.clock.now() + self.config.retry_after);
                 }
             }
@@ -389,10 +391,10 @@ impl Desk {
         for id in &remove {
             self.segments.0.remove(id);
         }
-        let create = create.then_some(self.segment_bytes);
-        let revision = Revision { seal: std::mem::take(&mut self.seals), remove, create };
+        let seal = std::mem::take(&mut self.seals);
+        let revision = Revision { seal, remove, create: create.then_some(self.segment_bytes) };
         let (sender, receiver) = oneshot::channel();
-        self.broom = Broom::Busy(receiver);
+        self.broom = Broom::Busy(receiver, create);
         self.keep_lane.submit(Box::new(move || {
             let revised = keeper.revise(&revision);
             drop(sender.send((keeper, revised)));
@@ -431,17 +433,27 @@ impl Desk {
 
     /// See [`super::Log::has_room`].
     pub(super) fn grant(&mut self, bytes: u64, groups: usize) -> bool {
-        let record = record_bytes(bytes);
+        let granted = self.fits(bytes, groups);
+        if granted {
+            self.granted += record_bytes(bytes);
+        }
+        granted
+    }
+
+    /// Whether an entry of `bytes` fits behind all that is queued and granted.
+    pub(super) fn fits(&self, bytes: u64, groups: usize) -> bool {
         if self.failure.is_some() || matches!(self.pen, Pen::Refused(..)) {
             return false;
         }
+        let record = record_bytes(bytes);
         let need = self.queued_bytes + self.granted + record + self.config.reserve_bytes;
         let fits = |room: u64| need <= room;
-        let granted = fits(self.active_room()) || self.spare_room(groups).is_some_and(fits);
-        if granted {
-            self.granted += record;
-        }
-        granted
+        fits(self.active_room()) || self.spare_room(groups).is_some_and(fits)
+    }
+
+    /// The disk had no room for a segment, or for a write.
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.spare_retry.is_some() || matches!(self.pen, Pen::Refused(..))
     }
 
     /// See [`super::Log::stats`].
@@ -453,7 +465,7 @@ impl Desk {
             fsync_last: self.latency.last(),
             fsync_p99: self.latency.p99(),
             in_flight: self.in_flight() as u64,
-            disk_full: self.spare_retry.is_some() || matches!(self.pen, Pen::Refused(..)),
+            disk_full: self.is_disk_full(),
         }
     }
 }

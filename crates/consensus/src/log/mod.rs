@@ -233,6 +233,16 @@ impl Log {
         self.desk.grant(bytes, self.groups.len() + 1)
     }
 
+    /// [`LogStats::disk_full`], for who asks often.
+    pub fn is_disk_full(&self) -> bool {
+        self.desk.is_disk_full()
+    }
+
+    /// [`Log::has_room`] for whoever only wants to know.
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.desk.fits(bytes, self.groups.len() + 1)
+    }
+
     /// The largest batch (entries with 64 bytes of header each, padded to eight) that fits.
     pub fn batch_bytes_max(&self) -> u64 {
         self.desk.batch_bytes_max(self.groups.len() + 1)

@@ -27,6 +27,9 @@ use crate::engine::{EngineError, View};
 const SEPARATED_BYTES: u32 = 1024;
 /// Open files.
 const FILES_MAX: usize = 512;
+/// So many runs are merged into the first level, which they are as large as: with half as many it is
+/// rewritten twice as often.
+const RUNS_MERGED: u8 = 8;
 /// More sorted runs than this, and flushes wait for compaction.
 pub(super) const RUNS_MAX: u64 = 20;
 
@@ -244,11 +247,14 @@ impl Base {
     }
 
     /// One step of compaction; false when there was nothing to do.
-    pub(super) fn compact(&self) -> Result<bool, EngineError> {
+    pub(super) fn compact(&self, table_bytes: u64) -> Result<bool, EngineError> {
         let watermark = self.watermark();
         self.with(|tree| {
             let before = tree.current_version().id();
-            tree.compact(Arc::new(Leveled::default()), watermark).map_err(told)?;
+            let strategy = Leveled::default()
+                .with_l0_threshold(RUNS_MERGED)
+                .with_table_target_size(table_bytes);
+            tree.compact(Arc::new(strategy), watermark).map_err(told)?;
             Ok(tree.current_version().id() != before)
         })
     }
@@ -262,12 +268,9 @@ impl Base {
     pub(super) fn figures(&self) -> Figures {
         let tree = self.tree();
         let Some(tree) = tree.as_ref() else { return Figures::default() };
-        let version = tree.current_version();
-        // A file that is gone by now weighs nothing.
-        let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
-        let blobs: u64 = version.blob_files.iter().map(|file| size(file.path())).sum();
         Figures {
-            bytes: tree.disk_space() + blobs,
+            // Separated values included.
+            bytes: tree.disk_space(),
             records: tree.approximate_len() as u64,
             runs: tree.l0_run_count() as u64,
         }

@@ -23,11 +23,32 @@ pub struct DiskOptions {
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { cache_bytes: 256 * 1024 * 1024, flush_bytes: 32 * 1024 * 1024 }
+        Self::with_cache(256 * 1024 * 1024)
     }
 }
 
+/// Overlays need not be larger than this: what is gained is less rewriting of tables.
+const FLUSH_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// With smaller ones there is more rewriting than there is memory saved.
+const FLUSH_BYTES_MIN: u64 = 8 * 1024 * 1024;
+/// Below this, there are more files than anybody wants.
+const TABLE_BYTES_MIN: u64 = 1024 * 1024;
+
 impl DiskOptions {
+    /// With so much memory for caches, and overlays in proportion: three at most, of twice their records' size
+    /// in memory.
+    #[must_use]
+    pub fn with_cache(cache_bytes: u64) -> Self {
+        let flush_bytes = (cache_bytes / 8).clamp(FLUSH_BYTES_MIN, FLUSH_BYTES_MAX);
+        Self { cache_bytes, flush_bytes }
+    }
+
+    /// A table is synced in one go, and a sync of the log waits for that: it should not be larger than
+    /// what a flush writes.
+    pub(super) fn table_bytes(self) -> u64 {
+        self.flush_bytes.max(TABLE_BYTES_MIN)
+    }
+
     /// The records' share of the cache; the blocks have the other half.
     pub(super) fn record_cache_bytes(self) -> u64 {
         self.cache_bytes / 2

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::base::Range;
+use super::below::Below;
 use super::is_gone;
 use crate::engine::{EngineError, Reader, Visitor};
 
@@ -55,13 +55,13 @@ impl<'a> Cursor<'a> {
 /// Visits `layers`, the newest first, over the records of the tree.
 pub(super) fn visit(
     layers: &[&dyn Reader],
-    mut range: Option<Range<'_>>,
+    mut range: Option<&mut Below<'_>>,
     from: &[u8],
     to: &[u8],
     visitor: Visitor<'_>,
 ) -> Result<(), EngineError> {
     let mut cursors: Vec<_> = layers.iter().map(|layer| Cursor::new(*layer, from, to)).collect();
-    let mut below = range.as_mut().map_or(Ok(None), Range::next)?;
+    let mut below = range.as_deref_mut().map_or(Ok(None), Below::next)?;
     loop {
         let mut key: Option<Vec<u8>> = None;
         for cursor in &mut cursors {
@@ -79,7 +79,7 @@ pub(super) fn visit(
             if visitor(&next, &value).is_break() {
                 return Ok(());
             }
-            below = range.as_mut().map_or(Ok(None), Range::next)?;
+            below = range.as_deref_mut().map_or(Ok(None), Below::next)?;
             continue;
         }
         let Some(key) = key.filter(|_| in_memory) else { return Ok(()) };
@@ -89,7 +89,7 @@ pub(super) fn visit(
             newest = newest.or(value);
         }
         if below.take_if(|(next, _)| *next == key).is_some() {
-            below = range.as_mut().map_or(Ok(None), Range::next)?;
+            below = range.as_deref_mut().map_or(Ok(None), Below::next)?;
         }
         if let Some(value) = newest.filter(|value| !is_gone(value))
             && visitor(&key, &value).is_break()

@@ -434,6 +434,136 @@ fn values_that_were_overwritten_give_their_space_back() {
     assert!(stats.disk_bytes < 12 << 20, "64 KiB of data take {} bytes", stats.disk_bytes);
 }
 
+/// An engine whose cache is far too small for what lies on the disk.
+fn cold(dir: &Path) -> (Box<dyn Engine>, Model) {
+    let (engine, model) = sealed(dir);
+    drop(engine);
+    let options = DiskOptions { cache_bytes: 2048, ..SMALL };
+    (DiskCellar::new(options).open(dir).unwrap().unwrap(), model)
+}
+
+#[test]
+fn what_is_held_is_known_until_it_is_released_whatever_the_cache_lets_go_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, model) = cold(dir.path());
+    let mut keys: Vec<_> = model.keys().cloned().collect();
+    keys.push(b"absent".to_vec());
+    let fetched = engine.fetch(&keys).expect("nothing is known").run();
+    engine.admit(fetched);
+    let fetched = engine.fetch(&keys).expect("not all fits into the cache").run();
+    assert!(engine.hold(fetched));
+    while let Some(fetch) = engine.fetch(&keys) {
+        assert!(engine.hold(fetch.run()), "what the cache let go of meanwhile");
+    }
+    for key in &keys {
+        let known = engine.resident().get(key).expect("known without the device");
+        assert_eq!(known.as_deref(), model.get(key));
+    }
+    engine.put(&keys[0], Bytes::from_static(b"new")).unwrap();
+    engine.delete(&keys[1]).unwrap();
+    assert_eq!(engine.get(&keys[0]).unwrap().as_deref(), Some(&Bytes::from_static(b"new")));
+    assert_eq!(engine.get(&keys[1]).unwrap().as_deref(), None);
+    engine.write(engine.applied() + 1).unwrap();
+    engine.release();
+    assert!(engine.fetch(&keys).is_some(), "the cache has no room for all");
+    assert_eq!(engine.stats().waited_reads, 0);
+}
+
+#[test]
+fn what_was_looked_through_is_looked_through_again_without_the_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, mut model) = cold(dir.path());
+    let take = |reader: &dyn Reader, from: &[u8], to: &[u8], count: usize| {
+        let mut found = Vec::new();
+        let visited = reader.visit(from, to, &mut |key, value| {
+            found.push((key.to_vec(), value.clone()));
+            if found.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        visited.map(|()| found).unwrap()
+    };
+    let mut view = engine.view();
+    view.remember_ranges();
+    take(&*view, b"key:050", b"key:150", 40);
+    take(&*view, b"key:200", b"key:210", 99);
+    assert!(engine.hold(view.take_fetched()));
+    let of_model = |model: &Model, from: &[u8], to: &[u8], count: usize| -> Vec<_> {
+        let range = model.range(from.to_vec()..to.to_vec()).take(count);
+        range.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    for change in ["key:055", "key:060x", "key:205"] {
+        engine.put(change.as_bytes(), Bytes::from_static(b"of the batch")).unwrap();
+        model.insert(change.into(), Bytes::from_static(b"of the batch"));
+    }
+    let gone = model.range(b"key:061".to_vec()..).next().unwrap().0.clone();
+    engine.delete(&gone).unwrap();
+    model.remove(&gone);
+    for (from, to, count) in
+        [("key:050", "key:150", 40), ("key:058", "key:150", 20), ("key:200", "key:210", 99)]
+    {
+        let (from, to) = (from.as_bytes(), to.as_bytes());
+        assert_eq!(take(&*engine, from, to, count), of_model(&model, from, to, count));
+    }
+    assert_eq!(engine.stats().waited_reads, 0);
+    // Further than was looked: the rest is read.
+    assert_eq!(
+        take(&*engine, b"key:050", b"key:150", 99),
+        of_model(&model, b"key:050", b"key:150", 99)
+    );
+    assert_eq!(engine.stats().waited_reads, 1);
+    engine.write(engine.applied() + 1).unwrap();
+    engine.release();
+    take(&*engine, b"key:200", b"key:210", 99);
+    assert_eq!(engine.stats().waited_reads, 2);
+}
+
+#[test]
+fn what_was_read_before_a_flush_has_ended_is_not_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, model) = cold(dir.path());
+    let key = model.keys().next().unwrap().clone();
+    let fetch = engine.fetch(std::slice::from_ref(&key)).unwrap();
+    let stale = fetch.run();
+    let fresh = engine.fetch(std::slice::from_ref(&key)).unwrap().run();
+    assert!(engine.hold(fresh));
+    engine.put(&key, Bytes::from_static(b"newer")).unwrap();
+    engine.write(engine.applied() + 1).unwrap();
+    let mut engine = Attended::inline(engine);
+    engine.checkpoint();
+    engine.attend().unwrap();
+    assert_eq!(engine.durable_applied(), engine.applied());
+    assert!(!engine.hold(stale), "the flush has made it old");
+    let found = engine.get(&key).unwrap().map(Found::into_bytes);
+    assert_eq!(found, Some(Bytes::from_static(b"newer")));
+}
+
+#[test]
+fn what_a_flush_leaves_behind_is_taken_apart_elsewhere_once_no_view_needs_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = fresh(dir.path(), DiskOptions { cache_bytes: 2048, ..DiskOptions::default() });
+    for n in 0..1000_u32 {
+        engine.put(&n.to_be_bytes(), Bytes::from(vec![7; 100])).unwrap();
+    }
+    engine.write(1).unwrap();
+    let view = engine.view();
+    let full = engine.stats().memory_bytes;
+    engine.checkpoint();
+    let mut attend = || {
+        let mut works = 0;
+        while let Some(work) = engine.take_work() {
+            work.run();
+            engine.settle().unwrap();
+            works += 1;
+        }
+        (works, engine.stats().memory_bytes)
+    };
+    let (_, held) = attend();
+    assert!(held > full / 2, "a view holds it: {held} of {full} bytes");
+    assert_eq!(attend().0, 0, "nothing to do but to wait for the view");
+    drop(view);
+    let (works, left) = attend();
+    assert!(works == 1 && left < held / 2, "{works} works, {left} of {held} bytes are left");
+}
+
 /// Every file below `dir`, with its bytes.
 fn files(dir: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();

@@ -7,6 +7,9 @@ use super::usage;
 use crate::tasks::{Job, Lane, Task, Tasks};
 use crate::usage::Usage;
 
+/// How much a background lane stands back: a share of about a tenth beside one busy thread.
+const BACKGROUND_NICE: i32 = 10;
+
 #[derive(Debug)]
 pub(super) struct RealTasks;
 
@@ -24,16 +27,34 @@ impl Tasks for RealTasks {
     }
 
     fn lane(&self, name: &str) -> Box<dyn Lane> {
-        let (queue, jobs) = channel::<Job>();
-        let work = move || jobs.into_iter().for_each(|job| job());
-        // A process that can't start a thread at start-up can't do anything.
-        let thread =
-            thread::Builder::new().name(name.to_owned()).spawn(work).expect("start a thread");
-        Box::new(RealLane { queue: Some(queue), thread: Some(thread) })
+        Box::new(RealLane::start(name, || {}))
+    }
+
+    fn background_lane(&self, name: &str) -> Box<dyn Lane> {
+        Box::new(RealLane::start(name, || {
+            // Of the calling thread alone, on Linux. Where it is refused, the lane is as others are.
+            if let Err(error) = rustix::process::setpriority_process(None, BACKGROUND_NICE) {
+                tracing::debug!(%error, "a background lane has the priority of all others");
+            }
+        }))
     }
 
     fn usage(&self) -> Option<Usage> {
         usage::usage()
+    }
+}
+
+impl RealLane {
+    fn start(name: &str, prepare: impl FnOnce() + Send + 'static) -> Self {
+        let (queue, jobs) = channel::<Job>();
+        let work = move || {
+            prepare();
+            jobs.into_iter().for_each(|job| job());
+        };
+        // A process that can't start a thread at start-up can't do anything.
+        let thread =
+            thread::Builder::new().name(name.to_owned()).spawn(work).expect("start a thread");
+        Self { queue: Some(queue), thread: Some(thread) }
     }
 }
 

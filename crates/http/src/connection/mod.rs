@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
@@ -25,6 +26,9 @@ use crate::server::Server;
 use progress::{Progress, WatchedBody, WatchedStream};
 pub(crate) use watchdog::TimeLimits;
 
+/// So long a client that is answered may go on sending what nobody wants.
+const LINGER_TIME: Duration = Duration::from_secs(5);
+
 /// Serves HTTP/1.1 on `stream` until it ends: closed by the client, overdue, or shut down.
 ///
 /// The future is to be run beside others by any executor; dropping it closes the connection, and
@@ -36,7 +40,7 @@ pub async fn serve(server: Arc<Server>, stream: Box<dyn Stream>) {
     let mut shut_down = pin!(shut_down(server.shutdown.clone()));
     let mut overdue = pin!(watchdog::overdue(server.time.clone(), Arc::clone(&progress)));
     let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&progress)));
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(|request: Request<Incoming>| {
         progress.request_begins();
         let (server, progress) = (Arc::clone(&server), Arc::clone(&progress));
         async move {
@@ -48,7 +52,7 @@ pub async fn serve(server: Arc<Server>, stream: Box<dyn Stream>) {
         }
     });
     let mut connection = pin!(protocol().serve_connection(io, service));
-    let mut closing = false;
+    let (mut closing, mut linger) = (false, None);
     poll_fn(|cx| {
         if !closing && shut_down.as_mut().poll(cx).is_ready() {
             closing = true;
@@ -61,6 +65,12 @@ pub async fn serve(server: Arc<Server>, stream: Box<dyn Stream>) {
                 return Poll::Ready(());
             }
             Poll::Pending => {}
+        }
+        if progress.lingers() {
+            // Without a clock nobody can tell how long it takes: then the answer has to take its chance.
+            let Some(limits) = &server.time else { return Poll::Ready(()) };
+            let end = linger.get_or_insert_with(|| limits.clock.sleep(LINGER_TIME));
+            return end.as_mut().poll(cx);
         }
         overdue.as_mut().poll(cx).map(|()| tracing::debug!(%peer, "http connection overdue"))
     })

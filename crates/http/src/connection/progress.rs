@@ -4,10 +4,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use quorate_api::limits;
 use quorate_env::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -20,6 +21,8 @@ pub(super) struct Progress {
     answering: AtomicBool,
     in_head: AtomicBool,
     wants_body: AtomicBool,
+    refused_body: AtomicBool,
+    lingers: AtomicBool,
 }
 
 /// The figures at one moment.
@@ -57,6 +60,16 @@ impl Progress {
         self.answering.store(false, Ordering::Relaxed);
     }
 
+    /// The connection is closed for our part, and the client's last bytes are waited for.
+    pub(super) fn lingers(&self) -> bool {
+        self.lingers.load(Ordering::Relaxed)
+    }
+
+    /// The client may be sending what nobody will read: a body, or a head that was refused before its end.
+    fn has_unread(&self) -> bool {
+        self.refused_body.load(Ordering::Relaxed) || self.in_head.load(Ordering::Relaxed)
+    }
+
     fn moves(&self, bytes: usize) {
         self.moved.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -73,11 +86,30 @@ impl Progress {
 pub(super) struct WatchedStream {
     stream: Box<dyn Stream>,
     progress: Arc<Progress>,
+    /// Our half is closed.
+    shut: bool,
+    discarded: usize,
 }
 
 impl WatchedStream {
     pub(super) fn new(stream: Box<dyn Stream>, progress: Arc<Progress>) -> Self {
-        Self { stream, progress }
+        Self { stream, progress, shut: false, discarded: 0 }
+    }
+
+    /// Reads what the client still sends, up to a limit. To close with bytes unread is to reset the connection,
+    /// and a reset may overtake the answer (RFC 9112, section 9.6).
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut scrap = [0; 8 * 1024];
+        while self.discarded < limits::HTTP_LINGER_BYTES_MAX {
+            let mut buffer = ReadBuf::new(&mut scrap);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            // A client that has hung up has all that it wants.
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+            self.discarded += buffer.filled().len();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -129,7 +161,12 @@ impl AsyncWrite for WatchedStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if !self.shut {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.shut = true;
+            self.progress.lingers.store(self.progress.has_unread(), Ordering::Relaxed);
+        }
+        if self.progress.lingers() { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -137,11 +174,20 @@ impl AsyncWrite for WatchedStream {
 pub(super) struct WatchedBody {
     body: Incoming,
     progress: Arc<Progress>,
+    ended: bool,
 }
 
 impl WatchedBody {
     pub(super) fn new(body: Incoming, progress: Arc<Progress>) -> Self {
-        Self { body, progress }
+        Self { body, progress, ended: false }
+    }
+}
+
+impl Drop for WatchedBody {
+    fn drop(&mut self) {
+        if !self.ended && !self.body.is_end_stream() {
+            self.progress.refused_body.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -155,6 +201,7 @@ impl Body for WatchedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         self.progress.wants_body.store(frame.is_pending(), Ordering::Relaxed);
+        self.ended |= matches!(frame, Poll::Ready(None));
         frame
     }
 

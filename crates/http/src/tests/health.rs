@@ -1,7 +1,7 @@
 //! Health, metrics, the index and its documents.
 
-use quorate_api::Status;
 use quorate_api::status::Role;
+use quorate_api::{Error, Status};
 
 use super::world::World;
 
@@ -28,7 +28,8 @@ fn readyz_says_on_request_what_it_found() {
     assert_eq!(world.get("GET /readyz").exact(), (200, "ok\n"));
     world.node.status.read_only = Some("the disk is full".to_owned());
     let lines = "[+] running: running\n[+] member: leader\n[+] leader: node1\n\
-                 [+] caught-up: 0 entries to apply\n[+] writable: reads only: the disk is full\nok\n";
+                 [+] caught-up: 0 entries to apply\n[+] writable: reads only: the disk is full\n\
+                 [+] current: reads see every write\nok\n";
     assert_eq!(world.get("GET /readyz?verbose").exact(), (200, lines));
 }
 
@@ -41,6 +42,15 @@ fn readyz_does_not_say_that_writes_are_accepted_when_memory_is_full() {
     let told = answer.text();
     assert!(told.contains("[+] writable: writes that grow the data are refused"), "{told}");
     assert!(!told.contains("writes are accepted"), "{told}");
+}
+
+#[test]
+fn readyz_needs_a_read_that_sees_every_write() {
+    let mut world = World::new();
+    world.node.failure = Some(Error::not_applied("no majority"));
+    let problem = world.get("GET /readyz").problem(503, "not-ready");
+    let failed = problem["checks"].as_array().unwrap().iter().find(|it| it["ok"] == false);
+    assert_eq!(failed.unwrap()["name"], "current");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn answers_that_nobody_reads_are_bounded() {
 
 /// A clock that moves when it is told to; seconds.
 #[derive(Clone, Default)]
-struct Hands(Arc<AtomicU64>);
+pub(super) struct Hands(Arc<AtomicU64>);
 
 impl Clock for Hands {
     fn now(&self) -> Mono {
@@ -115,7 +115,7 @@ impl Clock for Hands {
     }
 }
 
-fn timed() -> (World, Hands) {
+pub(super) fn timed() -> (World, Hands) {
     let hands = Hands::default();
     let clock: Arc<dyn Clock> = Arc::new(hands.clone());
     let options = Options { clock: Some(clock), ..Options::new("") };
@@ -123,7 +123,7 @@ fn timed() -> (World, Hands) {
 }
 
 /// Lets `seconds` pass, everybody looking at each.
-async fn pass(hands: &Hands, seconds: u64) {
+pub(super) async fn pass(hands: &Hands, seconds: u64) {
     for _ in 0..seconds {
         hands.0.fetch_add(1, Ordering::Relaxed);
         yields(10).await;

@@ -10,6 +10,7 @@ mod hraftd;
 mod huffleraft;
 mod kv;
 mod limits;
+mod linger;
 mod node;
 mod pipe;
 mod raftkv;

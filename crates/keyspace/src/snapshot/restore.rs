@@ -8,6 +8,8 @@ use crate::keyspace::Keyspace;
 
 /// Bytes that are put into one batch of the engine.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Small steps of reclaiming at a time.
+const MAINTAINED: usize = 100_000;
 
 /// A restore under way: fed with the stream in pieces of any size, ends as a [`Keyspace`].
 pub struct Restore {
@@ -79,6 +81,8 @@ impl Filling {
             work.run();
             self.engine.settle()?;
         }
+        // Nobody else takes apart what a flush has left behind: it would stay until the end.
+        while self.engine.maintain(MAINTAINED) {}
         if self.engine.stats().disk_full {
             return Err(EngineError::Io(std::io::ErrorKind::StorageFull.into()).into());
         }

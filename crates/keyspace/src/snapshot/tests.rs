@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use quorate_engine::Cellar as _;
+
 use super::*;
 use crate::testing::{Play, engine, hex};
 
@@ -196,4 +198,26 @@ fn a_sieve_refuses_what_a_restore_refuses() {
     let mut bare = Play::default();
     bare.entry(|_| ());
     assert!(sift(&bare.snapshot()).is_ok());
+}
+
+#[test]
+fn a_restore_to_the_disk_needs_memory_for_a_flush_and_not_for_the_state() {
+    let mut play = Play::default();
+    for number in 0..300 {
+        play.run(&format!("SETRANGE key:{number} 150000 x"));
+    }
+    let stream = play.snapshot();
+    let dir = tempfile::tempdir().unwrap();
+    let options = quorate_engine::DiskOptions { cache_bytes: 1 << 20, flush_bytes: 1 << 20 };
+    let engine = quorate_engine::DiskCellar::new(options).fresh(dir.path()).unwrap();
+    let mut restore = Restore::new(engine);
+    for piece in stream.chunks(1 << 20) {
+        restore.feed(piece).unwrap();
+    }
+    let keyspace = restore.finish().unwrap();
+    assert_eq!(keyspace.digest(), play.keyspace.digest());
+    let stats = keyspace.engine().stats();
+    assert!(stats.memory_bytes < 12 << 20, "{stats:?} of {} bytes", stream.len());
+    // And says what lies on the disk, once.
+    assert!((40 << 20..60 << 20).contains(&stats.disk_bytes), "{stats:?}");
 }

@@ -10,4 +10,6 @@ mod restoring;
 
 pub use file::{BackupError, Header};
 pub(crate) use making::back_up;
-pub use restoring::{Checked, Progress, RestoreError, Restored, Verified, check, restore, verify};
+pub use restoring::{
+    Checked, Progress, RestoreError, Restored, Verified, check, check_place, restore, verify,
+};

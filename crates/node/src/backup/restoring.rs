@@ -17,7 +17,7 @@ use quorate_keyspace::snapshot::{RestoreError as Stream, Sieve, Sifted, StreamWr
 use super::file::{BackupError, Header, Unpacker};
 use crate::config::Config;
 use crate::fresh_log;
-use crate::identity::{self, IdentityError};
+use crate::identity::{self, Identity, IdentityError};
 use crate::machine::{ApplyError, Machine};
 use crate::members::Member;
 use crate::new_state::{NewState, PIECE_BYTES};
@@ -202,8 +202,8 @@ impl Passage {
 /// engine comes from. Needs little memory, however large the backup is.
 ///
 /// What is no backup, or of another version, is refused before the directory is touched; what is
-/// damaged, when that is met: then the directory holds no node, and the same may be tried again. Whoever can
-/// read the backup twice calls [`verify`] first.
+/// damaged, when that is met: then the directory is that of a node without a cluster, as before its first
+/// start, and the same may be tried again. Whoever can read the backup twice calls [`verify`] first.
 ///
 /// # Errors
 /// [`RestoreError`].
@@ -213,15 +213,28 @@ pub async fn restore(
     config: &Config,
     progress: Progress<'_>,
 ) -> Result<Restored, RestoreError> {
-    let (dir, cellar) = (&config.data_dir, &*config.cellar);
-    refuse_occupied(env, dir)?;
+    let dir = &config.data_dir;
+    check_place(env, dir)?;
     let mut unpacker = Unpacker::new(input)?;
-    let header = unpacker.header();
-    let (mut identity, lock) =
-        identity::open(&*env.disk, &*env.rng, dir, &config.id, cellar.kind())?;
+    let (identity, lock) =
+        identity::open(&*env.disk, &*env.rng, dir, &config.id, config.cellar.kind())?;
     if identity.node.0 != 0 || identity.cluster.0 != 0 {
         return Err(RestoreError::Occupied(dir.display().to_string()));
     }
+    let restored = restore_as(env, &mut unpacker, config, identity, progress).await;
+    drop(lock);
+    restored
+}
+
+/// As [`restore`], into a directory that is `identity`'s and locked.
+async fn restore_as(
+    env: &Env,
+    unpacker: &mut Unpacker<'_>,
+    config: &Config,
+    mut identity: Identity,
+    progress: Progress<'_>,
+) -> Result<Restored, RestoreError> {
+    let (dir, header) = (&config.data_dir, unpacker.header());
     crate::open::clear_away(env, dir, &identity).map_err(failed)?;
     crate::open::clear_engine(env, config).map_err(failed)?;
     let node = NodeId(1);
@@ -231,10 +244,10 @@ pub async fn restore(
     let name = config.id.clone();
     let member = Member { name, instance: identity.instance, ..Member::default() };
     let mark = SnapshotMark { index, term, configuration: Configuration::of_one(node) };
-    let state = NewState::begin(env, dir, cellar, mark.clone()).map_err(failed)?;
+    let state = NewState::begin(env, dir, &*config.cellar, mark.clone()).map_err(failed)?;
     let mut passage = Passage { state, stream: StreamWriter::default(), piece: Vec::new() };
     let sifted =
-        sift(&mut unpacker, progress, &mut |sifted| passage.take(sifted, (index, node, &member)));
+        sift(unpacker, progress, &mut |sifted| passage.take(sifted, (index, node, &member)));
     let verified = match sifted {
         Ok(verified) => verified,
         Err(error) => {
@@ -248,12 +261,14 @@ pub async fn restore(
     identity.cluster = ClusterId(env.rng.next_u64() | 1);
     identity.node = node;
     identity.save(&*env.disk, dir).map_err(failed)?;
-    drop(lock);
     Ok(Restored { verified, cluster: identity.cluster, index })
 }
 
-/// Before a long file is read for nothing.
-fn refuse_occupied(env: &Env, dir: &Path) -> Result<(), RestoreError> {
+/// Whether a backup can be restored into `dir`, before a long file is read for nothing.
+///
+/// # Errors
+/// [`RestoreError::Occupied`].
+pub fn check_place(env: &Env, dir: &Path) -> Result<(), RestoreError> {
     if identity::is_there(&*env.disk, dir).map_err(failed)?
         && identity::look(&*env.disk, dir).is_none_or(|identity| identity.node.0 != 0)
     {

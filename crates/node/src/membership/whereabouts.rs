@@ -66,7 +66,8 @@ impl Core {
 
     /// Keeps links to all other members, and for a moment to those who have just left.
     pub(crate) fn link_members(&mut self) {
-        let members = self.machine.members();
+        let (members, configuration) = (self.machine.members(), self.machine.configuration());
+        let is_gone = |node| members.has_left(node) && !configuration.is_voter(node);
         // A founder stands in the table without an address at first: where it called from must not be lost.
         for (node, (_, addr)) in &self.membership.acquaintances {
             if members.get(*node).is_some_and(|member| member.peer_addr.is_empty()) {
@@ -79,7 +80,7 @@ impl Core {
         });
         self.membership
             .acquaintances
-            .retain(|node, _| members.get(*node).is_none() && !members.has_left(*node));
+            .retain(|node, _| members.get(*node).is_none() && !is_gone(*node));
         let mut others = self.other_members();
         let met = self.membership.acquaintances.iter();
         others.extend(met.map(|(node, (instance, addr))| (*node, *instance, addr.clone())));

@@ -20,6 +20,8 @@ use crate::jobs::Job;
 const QUEUED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A transfer without progress for longer has failed.
 const TRANSFER_TIME: Duration = Duration::from_secs(60);
+/// Whoever refuses a snapshot is sent the next one not before.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A piece on its way out.
 pub(crate) struct ReadPiece {
@@ -117,6 +119,17 @@ impl Core {
             .collect();
         for to in stuck {
             self.snapshot_link_down(to);
+        }
+    }
+
+    /// Raft hears of a refusal late: it sends the next snapshot at once, and who has no room has none a moment
+    /// later.
+    pub(super) fn tell_of_refusals(&mut self, now: Mono) {
+        let due = |(_, at): &mut (NodeId, Mono)| *at <= now;
+        for (node, _) in self.snapshots.refused.extract_if(.., due) {
+            if let Some(group) = &mut self.group {
+                group.snapshot_sent(node, false);
+            }
         }
     }
 
@@ -243,11 +256,13 @@ impl Core {
         let ours = |one: &Sending| one.transfer == transfer && one.to == from;
         if self.snapshots.sending.iter().any(ours) {
             self.snapshots.sending.retain(|one| !ours(one));
-            if let Some(group) = &mut self.group {
-                group.snapshot_sent(from, arrived);
-            }
             if !arrived {
-                self.check_own_snapshot();
+                let due = self.now() + REFUSED_PAUSE;
+                self.snapshots.refused.push((from, due));
+                return self.check_own_snapshot();
+            }
+            if let Some(group) = &mut self.group {
+                group.snapshot_sent(from, true);
             }
         }
     }

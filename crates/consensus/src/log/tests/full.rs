@@ -7,7 +7,7 @@ use super::disk::Crash;
 use super::model::{Oracle, open, submit, take};
 use super::world::{GROUP, World, drain, entries, hard, write};
 use crate::id::{Index, Term};
-use crate::log::{Log, LogBatch};
+use crate::log::{Log, LogBatch, LogEntry};
 
 /// Writes entries as long as there is room; how many there are.
 fn fill(log: &mut Log) -> u64 {
@@ -143,4 +143,35 @@ fn a_log_opens_on_a_full_disk() {
         drop(log);
         world.disk.crash(Crash::Power);
     }
+}
+
+/// Found under load: the spare was used up while dead segments were being removed, and the answer of that job,
+/// which nobody had asked for a segment, was taken for a full disk.
+#[test]
+fn a_spare_that_is_used_while_segments_are_removed_is_no_full_disk() {
+    let world = World::new();
+    let (mut log, _) = world.open().unwrap();
+    let mut next = 1;
+    while world.segments().len() < 4 {
+        write(&mut log, entries(next, next + 1, 1));
+        next += 1;
+    }
+    // The segment in use has no room for what comes below.
+    write(&mut log, entries(next, next + 15, 1));
+    next += 15;
+    world.hold_jobs();
+    let purge = Some((Index(next - 1), Term(1)));
+    log.submit(LogBatch { group: GROUP, purge, sync: true, ..LogBatch::default() }).unwrap();
+    assert!(world.run_job(), "the purge is written");
+    assert!(log.has_room(40), "what is dead is on its way out");
+    let large =
+        LogEntry { data: vec![7; 3000].into(), ..entries(next, next + 1, 1).entries[0].clone() };
+    log.submit(LogBatch { group: GROUP, entries: vec![large], sync: true, ..LogBatch::default() })
+        .unwrap();
+    while world.run_job() {
+        log.has_room(0);
+        assert!(!log.stats().disk_full);
+    }
+    assert!(!log.stats().disk_full);
+    assert_eq!((log.in_flight(), log.last_index(GROUP)), (0, Index(next)));
 }
