@@ -91,8 +91,8 @@ pub enum IdentityError {
     Damaged {
         /// The directory.
         dir: String,
-        /// What is wrong.
-        what: DecodeError,
+        /// What is wrong, and where.
+        what: String,
     },
     /// Its data is kept in another kind of engine.
     #[error(
@@ -246,8 +246,15 @@ pub(crate) fn open(
     if let Some(found) = bytes.get(MAGIC.len()).copied().filter(|found| *found > FORMAT) {
         return Err(IdentityError::Newer { dir: text, found });
     }
-    let identity = Identity::decode(bytes)
-        .map_err(|what| IdentityError::Damaged { dir: text.clone(), what })?;
+    let length = bytes.len();
+    let identity = Identity::decode(bytes).map_err(|error| {
+        let what = if length < HEADER_BYTES {
+            format!("it ends at byte {length}, within its header")
+        } else {
+            format!("{error}; the checksum at byte 9 stands for bytes {HEADER_BYTES} to {length}")
+        };
+        IdentityError::Damaged { dir: text.clone(), what }
+    })?;
     if identity.name != name {
         let (found, asked) = (identity.name, name.to_owned());
         return Err(IdentityError::OtherName { dir: text, found, asked });

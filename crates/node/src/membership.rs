@@ -375,9 +375,9 @@ impl Core {
                 pending.asker,
                 match body {
                     Some(Body::Change { .. }) => Ok(AdminReply::Done),
-                    Some(Body::Empty | Body::Normal(_)) => {
-                        refused("another change of members came first; look again and retry")
-                    }
+                    Some(Body::Empty | Body::Normal(_)) => Err(Error::not_applied(
+                        "another change of members came first; look again and retry",
+                    )),
                     None if entry.is_some() => {
                         Err(Error::not_applied("another node took the lead"))
                     }

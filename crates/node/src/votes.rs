@@ -146,7 +146,7 @@ impl Core {
                     None => "no other voter is reachable and caught up to take the lead",
                     Some(_) => "nobody else took the lead; look at the other members and retry",
                 };
-                give(bequest.asker, refused(why));
+                give(bequest.asker, Err(Error::not_applied(why)));
                 continue;
             }
             if bequest.tried_at.is_none_or(|at| now.since(at) > attempt)
