@@ -195,6 +195,26 @@ fn a_leader_that_is_replaced_hands_over_to_the_others_first() {
     assert_eq!(cluster.ask::<String>(new, &["GET", "k"]), "v");
 }
 
+/// Who goes has a vote until the joint configuration is left, and of two voters both are needed for that.
+#[test]
+fn of_two_voters_either_is_replaced_and_the_cluster_decides_on() {
+    let mut cluster = Cluster::of(2);
+    cluster.tell(0, &["SET", "k", "v"]);
+    for leads in [false, true] {
+        let (leader, follower) = (cluster.leader(), cluster.followers()[0]);
+        let (old, stays) = if leads { (leader, follower) } else { (follower, leader) };
+        let name = cluster.recipe(old).name.clone();
+        let new = cluster.add(Entrance::Wait);
+        cluster.wait_for_log(new, "listening on");
+        let (to, addr) = (cluster.addr(new).to_owned(), cluster.addr(stays).to_owned());
+        done(&["member", "replace", &name, &to, "--addr", &addr]);
+        cluster.wait_for_end(old, LONG);
+        cluster.wait_for_voters(2);
+        cluster.tell(new, &["SET", &format!("after{leads}"), "v"]);
+        assert_eq!(cluster.ask::<String>(stays, &["GET", "k"]), "v");
+    }
+}
+
 #[test]
 fn what_would_lose_the_majority_is_refused_with_the_reason_and_done_with_force() {
     let mut cluster = Cluster::of(3);
