@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use quorate_consensus::log::LogEntry;
+use quorate_consensus::log::{LogEntry, LogError};
 use quorate_consensus::snapshot::{Arrival, SnapshotError};
 use quorate_consensus::{Fetch, Index, NodeId, SnapshotMark};
 use quorate_engine::EngineError;
@@ -52,6 +52,8 @@ pub(crate) enum Job {
     HousekeepingDue(Result<bool, EngineError>),
     /// The log, read again, is not what was written.
     LogDamaged(String),
+    /// The segment of the entry at this index is gone.
+    SegmentGone(Fetch, Index),
     IdentitySaved(Box<Identity>, std::io::Result<()>),
 }
 
@@ -82,6 +84,7 @@ impl Core {
                 // Order matters: the next start finds the damage, too, and then fetches from the others. To go
                 // on leading would keep back for ever who needs these entries.
                 Job::LogDamaged(what) => return Err(Stop(what)),
+                Job::SegmentGone(fetch, index) => self.segment_gone(fetch, index)?,
                 Job::Fetched(fetch, entries) => {
                     if let Some(group) = &mut self.group {
                         group.fetched(fetch, &entries);
@@ -92,6 +95,21 @@ impl Core {
         any |= self.start_fetches();
         any |= self.feed_transfers();
         Ok(any)
+    }
+
+    /// A segment was not there when its entries were to be read: it was cut off meanwhile, or it has vanished, which
+    /// is damage. To go on leading without it would keep back for ever who needs these entries.
+    fn segment_gone(&mut self, fetch: Fetch, index: Index) -> Result<(), Stop> {
+        if self.log.borrow().first_index(GROUP) <= index {
+            return Err(Stop(format!(
+                "the segment of the log that holds entry {index} has vanished; the next start fetches the state from \
+                 the other members"
+            )));
+        }
+        if let Some(group) = &mut self.group {
+            group.fetched(fetch, &[]);
+        }
+        Ok(())
     }
 
     /// Old entries for followers are read on the lane.
@@ -105,6 +123,7 @@ impl Core {
                 Ok(reader) => {
                     let read = move || match reader.read() {
                         Ok(entries) => Job::Fetched(fetch, entries),
+                        Err(LogError::Purged { index, .. }) => Job::SegmentGone(fetch, index),
                         Err(error) if error.is_damage() => Job::LogDamaged(error.to_string()),
                         Err(error) => {
                             tracing::error!(%error, "old entries can't be read");

@@ -31,7 +31,8 @@ use quorate_env::tasks::Task;
 use quorate_env::{Clock, Env, Mono};
 
 use self::clock::SimClock;
-use self::disk::{DiskControl, SimDisk};
+pub use self::disk::DiskControl;
+use self::disk::SimDisk;
 use self::executor::{Executor, Polled, panic_message};
 use self::host::Life;
 pub use self::host::{Ending, HostId, Kill, Pause};

@@ -1,16 +1,31 @@
 //! Logs that change on the disk while their node is running.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use quorate_node::Config;
 use quorate_sim::cluster::NodeSpec;
-use quorate_sim::world::Kill;
+use quorate_sim::world::{DiskControl, Kill};
 
 use crate::gym::{Gym, ok};
 
 /// Seed 522: a leader went on leading, and whoever needed its old entries asked for ever.
 #[test]
 fn a_leader_that_finds_its_old_entries_damaged_makes_room_for_another() {
+    makes_room_for_another(|disk, path| {
+        let flipped = (0..100).filter_map(|_| disk.flip_bit(path)).count();
+        assert!(flipped > 0, "{}", path.display());
+    });
+}
+
+/// Seed 200821: the same, where the segment was gone.
+#[test]
+fn a_leader_whose_old_entries_have_vanished_makes_room_for_another() {
+    makes_room_for_another(|disk, path| {
+        disk.vanish(path);
+    });
+}
+
+fn makes_room_for_another(harm: impl Fn(DiskControl<'_>, &Path)) {
     let adjust = |_: &NodeSpec, config: &mut Config| {
         config.entries_kept = 10_000;
         config.snapshot_log_bytes = 1 << 30;
@@ -34,11 +49,10 @@ fn a_leader_that_finds_its_old_entries_damaged_makes_room_for_another() {
     let damaged = gym.leader().unwrap();
     let sound = if damaged == first { second } else { first };
     assert_eq!(gym.ask(damaged, &["SET", "k", "last"]).0, ok());
-    let disk = gym.world.disk(gym.host(damaged));
+    let disk = || gym.world.disk(gym.host(damaged));
     let is_segment = |path: &PathBuf| path.extension().is_some_and(|suffix| suffix == "log");
-    for path in disk.paths().into_iter().filter(is_segment) {
-        let flipped = (0..100).filter_map(|_| disk.flip_bit(&path)).count();
-        assert!(flipped > 0, "{}", path.display());
+    for path in disk().paths().into_iter().filter(is_segment) {
+        harm(disk(), &path);
     }
     gym.start(behind);
     gym.until("who was behind has caught up with who is sound", |gym| {
