@@ -103,12 +103,7 @@ impl Core {
 
     /// Nothing can be written: say so at once instead of letting clients wait. Reads go on.
     fn refuse_full(&mut self) -> bool {
-        let mut any = false;
-        while let Some(batch) = self.writes.pop() {
-            any = true;
-            self.answer_all(batch.waiters, &Error::not_applied(FULL));
-        }
-        any |= !self.writes.inbound.is_empty();
+        let any = self.refuse_open(&Error::not_applied(FULL)) | !self.writes.inbound.is_empty();
         self.refuse_inbound(Refusal::Full);
         any
     }
@@ -116,11 +111,15 @@ impl Core {
     /// What becomes of a write is seen when it is applied here. A follower without room applies nothing more: so it
     /// sends nothing.
     fn refuse_unseen(&mut self) -> bool {
-        let error = self.no_room("it can't see what becomes of a write");
+        self.refuse_open(&self.no_room("it can't see what becomes of a write"))
+    }
+
+    /// Answers what was sent nowhere yet; false where there is nothing.
+    fn refuse_open(&mut self, error: &Error) -> bool {
         let mut any = false;
         while let Some(batch) = self.writes.pop() {
             any = true;
-            self.answer_all(batch.waiters, &error);
+            self.answer_all(batch.waiters, error);
         }
         any
     }
