@@ -25,7 +25,7 @@ mod number;
 mod once;
 mod reading;
 mod record;
-mod reply_codec;
+pub mod reply_codec;
 mod revision;
 mod slot;
 pub mod snapshot;

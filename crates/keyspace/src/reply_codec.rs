@@ -1,4 +1,4 @@
-//! Replies as bytes, for the idempotency table: a numbered tag, then what belongs to it.
+//! Replies as bytes, for the idempotency table and between members: a numbered tag, then what belongs to it.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ const BOOL: u8 = 12;
 const VERBATIM: u8 = 13;
 
 /// Appends `reply`; false, with some of it appended, when it would pass `bytes_max`.
-pub(crate) fn encode(reply: &Reply, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+pub fn encode(reply: &Reply, out: &mut Vec<u8>, bytes_max: usize) -> bool {
     let variable = match reply {
         Reply::Simple(text) => text.len(),
         Reply::Error(error) => error.message.len(),
@@ -94,7 +94,7 @@ fn put_items(
 }
 
 /// The reply in `bytes`, all of them; `None` for what [`encode`] never wrote.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Reply> {
+pub fn decode(bytes: &[u8]) -> Option<Reply> {
     let mut decoder = Decoder::new(bytes);
     let reply = decode_nested(&mut decoder, NESTING_MAX)?;
     decoder.is_empty().then_some(reply)

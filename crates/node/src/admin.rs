@@ -7,6 +7,7 @@ use quorate_api::status::{MemberStatus, Role, Wish};
 use quorate_api::{AdminReply, AdminRequest, Caution, Error, Status};
 use quorate_consensus::codec::{DecodeError, Reader, put_bytes, put_varint};
 
+use crate::failure;
 use crate::membership::Outcome;
 
 fn put_option(out: &mut Vec<u8>, text: Option<&str>) {
@@ -94,19 +95,7 @@ pub(crate) fn encode_outcome(outcome: &Outcome) -> Bytes {
         Ok(AdminReply::LogEntry { .. } | AdminReply::Replicas(_) | AdminReply::Events { .. }) => {
             out.push(0);
         }
-        Err(error) => {
-            out.push(match error {
-                Error::NotApplied { .. } => 10,
-                Error::Unknown { .. } => 11,
-                Error::Overloaded { .. } => 12,
-                Error::Stopped { .. } => 13,
-            });
-            let (Error::NotApplied { reason, .. }
-            | Error::Unknown { reason }
-            | Error::Overloaded { reason }
-            | Error::Stopped { reason }) = error;
-            put_bytes(&mut out, reason.as_bytes());
-        }
+        Err(error) => failure::encode(error, &mut out),
     }
     out.into()
 }
@@ -123,11 +112,7 @@ fn read_outcome(bytes: Bytes) -> Result<Outcome, DecodeError> {
         1 => Ok(AdminReply::Done),
         2 => Ok(AdminReply::Refused(reader.text()?)),
         3 => Ok(AdminReply::Status(Box::new(read_status(&mut reader)?))),
-        10 => Err(Error::not_applied(reader.text()?)),
-        11 => Err(Error::unknown(reader.text()?)),
-        12 => Err(Error::Overloaded { reason: reader.text()?.into() }),
-        13 => Err(Error::Stopped { reason: reader.text()?.into() }),
-        other => return Err(DecodeError::Tag(other.into())),
+        other => Err(failure::decode(other, &mut reader)?),
     })
 }
 

@@ -27,6 +27,7 @@ use crate::identity::Identity;
 use crate::machine::Machine;
 use crate::membership::Membership;
 use crate::observer::Observer;
+use crate::passing::Passing;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
 use crate::registration::Registration;
@@ -62,6 +63,7 @@ pub(crate) struct Core {
     pub(crate) writes: Writes,
     pub(crate) gather: Gather,
     pub(crate) reads: Reads,
+    pub(crate) passing: Passing,
     pub(crate) stamp: StampClock,
     /// A read waits for a stamp of at least this; 0: none does.
     pub(crate) stamp_wanted_ms: u64,

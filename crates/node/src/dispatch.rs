@@ -99,14 +99,16 @@ impl Core {
     }
 
     /// Why this node can take nothing in at the moment.
-    fn failure(&self) -> Option<Error> {
+    pub(crate) fn failure(&self) -> Option<Error> {
         if let Some(reason) = &self.stopped {
             return Some(Error::Stopped { reason: reason.clone().into() });
         }
         if self.group.is_none() {
             return Some(self.no_leader());
         }
-        if self.writes.is_full() || self.reads.is_full(self.storage.cold_bytes()) {
+        if self.writes.is_full()
+            || self.reads.is_full(self.storage.cold_bytes() + self.passing.bytes())
+        {
             let reason = "too many commands wait on this node; retry later, with fewer at a time";
             return Some(Error::Overloaded { reason: reason.into() });
         }
@@ -144,16 +146,18 @@ impl Core {
     }
 
     /// Takes a read in: to be executed at the end of this turn where nobody has to be asked.
-    fn take_read(
+    pub(crate) fn take_read(
         &mut self,
         consistency: Consistency,
         waiter: Waiter,
         encode: impl FnOnce(&mut Vec<u8>),
     ) {
         let now = self.now();
+        // What this session was told may be newer than this node's own state: see the passing room.
+        let behind = waiter.seen() > self.machine.applied().0;
         match self.may_read_now(consistency) {
-            Ok(true) => self.reads.immediate.push(now, waiter, encode),
-            Ok(false) => self.reads.push(now, consistency, waiter, encode),
+            Ok(true) if !behind => self.reads.immediate.push(now, waiter, encode),
+            Ok(_) => self.reads.push(now, consistency, waiter, encode),
             Err(error) => self.answer(waiter, Err(error)),
         }
     }

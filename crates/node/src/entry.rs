@@ -15,7 +15,7 @@
 //! once, from the connection's buffer; what is logged, sent and applied are these bytes.
 
 use quorate_api::command::by_id;
-use quorate_api::limits::{ARGS_MAX, TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
+use quorate_api::limits::{ARGS_MAX, DATABASES, TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
 use quorate_api::{Args, Call, CommandId, Span, Spec, Transaction, Watch};
 use quorate_consensus::NodeId;
 use quorate_consensus::codec::{put_bytes, put_varint};
@@ -421,6 +421,21 @@ pub(crate) fn check_forwarded(bytes: &[u8]) -> Result<usize, EntryError> {
         named = once;
     }
     if named { Err(parts.wrong("a name for nothing")) } else { Ok(answers) }
+}
+
+/// Checks the one read that a member has passed to the leader: what is no read would change this
+/// replica and no other.
+pub(crate) fn check_passed(bytes: &[u8]) -> Result<(), EntryError> {
+    let mut parts = Parts::bare(bytes, Vec::new());
+    let reads =
+        |command: &Command| command.fits() && command.spec.is_read() && command.db < DATABASES;
+    match parts.next()? {
+        Some(Part::Command(command)) if reads(&command) => {}
+        Some(Part::Transaction { watches, commands })
+            if watches.is_empty() && commands.iter().all(reads) => {}
+        _ => return Err(parts.wrong("no read")),
+    }
+    if parts.is_at_end() { Ok(()) } else { Err(parts.wrong("more than one read")) }
 }
 
 #[cfg(test)]

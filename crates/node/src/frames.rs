@@ -31,6 +31,10 @@ pub(crate) enum Frame {
     AdminAsk { number: u64, request: Bytes },
     /// You were removed from the cluster.
     Removed,
+    /// A read of a member that can't follow for want of room, for the leader to execute.
+    ReadPass { number: u64, part: Bytes },
+    /// The answer to [`Frame::ReadPass`], true at `index`; encoded by the passing room.
+    ReadPassed { number: u64, index: Index, answer: Bytes },
     /// The answer to [`Frame::AdminAsk`].
     AdminAnswer { number: u64, answer: Bytes },
 }
@@ -81,6 +85,8 @@ impl Frame {
             Self::AdminAsk { .. } => 7,
             Self::AdminAnswer { .. } => 8,
             Self::Removed => 9,
+            Self::ReadPass { .. } => 10,
+            Self::ReadPassed { .. } => 11,
         }
     }
 
@@ -95,6 +101,15 @@ impl Frame {
                 out.extend_from_slice(parts);
             }
             Self::Removed => {}
+            Self::ReadPass { number, part } => {
+                put_varint(out, *number);
+                out.extend_from_slice(part);
+            }
+            Self::ReadPassed { number, index, answer } => {
+                put_varint(out, *number);
+                put_varint(out, index.0);
+                out.extend_from_slice(answer);
+            }
             Self::Refused { number, why } => {
                 put_varint(out, *number);
                 out.push(why.tag());
@@ -159,6 +174,12 @@ impl Frame {
             7 => Self::AdminAsk { number: reader.varint()?, request: reader.bytes()? },
             8 => Self::AdminAnswer { number: reader.varint()?, answer: reader.bytes()? },
             9 => Self::Removed,
+            10 => Self::ReadPass { number: reader.varint()?, part: reader.rest() },
+            11 => Self::ReadPassed {
+                number: reader.varint()?,
+                index: Index(reader.varint()?),
+                answer: reader.rest(),
+            },
             other => return Err(DecodeError::Tag(other.into())),
         };
         reader.end()?;
@@ -195,6 +216,8 @@ mod tests {
             },
             Frame::AdminAsk { number: 2, request: Bytes::from_static(b"r") },
             Frame::AdminAnswer { number: 2, answer: Bytes::from_static(b"a") },
+            Frame::ReadPass { number: 1 << 50, part: Bytes::from_static(b"p") },
+            Frame::ReadPassed { number: 7, index: Index(3), answer: Bytes::from_static(b"a") },
         ];
         for frame in frames {
             let mut out = Vec::new();

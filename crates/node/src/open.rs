@@ -29,6 +29,7 @@ use crate::machine::{ApplyError, Machine};
 use crate::members::{Member, Wish};
 use crate::membership::Membership;
 use crate::observer::Observer;
+use crate::passing::Passing;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
 use crate::recover;
@@ -308,6 +309,7 @@ fn assemble(
         writes: Writes::default(),
         gather: Gather::default(),
         reads: Reads::default(),
+        passing: Passing::default(),
         stamp: StampClock::default(),
         stamp_wanted_ms: 0,
         housekeep: false,

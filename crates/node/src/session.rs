@@ -231,6 +231,11 @@ impl Waiter {
         self.kind
     }
 
+    /// The highest index at which an answer to its session was true.
+    pub(crate) fn seen(&self) -> u64 {
+        self.thread.seen()
+    }
+
     /// Answers; the session's thread, when its held commands may go on now.
     pub(crate) fn answer(mut self, answer: Answer, index: u64) -> Option<Thread> {
         self.answered = true;

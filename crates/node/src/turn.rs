@@ -50,6 +50,7 @@ impl Core {
             busy |= self.apply_backlog()?;
             busy |= self.pay_owed();
             busy |= self.serve_reads()?;
+            busy |= self.pass_reads(cx);
             busy |= self.release_held();
             if !busy {
                 break;

@@ -24,6 +24,7 @@ impl Core {
         }
         self.expire_writes();
         self.expire_reads();
+        self.tend_passed();
         self.repeat_question();
         self.repeat_stamp();
         self.watch_memory();
@@ -38,19 +39,7 @@ impl Core {
         Ok(())
     }
 
-    /// A follower without room gets no further: reads that wait for later entries would wait in vain.
-    fn refuse_unreachable_reads(&mut self) {
-        let last = self.group.as_ref().map(|group| group.last().0);
-        let Some(last) = last.filter(|_| !self.is_leading() && self.lacks_room()) else { return };
-        let error =
-            self.no_room("it has fallen behind the leader and can't tell what is there now");
-        for batch in self.reads.take_behind(last) {
-            self.answer_all(batch.waiters, &error);
-        }
-    }
-
     fn expire_reads(&mut self) {
-        self.refuse_unreachable_reads();
         let Some(limit) = self.now().0.checked_sub(self.patience()) else { return };
         let error = self.no_leader();
         let mut overdue = self.reads.take_overdue(quorate_env::Mono(limit));
@@ -157,6 +146,10 @@ impl Core {
             Frame::ReadAsk { number, lease } => self.read_asked(from, number, lease),
             Frame::ReadAnswer { number, index, now_ms } => {
                 self.read_answered(from, number, index, now_ms);
+            }
+            Frame::ReadPass { number, part } => self.read_passed(from, number, &part),
+            Frame::ReadPassed { number, index, answer } => {
+                self.passed_answered(number, index, answer);
             }
             Frame::StampAsk { stamp_ms } => self.stamp_asked(from, stamp_ms),
             Frame::Pulse { wall_ms, checkpoint, max_memory_bytes, lagging, disk_delay_ms } => {

@@ -47,6 +47,36 @@ fn a_transaction_comes_back_with_its_watches_and_commands() {
 }
 
 #[test]
+fn only_a_single_read_may_be_passed_to_the_leader() {
+    let part = |calls: &[&[&str]]| {
+        let mut out = Vec::new();
+        calls.iter().for_each(|parts| put_command(&mut out, &call(parts).as_call()));
+        out
+    };
+    let block = |calls: &[&[&str]], watches: Vec<Watch>| {
+        let calls = calls.iter().map(|parts| call(parts)).collect();
+        let mut out = Vec::new();
+        put_transaction(&mut out, &Transaction { watches, calls, idempotency: None });
+        out
+    };
+    let watch = Watch { db: 0, key: "w".into(), revision: 1, seen: 1 };
+    assert_eq!(check_passed(&part(&[&["GET", "k"]])), Ok(()));
+    assert_eq!(check_passed(&block(&[&["GET", "k"], &["TTL", "k"]], vec![])), Ok(()));
+    let mut elsewhere = part(&[&["GET", "k"]]);
+    elsewhere[1] = DATABASES;
+    for none in [
+        part(&[]),
+        part(&[&["SET", "k", "v"]]),
+        part(&[&["GET", "k"], &["GET", "k"]]),
+        block(&[&["GET", "k"], &["DEL", "k"]], vec![]),
+        block(&[&["GET", "k"]], vec![watch]),
+        elsewhere,
+    ] {
+        assert!(check_passed(&none).is_err(), "{none:?}");
+    }
+}
+
+#[test]
 fn a_forwarded_batch_is_counted_and_checked() {
     let mut out = Vec::new();
     put_once(&mut out, b"c", 1, 2);
