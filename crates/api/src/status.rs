@@ -143,6 +143,10 @@ pub struct Status {
     pub snapshots_made: u64,
     /// Snapshots received since start.
     pub snapshots_installed: u64,
+    /// Times that all data were read again since start.
+    pub scrubs: u64,
+    /// The index at which they were compared with the other members' last.
+    pub scrub_index: u64,
     /// Of a snapshot that is being received: bytes that have come, and of how many, where that is known.
     pub snapshot_arriving: Option<(u64, Option<u64>)>,
     /// The rolling digest at `applied`.

@@ -114,6 +114,12 @@ fn log(page: &mut Page, status: &Status) {
         "Snapshots received from a leader.",
         status.snapshots_installed,
     );
+    page.one_counter("scrubs_total", "Times that all data were read again.", status.scrubs);
+    page.one_gauge(
+        "scrub_index",
+        "Log index at which data were compared last.",
+        status.scrub_index,
+    );
 }
 
 fn data(page: &mut Page, status: &Status) {

@@ -65,6 +65,8 @@ pub struct Config {
     pub entries_kept: u64,
     /// A log segment's size.
     pub segment_bytes: u64,
+    /// How often all that is held is read again and compared; the same on every member.
+    pub scrub_every: std::time::Duration,
     /// How long a command waits for a leader before it is refused.
     pub patience: std::time::Duration,
 }
@@ -123,6 +125,7 @@ impl Config {
             snapshot_log_bytes: 256 * 1024 * 1024,
             entries_kept: 1024,
             segment_bytes: 64 * 1024 * 1024,
+            scrub_every: std::time::Duration::from_secs(24 * 60 * 60),
             patience: std::time::Duration::from_secs(3),
         }
     }

@@ -31,6 +31,7 @@ use crate::passing::Passing;
 use crate::pulse::Pulses;
 use crate::reads::Reads;
 use crate::registration::Registration;
+use crate::scrub::Scrub;
 use crate::session::{Thread, Waiter};
 use crate::silence::Silence;
 use crate::snapshots::Snapshots;
@@ -74,6 +75,7 @@ pub(crate) struct Core {
     pub(crate) inbox: Inbox,
     pub(crate) released: Vec<Thread>,
     pub(crate) snapshots: Snapshots,
+    pub(crate) scrub: Scrub,
     /// Where backups are packed: none of them keeps a snapshot waiting.
     pub(crate) backup_lane: Option<Box<dyn Lane>>,
     pub(crate) storage: Storage,

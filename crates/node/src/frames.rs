@@ -35,6 +35,8 @@ pub(crate) enum Frame {
     ReadPass { number: u64, part: Bytes },
     /// The answer to [`Frame::ReadPass`], true at `index`; encoded by the passing room.
     ReadPassed { number: u64, index: Index, answer: Bytes },
+    /// The hash over all records at `index`.
+    Scrubbed { index: Index, hash: u64 },
     /// The answer to [`Frame::AdminAsk`].
     AdminAnswer { number: u64, answer: Bytes },
 }
@@ -87,6 +89,7 @@ impl Frame {
             Self::Removed => 9,
             Self::ReadPass { .. } => 10,
             Self::ReadPassed { .. } => 11,
+            Self::Scrubbed { .. } => 12,
         }
     }
 
@@ -109,6 +112,10 @@ impl Frame {
                 put_varint(out, *number);
                 put_varint(out, index.0);
                 out.extend_from_slice(answer);
+            }
+            Self::Scrubbed { index, hash } => {
+                put_varint(out, index.0);
+                put_varint(out, *hash);
             }
             Self::Refused { number, why } => {
                 put_varint(out, *number);
@@ -180,6 +187,7 @@ impl Frame {
                 index: Index(reader.varint()?),
                 answer: reader.rest(),
             },
+            12 => Self::Scrubbed { index: Index(reader.varint()?), hash: reader.varint()? },
             other => return Err(DecodeError::Tag(other.into())),
         };
         reader.end()?;
@@ -217,6 +225,7 @@ mod tests {
             Frame::AdminAsk { number: 2, request: Bytes::from_static(b"r") },
             Frame::AdminAnswer { number: 2, answer: Bytes::from_static(b"a") },
             Frame::ReadPass { number: 1 << 50, part: Bytes::from_static(b"p") },
+            Frame::Scrubbed { index: Index(1), hash: u64::MAX },
             Frame::ReadPassed { number: 7, index: Index(3), answer: Bytes::from_static(b"a") },
         ];
         for frame in frames {

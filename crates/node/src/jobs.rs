@@ -11,6 +11,7 @@ use quorate_keyspace::Thawed;
 use crate::barrier::Outcome;
 use crate::core::{Core, GROUP, Stop};
 use crate::identity::Identity;
+use crate::scrub::Walk;
 use crate::snapshots::{ReadPiece, Restored};
 
 /// What an entry's keys are read for.
@@ -55,6 +56,10 @@ pub(crate) enum Job {
     /// The segment of the entry at this index is gone.
     SegmentGone(Fetch, Index),
     IdentitySaved(Box<Identity>, std::io::Result<()>),
+    /// A part of the content was read again; whether more is left.
+    ContentScrubbed(Box<Walk>, Result<bool, EngineError>),
+    /// A part of the log was read again.
+    LogScrubbed(Result<Vec<LogEntry>, LogError>),
 }
 
 impl Core {
@@ -80,6 +85,8 @@ impl Core {
                     self.cold_read(number, now_ms, outcomes, *thawed)?;
                 }
                 Job::HousekeepingDue(due) => self.told_whether_due(due)?,
+                Job::ContentScrubbed(walk, more) => self.content_scrubbed(walk, more),
+                Job::LogScrubbed(read) => self.log_scrubbed(read),
                 Job::IdentitySaved(identity, saved) => self.identity_saved(*identity, saved),
                 // Order matters: the next start finds the damage, too, and then fetches from the others. To go
                 // on leading would keep back for ever who needs these entries.

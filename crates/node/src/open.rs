@@ -34,6 +34,7 @@ use crate::pulse::Pulses;
 use crate::reads::Reads;
 use crate::recover;
 use crate::registration::Registration;
+use crate::scrub::Scrub;
 use crate::silence::Silence;
 use crate::snapshots::{self, Restored, Snapshots};
 use crate::stamp::StampClock;
@@ -318,6 +319,7 @@ fn assemble(
         inbox: Inbox::default(),
         released: Vec::new(),
         snapshots: Snapshots::new(store, &*env.tasks),
+        scrub: Scrub::new(&*env.tasks),
         backup_lane: None,
         storage,
         membership: Membership::default(),

@@ -42,9 +42,20 @@ struct Heard {
     told: Told,
     /// Whether its digest was ours, at the last index both knew.
     agrees: Option<bool>,
+    /// Its hash over all records, and at which index: see the scrub.
+    content: Option<(Index, u64)>,
 }
 
 impl Heard {
+    /// Whether its state is like ours, of which this is the content at an index.
+    fn verdict(&self, ours: Option<(Index, u64)>) -> Option<bool> {
+        let same = match (self.content, ours) {
+            (Some((at, theirs)), Some((index, ours))) if at == index => Some(theirs == ours),
+            _ => None,
+        };
+        if same == Some(false) { same } else { self.agrees.or(same) }
+    }
+
     /// Its wall clock, as of now.
     fn wall_ms_at(&self, now: Mono) -> u64 {
         let passed_ms = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
@@ -94,8 +105,9 @@ pub(crate) struct Pulses {
 
 impl Pulses {
     pub(crate) fn heard(&mut self, from: NodeId, told: Told, at: Mono) {
-        let agrees = self.heard.get(&from).and_then(|heard| heard.agrees);
-        self.heard.insert(from, Heard { at, told, agrees });
+        let before = self.heard.get(&from);
+        let (agrees, content) = before.map_or((None, None), |heard| (heard.agrees, heard.content));
+        self.heard.insert(from, Heard { at, told, agrees, content });
     }
 
     /// The others hear the next pulse now, not in a second.
@@ -156,6 +168,7 @@ impl Core {
         if self.pulses.clocks == Clocks::Far && group.role() == GroupRole::Leader {
             self.hand_over();
         }
+        self.tell_finding();
         self.judge_digest(&configuration.voters);
     }
 
@@ -207,6 +220,27 @@ impl Core {
         }
     }
 
+    /// A member has read all of its records again.
+    pub(crate) fn scrubbed_there(&mut self, from: NodeId, content: (Index, u64)) {
+        if let Some(heard) = self.pulses.heard.get_mut(&from) {
+            heard.content = Some(content);
+        }
+        self.compare_content();
+    }
+
+    /// Compares what the members have read again at the same index.
+    pub(crate) fn compare_content(&mut self) {
+        let Some((index, ours)) = self.scrub.finding() else { return };
+        let all = self.pulses.heard.iter();
+        let mut others = all.filter_map(|(node, heard)| Some((node, heard.content?)));
+        let other = others.find(|(_, (at, theirs))| *at == index && *theirs != ours);
+        let Some((node, (_, theirs))) = other else { return };
+        if self.pulses.differs_since.is_none() {
+            tracing::error!(node = node.0, index = index.0, ours, theirs, "contents differ");
+            self.pulses.differs_since = Some(self.env.clock.now());
+        }
+    }
+
     /// Stops this node when it is the odd one out, or when nobody can tell who is.
     fn judge_digest(&mut self, voters: &[NodeId]) {
         let Some(since) = self.pulses.differs_since else { return };
@@ -216,7 +250,8 @@ impl Core {
             .heard
             .iter()
             .filter(|(node, heard)| voters.contains(node) && now.since(heard.at) < FRESH);
-        let verdicts: Vec<bool> = fresh.filter_map(|(_, heard)| heard.agrees).collect();
+        let ours = self.scrub.finding();
+        let verdicts: Vec<bool> = fresh.filter_map(|(_, heard)| heard.verdict(ours)).collect();
         let differ = verdicts.iter().filter(|agrees| !**agrees).count();
         if differ == 0 {
             self.pulses.differs_since = None;

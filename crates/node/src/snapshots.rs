@@ -203,7 +203,7 @@ impl Core {
     /// A member has refused what we sent, or we could not read it: perhaps our own file has changed since it was
     /// made, or has vanished. It is read again, off this thread; a member that can't take any (its disk is full)
     /// must not make us do so all the time.
-    fn check_own_snapshot(&mut self) {
+    pub(crate) fn check_own_snapshot(&mut self) {
         let now = self.now();
         let Some(index) =
             self.group.as_ref().and_then(|group| group.snapshot()).map(|mark| mark.index)

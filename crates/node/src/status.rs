@@ -101,6 +101,8 @@ impl Core {
         status.snapshot_bytes = self.snapshots.bytes;
         status.snapshots_made = self.snapshots.made;
         status.snapshots_installed = self.snapshots.installed;
+        status.scrubs = self.scrub.done;
+        status.scrub_index = self.scrub.finding().map_or(0, |(index, _)| index.0);
         status.snapshot_arriving = self.snapshots.arriving;
     }
 

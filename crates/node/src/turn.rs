@@ -159,7 +159,7 @@ impl Core {
             Body::Change { .. } => Some(self.before_change()),
             Body::Empty | Body::Normal(_) => None,
         };
-        let own = self.identity.node;
+        let (own, before_ms) = (self.identity.node, self.machine.keyspace().stamp_ms());
         let Self { machine, writes, released, owed, .. } = self;
         let at = (entry.index, entry.term);
         let ours = writes.proposed.pop_front_if(|first| (first.index, first.term) == at);
@@ -200,6 +200,7 @@ impl Core {
             let applied = Applied { index: entry.index, term: entry.term, known_in: self.term() };
             observer.applied(own, applied, self.machine.keyspace());
         }
+        self.begin_scrub_if_due(before_ms);
         self.settle_changes(Some(entry));
         if let Some(before) = before {
             self.members_changed(before)?;

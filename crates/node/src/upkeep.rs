@@ -35,6 +35,7 @@ impl Core {
         self.watch_disk();
         self.tend_registration();
         self.tend_snapshots()?;
+        self.tend_scrub()?;
         self.pulse();
         Ok(())
     }
@@ -71,6 +72,10 @@ impl Core {
             return Ok(());
         }
         let now_ms = self.now_ms();
+        if self.is_scrub_due(now_ms) {
+            self.housekeep = true;
+            return Ok(());
+        }
         if self.storage.blocks() {
             self.ask_whether_due(now_ms);
             return Ok(());
@@ -151,6 +156,7 @@ impl Core {
             Frame::ReadPassed { number, index, answer } => {
                 self.passed_answered(number, index, answer);
             }
+            Frame::Scrubbed { index, hash } => self.scrubbed_there(from, (index, hash)),
             Frame::StampAsk { stamp_ms } => self.stamp_asked(from, stamp_ms),
             Frame::Pulse { wall_ms, checkpoint, max_memory_bytes, lagging, disk_delay_ms } => {
                 let told = Told { wall_ms, max_memory_bytes, lagging, disk_delay_ms };

@@ -11,6 +11,8 @@ const BRANCHES: &[&str] = &[
     "added to the cluster",
     "damage found",
     "end of the log was cut",
+    "reads are passed to the leader",
+    "scrubbed",
     "sending snapshot",
     "snapshot installed",
     "snapshot made",

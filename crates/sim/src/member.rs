@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quorate_api::{AdminReply, AdminRequest, Api, Caution, Error, handle};
 use quorate_env::mux::{Protocol, sniff};
@@ -26,6 +27,9 @@ type Started = dyn Fn(&NodeSpec, &Node);
 pub fn boot() -> Rc<Boot> {
     boot_with(|_| (), |_, _| (), |_, _| ())
 }
+
+/// A day of the gym: everything that is held is read again and compared once in it.
+const SCRUB_EVERY: Duration = Duration::from_secs(5);
 
 /// The same with another window (`look`) or other settings (`adjust`), whose node `started` is given.
 pub fn boot_with(
@@ -50,6 +54,7 @@ fn config(spec: &NodeSpec) -> Config {
     config.segment_bytes = spec.sizes.segment_bytes;
     config.snapshot_log_bytes = spec.sizes.snapshot_log_bytes;
     config.entries_kept = spec.sizes.entries_kept;
+    config.scrub_every = SCRUB_EVERY;
     let others = spec.members.iter().filter(|member| member.number != spec.number);
     config.entrance = if spec.founds {
         Entrance::Bootstrap

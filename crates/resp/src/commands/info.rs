@@ -295,6 +295,8 @@ fn raft(facts: &Facts<'_>, lines: &mut Lines) {
     lines.put("snapshot_bytes", status.snapshot_bytes);
     lines.put("snapshots_made", status.snapshots_made);
     lines.put("snapshots_installed", status.snapshots_installed);
+    lines.put("scrubs", status.scrubs);
+    lines.put("scrub_index", status.scrub_index);
     lines.put("state_digest", format_args!("{:016x}", status.digest));
     lines.put("stamp_ms", status.stamp_ms);
     lines.put("writes", status.writes);

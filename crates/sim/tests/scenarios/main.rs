@@ -16,5 +16,6 @@ mod lanes;
 mod leaderless;
 mod links;
 mod removal;
+mod scrub;
 mod slow_disk;
 mod snapshots;
