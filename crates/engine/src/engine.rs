@@ -174,6 +174,13 @@ pub trait Engine: Reader + Send {
     fn durable_applied(&self) -> u64;
     /// Takes a frozen view, O(1).
     fn view(&self) -> Box<dyn View>;
+    /// The same state for reading and for more views, while the engine itself is on another thread to take a
+    /// long batch; O(1). `None` where reads may wait for a device, or nobody has provided for it.
+    ///
+    /// Must: never show anything of that batch.
+    fn twin(&self) -> Option<Box<dyn Engine>> {
+        None
+    }
     /// Throws everything away and starts a batchless, empty state whose applied index is 0: the
     /// first step of installing a snapshot. O(1); the old state is reclaimed by [`Engine::maintain`].
     fn reset(&mut self);
@@ -281,6 +288,10 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
 
     fn view(&self) -> Box<dyn View> {
         (**self).view()
+    }
+
+    fn twin(&self) -> Option<Box<dyn Engine>> {
+        (**self).twin()
     }
 
     fn reset(&mut self) {

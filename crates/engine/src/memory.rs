@@ -25,6 +25,7 @@ mod reclaim;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod twin;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -37,6 +38,7 @@ use self::node::Node;
 use self::path::{Path, Paths};
 pub use self::reclaim::Reclaim;
 use self::tree::Tree;
+use self::twin::Twin;
 use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, View, Visitor};
 
 /// An engine that keeps everything in memory.
@@ -80,6 +82,16 @@ impl MemoryEngine {
     #[must_use]
     pub fn reclaim(&self) -> &Reclaim {
         self.tree.reclaim()
+    }
+
+    fn freeze(&self) -> MemoryView {
+        assert!(!self.in_batch, "a view in the middle of a batch would show half of it");
+        MemoryView {
+            root: Some(Arc::clone(self.tree.root())),
+            applied: self.applied,
+            reclaim: self.tree.reclaim().clone(),
+            _counted: Arc::clone(&self.views),
+        }
     }
 
     fn set(&mut self, probe: &Probe<'_>, path: Option<Path>, value: Bytes) {
@@ -172,13 +184,11 @@ impl Engine for MemoryEngine {
     }
 
     fn view(&self) -> Box<dyn View> {
-        assert!(!self.in_batch, "a view in the middle of a batch would show half of it");
-        Box::new(MemoryView {
-            root: Some(Arc::clone(self.tree.root())),
-            applied: self.applied,
-            reclaim: self.tree.reclaim().clone(),
-            _counted: Arc::clone(&self.views),
-        })
+        Box::new(self.freeze())
+    }
+
+    fn twin(&self) -> Option<Box<dyn Engine>> {
+        Some(Box::new(Twin::new(self.freeze(), self.stats())))
     }
 
     fn reset(&mut self) {

@@ -15,6 +15,7 @@ use crate::applying::Applying;
 use crate::commands;
 use crate::copies::Copies;
 use crate::frozen::{self, Frozen, Rehearsal, StateRead, Thawed, Want};
+use crate::hint;
 use crate::housekeep::{self, Housekept};
 use crate::once;
 use crate::reading::{Met, Reading};
@@ -375,6 +376,30 @@ impl Keyspace {
         Frozen::new(self.view(), databases, self.stamp_ms(), draw)
     }
 
+    /// The same state for reading, while this one is on another thread to apply a long entry; `None` where the
+    /// engine has no [`Engine::twin`].
+    ///
+    /// # Errors
+    /// The engine failed.
+    ///
+    /// # Panics
+    /// Within an entry.
+    pub fn twin(&self) -> Result<Option<Self>, EngineError> {
+        assert!(self.open.is_none(), "a twin never shows half an entry");
+        let Some(engine) = self.store.engine().twin() else { return Ok(None) };
+        let mut twin = Self::open(engine)?;
+        twin.take_counts(self);
+        Ok(Some(twin))
+    }
+
+    /// Counts on from where `other` has come to, which took this one's place.
+    pub fn take_counts(&mut self, other: &Self) {
+        self.hits.set(other.hits.get());
+        self.misses.set(other.misses.get());
+        self.draws.set(other.draws.get());
+        self.store.expired = self.store.expired.max(other.store.expired);
+    }
+
     /// A state in which housekeeping can be tried out on another thread.
     ///
     /// # Panics
@@ -412,17 +437,10 @@ impl Keyspace {
     #[expect(single_use_lifetimes, reason = "a lifetime can't be left out within `impl Trait`")]
     pub fn expect<'k>(&self, keys: impl Iterator<Item = (u8, &'k [u8])>) {
         let databases = self.store.databases.get();
-        let mut places = keys
+        let records = keys
             .filter(|(db, _)| *db < DATABASES)
             .map(|(db, key)| space::meta(databases.row(db).physical, key));
-        let places: [_; EXPECTED_MAX] = std::array::from_fn(|_| places.next());
-        let mut metas: [&[u8]; EXPECTED_MAX] = [&[]; EXPECTED_MAX];
-        let mut count = 0;
-        for (meta, place) in metas.iter_mut().zip(places.iter().flatten()) {
-            *meta = place.as_slice();
-            count += 1;
-        }
-        self.store.engine().expect(metas.get(..count).unwrap_or_default());
+        hint::give(self.store.engine(), records);
     }
 
     /// The store, for tests that make records no command makes yet.

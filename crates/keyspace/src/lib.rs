@@ -17,6 +17,7 @@ mod expiry;
 mod frozen;
 mod generic;
 mod glob;
+mod hint;
 mod housekeep;
 pub mod keyspace;
 mod kv;

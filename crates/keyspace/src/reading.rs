@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 
+use quorate_api::Args;
 use quorate_engine::{EngineError, Reader};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::copies::Copies;
 use crate::database::{Database, Databases};
+use crate::hint;
 use crate::record::Record;
 use crate::space;
 use crate::stop::Stop;
@@ -60,6 +62,15 @@ impl<'a> Reading<'a> {
     /// The row of the database that is read.
     pub(crate) fn row(&self) -> &Database {
         self.databases.row(self.db)
+    }
+
+    /// Says, every few keys, which of `args` come next to a command that has come to the `nth` one.
+    pub(crate) fn expect(&self, nth: usize, args: Args<'_>) {
+        if hint::is_worth_it(nth, args) {
+            let physical = self.row().physical;
+            let keys = args.iter_from(1 + nth);
+            hint::give(self.reader, keys.map(|key| space::meta(physical, key)));
+        }
     }
 
     /// The record of `key`, unless it has expired; counted as a hit or a miss.

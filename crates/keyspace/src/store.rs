@@ -7,6 +7,7 @@ use quorate_engine::{Engine, EngineError};
 use crate::copies::COPY_BYTES_MAX;
 use crate::database::Databases;
 use crate::digest::Digest;
+use crate::hint;
 use crate::housekeep::Housekeeping;
 use crate::once::OnceTable;
 use crate::record::{Brief, Head, Record};
@@ -309,6 +310,16 @@ impl Store {
         let old = self.databases.change().replace(db, revision, taken)?;
         self.garbage = true;
         self.put(system::garbage_key(old).as_slice(), Bytes::new())
+    }
+
+    /// A hint that these keys of `db` will be written or removed next, as many as are worth it. Order matters: the
+    /// ways to the records are remembered, those to their indexes only warmed.
+    #[expect(single_use_lifetimes, reason = "a lifetime can't be left out within `impl Trait`")]
+    pub(crate) fn expect<'k>(&self, db: u8, keys: impl Iterator<Item = &'k [u8]> + Clone) {
+        let physical = self.databases.get().row(db).physical;
+        let indexes = keys.clone().map(|key| space::slot(physical, slot::position(key), key));
+        hint::give(&*self.engine, indexes);
+        hint::give(&*self.engine, keys.map(|key| space::meta(physical, key)));
     }
 
     /// Puts a record of any space.

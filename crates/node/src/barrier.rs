@@ -9,7 +9,7 @@ use quorate_engine::EngineError;
 use quorate_keyspace::Read;
 
 use crate::core::{Core, Stop};
-use crate::entry::{Command, Part, Parts};
+use crate::entry::{self, Command, Part, Parts};
 use crate::frames::Frame;
 use crate::reads::{Asker, Indexed, Question, ReadBatch, Round};
 use crate::session::Waiter;
@@ -253,9 +253,13 @@ impl Core {
             let part = parts.next().map_err(|error| Stop(format!("a read of ours: {error}")))?;
             let Some(part) = part else { break };
             let keyspace = self.machine.keyspace();
-            let outcome = outcome_of(&part, |command| {
-                keyspace.read(now_ms, command.db, command.spec, parts.args(command))
-            });
+            let outcome = if entry::is_long_read(&part, &parts) {
+                Err(EngineError::Cold)
+            } else {
+                outcome_of(&part, |command| {
+                    keyspace.read(now_ms, command.db, command.spec, parts.args(command))
+                })
+            };
             let part = || bytes.get(start..parts.position()).unwrap_or_default();
             match outcome {
                 Ok(Outcome::Reply(reply)) => self.answer_read(waiter, Ok(reply)),

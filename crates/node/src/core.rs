@@ -17,6 +17,7 @@ use quorate_engine::EngineKind;
 use quorate_env::disk::DirLock;
 use quorate_env::{Env, Lane, Mono};
 
+use crate::away::Away;
 use crate::batch::Writes;
 use crate::config::Config;
 use crate::events::Events;
@@ -48,6 +49,10 @@ pub(crate) const ENGINE_DIR: &str = "engine";
 /// two, and one more is for the votes themselves.
 const CHANGE_TIMEOUTS: u32 = 3;
 
+/// What is worth waiting for where something long is at work: with all the keys there may be, it takes some ten
+/// seconds.
+pub(crate) const PATIENCE_TIMES: u32 = 8;
+
 /// One member.
 pub(crate) struct Core {
     pub(crate) env: Env,
@@ -60,6 +65,7 @@ pub(crate) struct Core {
     /// `None` while the node waits to be added to a cluster.
     pub(crate) group: Option<Group>,
     pub(crate) machine: Machine,
+    pub(crate) away: Away,
     pub(crate) out: Output,
     pub(crate) writes: Writes,
     pub(crate) gather: Gather,
@@ -164,12 +170,19 @@ impl Core {
     /// Where none has come for long, no majority can be reached, most likely: only as long as an
     /// election takes that was about to succeed.
     pub(crate) fn patience(&self) -> Duration {
-        let patience = self.config.patience;
+        let patience = self.long_patience();
         if self.is_leaderless() {
             patience.min(self.config.pace.election_timeout())
         } else {
             patience
         }
+    }
+
+    /// How long a command may wait that may have taken effect. Behind a long entry longer: it is known then what is
+    /// waited for, and that it ends.
+    pub(crate) fn long_patience(&self) -> Duration {
+        let times = if self.away.is_busy() { PATIENCE_TIMES } else { 1 };
+        self.config.patience.saturating_mul(times)
     }
 
     /// Why nothing can be done at the moment.

@@ -365,6 +365,42 @@ impl<'a> Parts<'a> {
         Ok(true)
     }
 
+    /// Passes over the next part; how many arguments it has, those of a block's commands taken together.
+    fn args_of_next(&mut self) -> Result<usize, EntryError> {
+        match self.u8()? {
+            COMMAND => self.pass_command(),
+            TRANSACTION => {
+                for _ in 0..self.count(WATCHES_MAX)? {
+                    self.u8()?;
+                    self.pass_slice()?;
+                    self.varint()?;
+                    self.varint()?;
+                }
+                let commands = self.count(TRANSACTION_COMMANDS_MAX)?;
+                (0..commands).try_fold(0, |args, _| Ok(args + self.pass_command()?))
+            }
+            ONCE => {
+                self.pass_slice()?;
+                self.varint()?;
+                self.u64().map(|_| 0)
+            }
+            ORIGIN => (0..3).try_for_each(|_| self.varint().map(drop)).map(|()| 0),
+            HOUSEKEEP => (0..2).try_for_each(|_| self.varint().map(drop)).map(|()| 0),
+            _ => Err(self.wrong("unknown part")),
+        }
+    }
+
+    fn pass_command(&mut self) -> Result<usize, EntryError> {
+        let (_, _, count) = self.command_head()?;
+        (0..count).try_for_each(|_| self.pass_slice())?;
+        Ok(count)
+    }
+
+    fn pass_slice(&mut self) -> Result<(), EntryError> {
+        let len = self.count(self.bytes.len())?;
+        self.take(len).map(drop)
+    }
+
     /// The arguments of a command of the current part.
     pub(crate) fn args(&self, command: &Command) -> Args<'_> {
         let spans = self.spans.get(command.first..command.first + command.count);
@@ -392,6 +428,45 @@ pub(crate) fn commands_in(bytes: &[u8]) -> usize {
         };
     }
     count
+}
+
+/// More arguments than this in one command or block, and it takes long: some 4 us for each that is a key.
+const LONG_ARGS: usize = 8 * 1024;
+
+/// Keys that a SCAN on the loop looks at.
+const SCAN_MAX: u64 = 4 * 1024;
+
+/// True for an entry that holds a command, or a block, which takes long. Small ones do not, however many
+/// they are: an entry is closed at [`quorate_api::limits::ENTRY_BYTES_TARGET`].
+pub(crate) fn is_long(bytes: &[u8]) -> bool {
+    // An argument takes two bytes at least.
+    bytes.len() > 2 * LONG_ARGS
+        && Parts::of_entry(bytes, Vec::new()).is_ok_and(|(_, _, mut parts)| {
+            std::iter::from_fn(|| parts.args_of_next().ok()).any(|args| args > LONG_ARGS)
+        })
+}
+
+/// True for a read that takes long: it is answered beside the loop, from a frozen state.
+pub(crate) fn is_long_read(part: &Part, parts: &Parts<'_>) -> bool {
+    let visits_much = |command: &Command| match command.spec.id {
+        CommandId::Keys => true,
+        CommandId::Scan => {
+            let args = parts.args(command);
+            let mut words =
+                args.iter_from(2).skip_while(|word| !word.eq_ignore_ascii_case(b"count"));
+            let count = words.nth(1).and_then(|count| std::str::from_utf8(count).ok());
+            count.and_then(|count| count.parse().ok()).is_some_and(|count: u64| count > SCAN_MAX)
+        }
+        _ => command.count > LONG_ARGS,
+    };
+    match part {
+        Part::Command(command) => visits_much(command),
+        Part::Transaction { commands, .. } => {
+            commands.iter().map(|command| command.count).sum::<usize>() > LONG_ARGS
+                || commands.iter().any(visits_much)
+        }
+        Part::Once { .. } | Part::Origin { .. } | Part::Housekeep { .. } => false,
+    }
 }
 
 /// Checks parts which a peer has sent before they enter the log: an entry that can't be applied would

@@ -8,6 +8,7 @@ use quorate_consensus::{Fetch, Index, NodeId, SnapshotMark};
 use quorate_engine::EngineError;
 use quorate_keyspace::Thawed;
 
+use crate::away::Returned;
 use crate::barrier::Outcome;
 use crate::core::{Core, GROUP, Stop};
 use crate::identity::Identity;
@@ -56,6 +57,8 @@ pub(crate) enum Job {
     /// The segment of the entry at this index is gone.
     SegmentGone(Fetch, Index),
     IdentitySaved(Box<Identity>, std::io::Result<()>),
+    /// A long entry is applied.
+    AppliedAway(Box<Returned>),
     /// A part of the content was read again; whether more is left.
     ContentScrubbed(Box<Walk>, Result<bool, EngineError>),
     /// A part of the log was read again.
@@ -85,6 +88,7 @@ impl Core {
                     self.cold_read(number, now_ms, outcomes, *thawed)?;
                 }
                 Job::HousekeepingDue(due) => self.told_whether_due(due)?,
+                Job::AppliedAway(returned) => self.applied_away(*returned)?,
                 Job::ContentScrubbed(walk, more) => self.content_scrubbed(walk, more),
                 Job::LogScrubbed(read) => self.log_scrubbed(read),
                 Job::IdentitySaved(identity, saved) => self.identity_saved(*identity, saved),

@@ -6,6 +6,7 @@
 //! never at a log's (consensus).
 
 mod admin;
+mod away;
 pub mod backup;
 mod barrier;
 mod batch;

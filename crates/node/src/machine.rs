@@ -89,6 +89,21 @@ impl Machine {
         Ok(machine)
     }
 
+    /// The same state for reading, while this one is on a lane; `None` where the engine has no twin.
+    pub(crate) fn twin(&self) -> Result<Option<Self>, EngineError> {
+        Ok(self.keyspace.twin()?.map(|keyspace| Self {
+            keyspace,
+            members: self.members.clone(),
+            configuration: self.configuration.clone(),
+            format: self.format,
+            applied_term: self.applied_term,
+            spans: Vec::new(),
+            checkpoints: self.checkpoints.clone(),
+            writes: self.writes,
+            entries: self.entries,
+        }))
+    }
+
     pub(crate) fn keyspace(&self) -> &Keyspace {
         &self.keyspace
     }

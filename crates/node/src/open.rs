@@ -16,6 +16,7 @@ use quorate_consensus::{Doubted, Group, GroupStart, Index, NodeId, Output, Snaps
 use quorate_engine::{Engine, EngineError, EngineKind};
 use quorate_env::Env;
 
+use crate::away::Away;
 use crate::batch::Writes;
 use crate::config::{Config, Entrance};
 use crate::core::{Core, ENGINE_DIR, GROUP, Stop};
@@ -306,6 +307,7 @@ fn assemble(
         log: Rc::new(RefCell::new(log)),
         group: None,
         machine,
+        away: Away::new(&*env.tasks),
         out: Output::default(),
         writes: Writes::default(),
         gather: Gather::default(),

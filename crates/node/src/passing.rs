@@ -65,6 +65,8 @@ pub(crate) struct Passing {
     waiting: VecDeque<Passed>,
     sent: BTreeMap<u64, Sent>,
     taken: Vec<Taken>,
+    /// The log has been told that reads are passed.
+    told: bool,
 }
 
 impl Passing {
@@ -125,7 +127,12 @@ impl Core {
             _ => applied,
         };
         for batch in self.reads.take_behind(last) {
-            tracing::debug!(reads = batch.waiters.len(), "reads are passed to the leader");
+            if !std::mem::replace(&mut self.passing.told, true) {
+                tracing::warn!(
+                    node = self.identity.name,
+                    "reads are passed to the leader: the disk is full"
+                );
+            }
             if let Err(error) = self.passing.put(batch) {
                 tracing::error!(%error, "a read of ours can't be passed on");
             }
@@ -164,6 +171,7 @@ impl Core {
 
     /// By the clock: what was lost is sent again, what has waited for too long is answered.
     pub(crate) fn tend_passed(&mut self) {
+        self.passing.told &= self.lacks_room();
         let (now, leader) = (self.now(), self.leader());
         // Long enough for a large answer, short enough for two more attempts.
         let limit = self.config.patience / 3;

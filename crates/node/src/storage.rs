@@ -82,6 +82,8 @@ struct Lanes {
 pub(crate) struct Storage {
     /// `None`: the engine never waits.
     lanes: Option<Lanes>,
+    /// Where reads that take long are answered, if the engine has no lanes of its own.
+    long_reads: Option<Box<dyn Lane>>,
     next_reader: usize,
     backlog: VecDeque<Waiting>,
     backlog_bytes: usize,
@@ -110,7 +112,9 @@ impl Storage {
             compact: tasks.background_lane("engine-compact"),
             readers: (1..=READERS).map(|n| tasks.lane(&format!("engine-read-{n}"))).collect(),
         });
-        Self { lanes, durable: Index(engine.durable_applied()), ..Self::default() }
+        let long_reads = lanes.is_none().then(|| tasks.lane("long-reads"));
+        let durable = Index(engine.durable_applied());
+        Self { lanes, long_reads, durable, ..Self::default() }
     }
 
     /// True when the engine may wait for a device.
@@ -119,7 +123,7 @@ impl Storage {
     }
 
     fn reader(&mut self) -> Option<&dyn Lane> {
-        let lanes = self.lanes.as_ref()?;
+        let Some(lanes) = &self.lanes else { return self.long_reads.as_deref() };
         self.next_reader = (self.next_reader + 1) % READERS;
         lanes.readers.get(self.next_reader).map(|lane| &**lane)
     }
@@ -191,7 +195,7 @@ impl Core {
     /// Applies a committed entry, now or when its keys are known and those before it are applied.
     pub(crate) fn take_committed(&mut self, entry: Committed) -> Result<(), Stop> {
         if !self.storage.blocks() {
-            return self.apply(&entry);
+            return self.apply_or_send_away(entry);
         }
         // Those of lost proposals have no other end.
         let later = self.storage.early.split_off(&entry.index.next());
@@ -474,9 +478,11 @@ impl Core {
         self.start_engine_work();
     }
 
-    /// Answers `batch` on the lanes, from a state as it is now.
+    /// Answers `batch` on the lanes, from a state as it is now: reads that may wait for a device, or take long.
     pub(crate) fn read_cold(&mut self, now_ms: u64, batch: ReadBatch) {
-        self.storage.cold_reads += batch.waiters.len() as u64;
+        if self.storage.blocks() {
+            self.storage.cold_reads += batch.waiters.len() as u64;
+        }
         let ReadBatch { parts, waiters, since } = batch;
         let mut waiters = waiters.into_iter();
         let mut cut = Parts::bare(&parts, Vec::new());

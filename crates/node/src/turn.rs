@@ -11,7 +11,7 @@ use quorate_consensus::{Body, Committed, GroupRole, LogFailed};
 use quorate_env::clock::Sleep;
 
 use crate::core::{Core, GROUP, Stop};
-use crate::machine::Owner;
+use crate::machine::{Answers, ApplyError, Machine, Owner};
 use crate::observer::Applied;
 
 /// Reclaiming steps per turn: some ten microseconds.
@@ -151,6 +151,15 @@ impl Core {
     }
 
     pub(crate) fn apply(&mut self, entry: &Committed) -> Result<(), Stop> {
+        self.apply_by(entry, |machine, answers| machine.apply(entry, answers))
+    }
+
+    /// Whatever goes with applying `entry`, which `by` does.
+    pub(crate) fn apply_by(
+        &mut self,
+        entry: &Committed,
+        by: impl FnOnce(&mut Machine, Answers<'_>) -> Result<(), ApplyError>,
+    ) -> Result<(), Stop> {
         let was_leading = self.is_leading();
         if entry.term != self.machine.applied_term() {
             self.settle_older_than(entry.term);
@@ -167,7 +176,7 @@ impl Core {
         let mut local = ours.map(|proposed| proposed.waiters).unwrap_or_default().into_iter();
         let mut forward = (0, Vec::new().into_iter());
         let index = entry.index.0;
-        let applied = machine.apply(entry, &mut |owner, answer| match owner {
+        let applied = by(machine, &mut |owner, answer| match owner {
             Owner::Proposer => {
                 if let Some(waiter) = local.next() {
                     released.extend(waiter.answer(answer, index));

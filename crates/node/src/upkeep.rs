@@ -5,7 +5,7 @@ use quorate_consensus::codec::Reader;
 use quorate_consensus::peers::{Kind as FrameKind, Lane};
 use quorate_consensus::{GroupRole, NodeId};
 
-use crate::core::{Core, GROUP, Stop};
+use crate::core::{Core, GROUP, PATIENCE_TIMES, Stop};
 use crate::frames::Frame;
 use crate::pulse::Told;
 
@@ -44,6 +44,9 @@ impl Core {
         let Some(limit) = self.now().0.checked_sub(self.patience()) else { return };
         let error = self.no_leader();
         let mut overdue = self.reads.take_overdue(quorate_env::Mono(limit));
+        // On lanes that wait for no device, what takes long is at work, not stuck.
+        let times = if self.storage.blocks() { 1 } else { PATIENCE_TIMES };
+        let limit = self.now().0.saturating_sub(self.config.patience.saturating_mul(times));
         overdue.extend(self.storage.take_cold(|since| since.0 < limit));
         for batch in overdue {
             self.answer_all(batch.waiters, &error);

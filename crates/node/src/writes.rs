@@ -256,7 +256,7 @@ impl Core {
             }
         }
         // What may have been proposed is worth the whole wait: a leader may yet confirm it.
-        let patience = self.config.patience;
+        let patience = self.long_patience();
         let overdue = |since: quorate_env::Mono| now.since(since) > patience;
         #[cfg(feature = "planted-bugs")]
         if planted::is(Planted::ForwardRetried) {

@@ -299,3 +299,32 @@ fn a_copy_is_written_over_a_value_of_its_length_unless_somebody_holds_that() {
     assert_eq!(value(&engine).as_ref(), b"longer");
     audit(&engine.tree);
 }
+
+#[test]
+fn a_twin_and_its_views_show_the_state_from_before_a_batch_that_another_thread_writes() {
+    let mut engine = MemoryEngine::new();
+    engine.put(b"k", Bytes::from_static(b"old")).unwrap();
+    engine.write(1).unwrap();
+    let twin = engine.twin().unwrap();
+    let engine = std::thread::scope(|scope| {
+        let written = scope.spawn(move || {
+            for number in 0..10_000_u32 {
+                engine.put(&number.to_be_bytes(), Bytes::from_static(b"new")).unwrap();
+            }
+            engine.put(b"k", Bytes::from_static(b"new")).unwrap();
+            engine.write(2).unwrap();
+            engine
+        });
+        for _ in 0..1000 {
+            let view = twin.view();
+            assert_eq!((view.applied(), twin.applied()), (1, 1));
+            for reader in [&*view as &dyn crate::engine::Reader, &*twin] {
+                assert_eq!(reader.get(b"k").unwrap().as_deref(), Some(&Bytes::from_static(b"old")));
+                assert_eq!(reader.first(b"", b"j").unwrap(), None);
+            }
+        }
+        written.join().unwrap()
+    });
+    assert_eq!(engine.get(b"k").unwrap().as_deref(), Some(&Bytes::from_static(b"new")));
+    assert_eq!((twin.stats().records, engine.stats().records), (1, 10_001));
+}

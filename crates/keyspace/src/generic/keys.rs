@@ -7,6 +7,7 @@ use quorate_engine::{EngineError, Found};
 
 use crate::applying::Applying;
 use crate::glob;
+use crate::hint;
 use crate::reading::Reading;
 use crate::record::Record;
 use crate::space;
@@ -15,7 +16,10 @@ use crate::stop::Outcome;
 /// DEL key [key ...], UNLINK key [key ...].
 pub(crate) fn delete(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     let mut deleted = 0;
-    for key in args.iter_from(1) {
+    for (nth, key) in args.iter_from(1).enumerate() {
+        if hint::is_worth_it(nth, args) {
+            on.store.expect(on.db, args.iter_from(1 + nth));
+        }
         let place = on.place(key);
         if let Some(old) = on.find_brief(&place)? {
             on.remove(&place, &old)?;
@@ -28,7 +32,8 @@ pub(crate) fn delete(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
 /// EXISTS key [key ...], TOUCH key [key ...]: a key that is named twice counts twice.
 pub(crate) fn exists(on: &Reading<'_>, args: Args<'_>) -> Outcome {
     let mut found = 0;
-    for key in args.iter_from(1) {
+    for (nth, key) in args.iter_from(1).enumerate() {
+        on.expect(nth, args);
         found += i64::from(on.find(key)?.is_some());
     }
     Ok(Reply::Int(found))

@@ -25,6 +25,13 @@ pub(crate) type Answer = (Frame, Duration);
 type Nodes = Rc<RefCell<BTreeMap<u64, Node>>>;
 type Book = Rc<RefCell<Vec<(Frame, SimTime)>>>;
 
+/// Commands whose answers are still to come.
+pub(crate) struct Asked {
+    book: Book,
+    count: usize,
+    began: SimTime,
+}
+
 /// A world with a cluster in it, and a client.
 pub(crate) struct Gym {
     pub(crate) world: World,
@@ -141,21 +148,39 @@ impl Gym {
     /// Sends `commands` to `addr` on one connection, all at once; the answers.
     #[track_caller]
     pub(crate) fn ask_at(&mut self, addr: &str, commands: &[&[&str]]) -> Vec<Answer> {
+        let asked = self.begin_at(self.client, addr, commands);
+        self.answers(asked)
+    }
+
+    /// The same, by a client of its own; the answers are waited for later.
+    pub(crate) fn begin(&mut self, number: u64, commands: &[&[&str]]) -> Asked {
+        let addr = self.cluster.addresses()[usize::try_from(number - 1).unwrap()].clone();
+        let client = self.world.add_host("another client");
+        self.begin_at(client, &addr, commands)
+    }
+
+    fn begin_at(&mut self, client: HostId, addr: &str, commands: &[&[&str]]) -> Asked {
         let (count, began) = (commands.len(), self.world.now());
         let mut bytes = Vec::new();
         commands.iter().for_each(|words| encode_request(words, &mut bytes));
         let (book, now, addr) = (Book::default(), self.world.clock(), addr.to_owned());
         let heard = Rc::clone(&book);
-        self.world.start(self.client, move |env| -> Task {
+        self.world.start(client, move |env| -> Task {
             Box::pin(async move {
                 talk(&env, &addr, &bytes, |frame| heard.borrow_mut().push((frame, now.get())))
                     .await;
                 std::future::pending::<()>().await;
             })
         });
+        Asked { book, count, began }
+    }
+
+    #[track_caller]
+    pub(crate) fn answers(&mut self, asked: Asked) -> Vec<Answer> {
+        let Asked { book, count, began } = asked;
         let limit = began + LONG;
         while book.borrow().len() < count {
-            assert!(self.world.now() < limit, "no answer to {commands:?}");
+            assert!(self.world.now() < limit, "no answer to what was asked at {began:?}");
             self.run_for(Duration::from_millis(1));
         }
         book.take().into_iter().map(|(frame, at)| (frame, at - began)).collect()

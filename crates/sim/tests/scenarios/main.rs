@@ -15,6 +15,7 @@ mod gym;
 mod lanes;
 mod leaderless;
 mod links;
+mod long;
 mod removal;
 mod scrub;
 mod slow_disk;

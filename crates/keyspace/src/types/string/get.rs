@@ -18,7 +18,8 @@ pub(crate) fn get(on: &Reading<'_>, args: Args<'_>) -> Outcome {
 /// MGET key [key ...]: what is no string counts as absent.
 pub(crate) fn mget(on: &Reading<'_>, args: Args<'_>) -> Outcome {
     let mut values = Vec::with_capacity(args.len());
-    for key in args.iter_from(1) {
+    for (nth, key) in args.iter_from(1).enumerate() {
+        on.expect(nth, args);
         let found = on.find(key)?.filter(|record| record.kind() == Kind::String);
         values.push(found.map_or(Reply::Nil, |record| record.reply(on.copies)));
     }

@@ -7,6 +7,7 @@ use super::options::{Condition, Expiry, SetOptions};
 use crate::applying::Applying;
 use crate::commands::wrong_arity;
 use crate::expiry::{Origin, Time, Unit};
+use crate::hint;
 use crate::record::{Brief, Record};
 use crate::stop::{Outcome, Stop};
 
@@ -91,6 +92,16 @@ fn pairs<'a>(args: Args<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use
     args.iter_from(1).step_by(2).zip(args.iter_from(2).step_by(2))
 }
 
+fn overwrite_all(on: &mut Applying<'_>, args: Args<'_>) -> Result<(), Stop> {
+    for (nth, (key, value)) in pairs(args).enumerate() {
+        if hint::is_worth_it(nth, args) {
+            on.store.expect(on.db, args.iter_from(1 + 2 * nth).step_by(2));
+        }
+        overwrite(on, key, value)?;
+    }
+    Ok(())
+}
+
 /// Refuses what MSET and MSETNX can't do, before anything is done.
 fn check_pairs(on: &Applying<'_>, args: Args<'_>) -> Result<(), Stop> {
     if args.len().is_multiple_of(2) {
@@ -102,9 +113,7 @@ fn check_pairs(on: &Applying<'_>, args: Args<'_>) -> Result<(), Stop> {
 /// MSET key value [key value ...].
 pub(crate) fn mset(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     check_pairs(on, args)?;
-    for (key, value) in pairs(args) {
-        overwrite(on, key, value)?;
-    }
+    overwrite_all(on, args)?;
     Ok(Reply::Ok)
 }
 
@@ -117,8 +126,6 @@ pub(crate) fn msetnx(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
             return Ok(Reply::Int(0));
         }
     }
-    for (key, value) in pairs(args) {
-        overwrite(on, key, value)?;
-    }
+    overwrite_all(on, args)?;
     Ok(Reply::Int(1))
 }
