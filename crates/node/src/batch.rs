@@ -19,6 +19,8 @@ pub(crate) struct Batch {
     pub(crate) waiters: Vec<Waiter>,
     /// Commands, those inside of transactions counted.
     commands: usize,
+    /// One of its parts takes long.
+    long: bool,
     pub(crate) since: Mono,
     /// Its number when it was sent before; 0: never. Batches keep their order by it.
     pub(crate) sent_as: u64,
@@ -30,6 +32,8 @@ pub(crate) struct Forwarded {
     pub(crate) from: NodeId,
     pub(crate) number: u64,
     pub(crate) answers: usize,
+    /// One of its parts takes long.
+    pub(crate) long: bool,
     pub(crate) parts: Bytes,
 }
 
@@ -134,6 +138,7 @@ impl Writes {
         let Some(batch) = self.open.back_mut() else { return };
         let before = batch.parts.len();
         encode(&mut batch.parts);
+        batch.long |= entry::is_long_part(batch.parts.get(before..).unwrap_or_default());
         batch.commands += commands;
         batch.waiters.push(waiter);
         self.pending_bytes += batch.parts.len() - before;
@@ -241,13 +246,17 @@ impl Writes {
             fits
         };
         let count = self.inbound.iter().take_while(|one| fits(one)).count();
-        let mut answers = batch.waiters.len();
+        let (mut answers, mut long) = (batch.waiters.len(), batch.long);
         for one in self.inbound.drain(..count) {
             answers += one.answers;
+            long |= one.long;
             self.inbound_bytes -= one.parts.len();
             entry::put_origin(&mut bytes, one.from, one.number, one.answers);
             bytes.extend_from_slice(&one.parts);
             forwarded.push((one.from, one.number));
+        }
+        if long {
+            entry::mark_long(&mut bytes);
         }
         self.recycle(batch.parts);
         Some(Sealed { bytes, waiters: batch.waiters, forwarded, answers })

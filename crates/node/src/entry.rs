@@ -23,6 +23,8 @@ use quorate_keyspace::keyspace::EXPECTED_MAX;
 
 /// The format of entries.
 const FORMAT: u8 = 1;
+/// The same, of an entry that takes long to apply.
+const FORMAT_LONG: u8 = 2;
 /// Bytes in front of the first part.
 pub(crate) const HEADER_BYTES: usize = 17;
 
@@ -167,6 +169,19 @@ impl<'a> Ahead<'a> {
     }
 }
 
+impl Part {
+    /// Its arguments, those of a block's commands taken together.
+    fn args(&self) -> usize {
+        match self {
+            Self::Command(command) => command.count,
+            Self::Transaction { commands, .. } => {
+                commands.iter().map(|command| command.count).sum()
+            }
+            Self::Once { .. } | Self::Origin { .. } | Self::Housekeep { .. } => 0,
+        }
+    }
+}
+
 /// Reads an entry's parts.
 pub(crate) struct Parts<'a> {
     bytes: &'a [u8],
@@ -181,7 +196,7 @@ impl<'a> Parts<'a> {
         spans: Vec<Span>,
     ) -> Result<(u64, u64, Self), EntryError> {
         let mut parts = Self::bare(bytes, spans);
-        if parts.u8()? != FORMAT {
+        if !matches!(parts.u8()?, FORMAT | FORMAT_LONG) {
             return Err(parts.wrong("unknown format"));
         }
         let (stamp_ms, seed) = (parts.u64()?, parts.u64()?);
@@ -365,42 +380,6 @@ impl<'a> Parts<'a> {
         Ok(true)
     }
 
-    /// Passes over the next part; how many arguments it has, those of a block's commands taken together.
-    fn args_of_next(&mut self) -> Result<usize, EntryError> {
-        match self.u8()? {
-            COMMAND => self.pass_command(),
-            TRANSACTION => {
-                for _ in 0..self.count(WATCHES_MAX)? {
-                    self.u8()?;
-                    self.pass_slice()?;
-                    self.varint()?;
-                    self.varint()?;
-                }
-                let commands = self.count(TRANSACTION_COMMANDS_MAX)?;
-                (0..commands).try_fold(0, |args, _| Ok(args + self.pass_command()?))
-            }
-            ONCE => {
-                self.pass_slice()?;
-                self.varint()?;
-                self.u64().map(|_| 0)
-            }
-            ORIGIN => (0..3).try_for_each(|_| self.varint().map(drop)).map(|()| 0),
-            HOUSEKEEP => (0..2).try_for_each(|_| self.varint().map(drop)).map(|()| 0),
-            _ => Err(self.wrong("unknown part")),
-        }
-    }
-
-    fn pass_command(&mut self) -> Result<usize, EntryError> {
-        let (_, _, count) = self.command_head()?;
-        (0..count).try_for_each(|_| self.pass_slice())?;
-        Ok(count)
-    }
-
-    fn pass_slice(&mut self) -> Result<(), EntryError> {
-        let len = self.count(self.bytes.len())?;
-        self.take(len).map(drop)
-    }
-
     /// The arguments of a command of the current part.
     pub(crate) fn args(&self, command: &Command) -> Args<'_> {
         let spans = self.spans.get(command.first..command.first + command.count);
@@ -436,14 +415,26 @@ const LONG_ARGS: usize = 8 * 1024;
 /// Keys that a SCAN on the loop looks at.
 const SCAN_MAX: u64 = 4 * 1024;
 
-/// True for an entry that holds a command, or a block, which takes long. Small ones do not, however many
-/// they are: an entry is closed at [`quorate_api::limits::ENTRY_BYTES_TARGET`].
-pub(crate) fn is_long(bytes: &[u8]) -> bool {
+/// True for an entry that holds a command, or a block, which takes long: whoever made it has said so. Small
+/// commands do not, however many they are: an entry is closed at [`quorate_api::limits::ENTRY_BYTES_TARGET`].
+pub(crate) fn is_long(entry: &[u8]) -> bool {
+    entry.first() == Some(&FORMAT_LONG)
+}
+
+/// Says in the header of `entry` that something in it takes long.
+pub(crate) fn mark_long(entry: &mut [u8]) {
+    if let Some(format) = entry.first_mut() {
+        *format = FORMAT_LONG;
+    }
+}
+
+/// True for one part of our own that takes long.
+pub(crate) fn is_long_part(bytes: &[u8]) -> bool {
     // An argument takes two bytes at least.
-    bytes.len() > 2 * LONG_ARGS
-        && Parts::of_entry(bytes, Vec::new()).is_ok_and(|(_, _, mut parts)| {
-            std::iter::from_fn(|| parts.args_of_next().ok()).any(|args| args > LONG_ARGS)
-        })
+    bytes.len() > 2 * LONG_ARGS && {
+        let mut parts = Parts::bare(bytes, Vec::new());
+        std::iter::from_fn(|| parts.next().ok().flatten()).any(|part| part.args() > LONG_ARGS)
+    }
 }
 
 /// True for a read that takes long: it is answered beside the loop, from a frozen state.
@@ -462,20 +453,20 @@ pub(crate) fn is_long_read(part: &Part, parts: &Parts<'_>) -> bool {
     match part {
         Part::Command(command) => visits_much(command),
         Part::Transaction { commands, .. } => {
-            commands.iter().map(|command| command.count).sum::<usize>() > LONG_ARGS
-                || commands.iter().any(visits_much)
+            part.args() > LONG_ARGS || commands.iter().any(visits_much)
         }
         Part::Once { .. } | Part::Origin { .. } | Part::Housekeep { .. } => false,
     }
 }
 
 /// Checks parts which a peer has sent before they enter the log: an entry that can't be applied would
-/// stop every replica. Gives the number of answers they ask for.
-pub(crate) fn check_forwarded(bytes: &[u8]) -> Result<usize, EntryError> {
+/// stop every replica. Gives the number of answers they ask for, and whether one of them takes long.
+pub(crate) fn check_forwarded(bytes: &[u8]) -> Result<(usize, bool), EntryError> {
     let mut parts = Parts::bare(bytes, Vec::new());
-    let mut answers = 0;
+    let (mut answers, mut long) = (0, false);
     let mut named = false;
     while let Some(part) = parts.next()? {
+        long |= part.args() > LONG_ARGS;
         let once = matches!(part, Part::Once { .. });
         if named && once {
             return Err(parts.wrong("a name for a name"));
@@ -495,7 +486,7 @@ pub(crate) fn check_forwarded(bytes: &[u8]) -> Result<usize, EntryError> {
         }
         named = once;
     }
-    if named { Err(parts.wrong("a name for nothing")) } else { Ok(answers) }
+    if named { Err(parts.wrong("a name for nothing")) } else { Ok((answers, long)) }
 }
 
 /// Checks the one read that a member has passed to the leader: what is no read would change this

@@ -188,8 +188,8 @@ impl Core {
             }
             Ok(_) if !leads => Refusal::NotLeader,
             Ok(_) if self.writes.inbound_is_full() => Refusal::Busy,
-            Ok(answers) => {
-                if self.writes.take_in(Forwarded { from, number, answers, parts }) {
+            Ok((answers, long)) => {
+                if self.writes.take_in(Forwarded { from, number, answers, long, parts }) {
                     return;
                 }
                 Refusal::Unusable

@@ -9,7 +9,13 @@ fn push(writes: &mut Writes, bytes: &[u8]) {
 }
 
 fn forwarded(number: u64) -> Forwarded {
-    Forwarded { from: NodeId(2), number, answers: 1, parts: Bytes::from_static(b"parts") }
+    Forwarded {
+        from: NodeId(2),
+        number,
+        answers: 1,
+        long: false,
+        parts: Bytes::from_static(b"parts"),
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn a_forwarded_batch_is_counted_and_checked() {
     put_once(&mut out, b"c", 1, 2);
     put_command(&mut out, &call(&["SET", "k", "v"]).as_call());
     put_command(&mut out, &call(&["DEL", "k"]).as_call());
-    assert_eq!(check_forwarded(&out), Ok(2));
+    assert_eq!(check_forwarded(&out), Ok((2, false)));
     let mut dangling = out.clone();
     put_once(&mut dangling, b"c", 2, 2);
     assert!(check_forwarded(&dangling).is_err());
@@ -98,4 +98,37 @@ proptest::proptest! {
             while let Ok(Some(_)) = parts.next() {}
         }
     }
+}
+
+#[test]
+fn what_takes_long_is_found_by_its_arguments_not_by_its_bytes() {
+    let part = |parts: &[&str]| {
+        let mut out = Vec::new();
+        put_command(&mut out, &call(parts).as_call());
+        out
+    };
+    let large = "v".repeat(8 * LONG_ARGS);
+    assert!(!is_long_part(&part(&["SET", "k", &large])));
+    let many = part(&[&["DEL"][..], &vec!["k"; LONG_ARGS]].concat());
+    assert!(is_long_part(&many));
+    let calls = vec![call(&["SET", "k", "v"]); LONG_ARGS / 2];
+    let mut block = Vec::new();
+    put_transaction(&mut block, &Transaction { watches: vec![], calls, idempotency: None });
+    assert!(is_long_part(&block));
+    let small = part(&["SET", "k", "v"]);
+    assert_eq!(check_forwarded(&small.repeat(LONG_ARGS)), Ok((LONG_ARGS, false)));
+    assert_eq!(check_forwarded(&[small, many].concat()), Ok((2, true)));
+}
+
+#[test]
+fn an_entry_says_in_its_first_byte_that_it_takes_long() {
+    let mut out = Vec::new();
+    put_header(&mut out);
+    assert!(!is_long(&out));
+    mark_long(&mut out);
+    assert!(is_long(&out));
+    assert_eq!(out.first(), Some(&2));
+    assert!(Parts::of_entry(&out, Vec::new()).is_ok());
+    out[0] = 3;
+    assert!(Parts::of_entry(&out, Vec::new()).is_err());
 }
