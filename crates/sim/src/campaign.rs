@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::check::Violation;
-use crate::cluster::Boot;
+use crate::cluster::{Boot, Sizes};
 use crate::fault::Profile;
 use crate::fault::kind::Tally;
 use crate::member;
@@ -101,6 +101,14 @@ impl Campaign {
                     "members" => Setup { spares: 2, ..usual },
                     // Alone, a node has nobody to fetch from.
                     "power" => Setup { nodes: 1 + 2 * (seed % 2), padding: 1500, ..usual },
+                    "cut" => {
+                        let sizes = Sizes {
+                            segment_bytes: 64 * 1024,
+                            snapshot_log_bytes: 8 * 1024,
+                            entries_kept: 8,
+                        };
+                        Setup { nodes: 1 + 2 * (seed % 2), padding: 300, sizes, ..usual }
+                    }
                     _ => usual,
                 }
             }

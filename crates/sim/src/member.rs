@@ -11,10 +11,11 @@ use quorate_env::mux::{Protocol, sniff};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Listener, Stream};
 use quorate_node::observer::Observer;
-use quorate_node::{Config, Entrance, Node};
+use quorate_node::{Config, Entrance, Node, StartError};
 use quorate_resp::{Options, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::check::whole;
 use crate::cluster::{Boot, NodeSpec};
 use crate::observe::Seat;
 use crate::resp::{Frame, Reader, encode};
@@ -67,6 +68,10 @@ async fn live(spec: NodeSpec, config: Config, started: Rc<Started>) {
     let addr = config.peer_addr.clone();
     let node = match Node::start_observed(&env, config, Some(observer)) {
         Ok(node) => node,
+        Err(error @ StartError::AloneWithDamage(_)) => {
+            tracing::error!(%error, "{}", whole::REFUSED);
+            return;
+        }
         Err(error) => {
             tracing::error!(%error, "not started");
             return;

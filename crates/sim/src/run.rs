@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::check::{Judgement, Violation, judge};
+use crate::check::{Judgement, Violation, judge, whole};
 use crate::client::operator::{Office, Request, Verdict, operator};
 use crate::client::probe::{Progress, probe};
 use crate::client::workload::session;
@@ -25,8 +25,6 @@ const LAST_REPLIES: Duration = Duration::from_secs(4);
 const LINGER: Duration = Duration::from_secs(3);
 /// Each so many sessions one speaks HTTP.
 const WEB_EVERY: u32 = 3;
-/// Between two looks at nodes, while a fault waits for its moment: shorter than any way on the wire.
-const GLANCE: Duration = Duration::from_micros(50);
 /// Between two looks at the probe and the operator.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -197,6 +195,7 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
     let history = clients.history.take();
     let mut judgement = judge(&history);
     judgement.violations.extend(violations);
+    judgement.violations.extend(whole::check(&tally, &branches));
     Report { seed, digest, steps, lines, text, judgement, tally, history, branches, took }
 }
 
@@ -331,11 +330,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Lets time pass until `until`, or less: until a process has ended by itself, or somebody has to look.
+    /// Lets time pass until `until`, or less: until a process has ended by itself, or a moment has come that a fault
+    /// waits for.
     fn pass(&mut self, until: SimTime) {
-        let until =
-            if self.waiting.is_empty() { until } else { until.min(self.world.now() + GLANCE) };
-        let passed = self.world.run_until(until);
+        let (watch, waits) = (self.cluster.watch(), !self.waiting.is_empty());
+        let passed = self.world.run_until_or(until, || waits && watch.has_moments());
         self.spring();
         if passed {
             return;

@@ -84,7 +84,7 @@ impl Act {
                 links.iter().flat_map(|(from, to)| [*from, *to]).collect()
             }
             Self::Wait(Ambush { strike, .. }) => match strike {
-                Strike::Deafen(hosts) => hosts.clone(),
+                Strike::Deafen(hosts) | Strike::PowerOffAll(hosts) => hosts.clone(),
                 Strike::Cut(links) => links.iter().flat_map(|(from, to)| [*from, *to]).collect(),
                 Strike::PowerOff => Vec::new(),
             },

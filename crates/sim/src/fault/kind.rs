@@ -97,8 +97,17 @@ kinds! {
     SplitAtChange,
     /// A leader's power fails while it changes the members.
     PowerAtChange,
+    /// The power fails, of one machine or all, while a log is cut.
+    PowerAtCut,
     /// A process ended by itself (it is started again).
     Exit,
+}
+
+impl Kind {
+    /// True for what changes bytes on a disk that were there for good.
+    pub fn is_damage(self) -> bool {
+        matches!(self, Self::FlipBit | Self::StrayWrite | Self::LoseFile)
+    }
 }
 
 /// How often each kind was injected.

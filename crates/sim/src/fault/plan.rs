@@ -143,7 +143,7 @@ impl Drawing<'_> {
             | Kind::FlipBit
             | Kind::StrayWrite
             | Kind::LoseFile => self.disk(at, over, host, kind),
-            Kind::CutAtHandOver | Kind::SplitAtChange | Kind::PowerAtChange => {
+            Kind::CutAtHandOver | Kind::SplitAtChange | Kind::PowerAtChange | Kind::PowerAtCut => {
                 self.ambush(at, over, kind);
             }
             Kind::AddNode | Kind::RemoveNode | Kind::ReplaceNode | Kind::Transfer => {
@@ -282,10 +282,20 @@ impl Drawing<'_> {
                 let links = partition::cut(Kind::Split, &nodes, HostId(0), self.chance);
                 (Moment::ChangesMembers, Strike::Cut(links), at + CHANGE)
             }
+            Kind::PowerAtCut => {
+                let all = self.chance.one_in(2);
+                let strike = if all { Strike::PowerOffAll(nodes) } else { Strike::PowerOff };
+                (Moment::CutsLog, strike, at + CHANGE)
+            }
             _ => (Moment::ChangesMembers, Strike::PowerOff, at + CHANGE),
         };
-        // A few times as long as the way to another host.
-        let most = if kind == Kind::CutAtHandOver { 1 } else { 20_000 };
+        let most = match kind {
+            Kind::CutAtHandOver => 1,
+            // About as long as it takes to write down what is cut, and to remove files.
+            Kind::PowerAtCut => 1_000,
+            // A few times as long as the way to another host.
+            _ => 20_000,
+        };
         let after = Duration::from_micros(self.chance.below(most));
         let lasting = over - at;
         self.add(at, Act::Wait(Ambush { moment, after, strike, lasting, until }));
@@ -314,7 +324,7 @@ impl Drawing<'_> {
 
 /// An order to hand over is carried out within this time, or not at all.
 const HAND_OVER: Duration = Duration::from_secs(3);
-/// For so long a change of members is waited for.
+/// For so long a change of members, or a log that is cut, is waited for.
 const CHANGE: Duration = Duration::from_secs(8);
 /// The bounds of one half of a flap.
 const FLAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(700));
