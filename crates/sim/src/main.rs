@@ -208,8 +208,7 @@ mod tests {
             },
         );
         let text = String::from_utf8(out).expect("text");
-        let lines =
-            text.lines().filter_map(|line| Some(line.get(line.find("cargo xtask sim ")?..)?));
+        let lines = text.lines().filter_map(|line| line.get(line.find("cargo xtask sim ")?..));
         let again: Vec<Arguments> = lines.map(read_back).collect();
         let [small, whole] = &*again else { panic!("not a smaller one and the whole: {text}") };
         assert!(small.campaign.cut.is_some() && whole.campaign.cut.is_none());

@@ -6,7 +6,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use quorate_api::{AdminReply, AdminRequest, Api, Caution, Error, handle};
+use quorate_api::status::{MemberStatus, Wish};
+use quorate_api::{AdminReply, AdminRequest, Api, Caution, Error, Place, handle};
 use quorate_env::mux::{Protocol, sniff};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Listener, Stream};
@@ -16,7 +17,7 @@ use quorate_resp::{Options, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::check::whole;
-use crate::cluster::{Boot, NodeSpec};
+use crate::cluster::{self, Boot, NodeSpec};
 use crate::observe::Seat;
 use crate::resp::{Frame, Reader, encode};
 
@@ -52,10 +53,12 @@ fn config(spec: &NodeSpec) -> Config {
     config.snapshot_log_bytes = spec.sizes.snapshot_log_bytes;
     config.entries_kept = spec.sizes.entries_kept;
     let others = spec.members.iter().filter(|member| member.number != spec.number);
-    config.entrance = if spec.founds {
-        Entrance::Bootstrap
-    } else {
-        Entrance::Join(others.map(|member| member.addr.clone()).collect())
+    config.entrance = match spec.entrance {
+        cluster::Entrance::Founds => Entrance::Bootstrap,
+        cluster::Entrance::Joins => {
+            Entrance::Join(others.map(|member| member.addr.clone()).collect())
+        }
+        cluster::Entrance::Waits => Entrance::Wait,
     };
     config
 }
@@ -162,16 +165,9 @@ async fn take_order(mut stream: Box<dyn Stream>, node: Node) -> Option<()> {
         .filter_map(|word| if let Frame::Bulk(word) = word { Some(word) } else { None })
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let request = match *words {
-        ["LEAVE", member] => {
-            AdminRequest::Leave { member: member.to_owned(), caution: Caution::KeepMajority }
-        }
-        ["TRANSFER"] => AdminRequest::Transfer { to: None },
-        ["TRANSFER", to] => AdminRequest::Transfer { to: Some(to.to_owned()) },
-        _ => return None,
-    };
-    let answer = match node.administer(request).await {
+    let answer = match node.administer(request(&words)?).await {
         Ok(AdminReply::Refused(why)) => Frame::Error(format!("REFUSED {why}")),
+        Ok(AdminReply::Status(status)) => Frame::Array(status.members.iter().map(row).collect()),
         Ok(_) => Frame::Simple("OK".to_owned()),
         Err(error @ Error::Unknown { .. }) => Frame::Error(format!("UNKNOWN {error}")),
         Err(error) => Frame::Error(format!("TRYAGAIN {error}")),
@@ -180,3 +176,36 @@ async fn take_order(mut stream: Box<dyn Stream>, node: Node) -> Option<()> {
     encode(&answer, &mut bytes);
     stream.write_all(&bytes).await.ok()
 }
+
+/// An operator's words.
+fn request(words: &[&str]) -> Option<AdminRequest> {
+    let caution = Caution::KeepMajority;
+    Some(match *words {
+        ["LEAVE", member] => AdminRequest::Leave { member: member.to_owned(), caution },
+        ["PROMOTE", member] => AdminRequest::Promote { member: member.to_owned() },
+        ["DEMOTE", member] => AdminRequest::Demote { member: member.to_owned(), caution },
+        ["JOIN", name, addr, ref of @ ..] => {
+            let place = match *of {
+                [old] => Place::Of(old.to_owned()),
+                _ => Place::AsItWishes,
+            };
+            AdminRequest::Join { id: Some(name.to_owned()), addr: addr.to_owned(), place }
+        }
+        ["TRANSFER"] => AdminRequest::Transfer { to: None },
+        ["TRANSFER", to] => AdminRequest::Transfer { to: Some(to.to_owned()) },
+        ["STATUS"] => AdminRequest::ClusterStatus,
+        _ => return None,
+    })
+}
+
+/// A member, and what it may do.
+fn row(member: &MemberStatus) -> Frame {
+    // Beside the only voter it gets its vote first; then that one leaves.
+    let settled = !matches!(member.wish, Wish::Replaces(_));
+    let may = if member.voter && settled { VOTES } else { LEARNS };
+    Frame::Array(vec![Frame::Bulk(member.id.clone()), Frame::Bulk(may.to_owned())])
+}
+
+/// What is said of a member that has a vote, for good.
+pub const VOTES: &str = "votes";
+const LEARNS: &str = "learns";

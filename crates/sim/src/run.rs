@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::check::{Judgement, Violation, judge, whole};
-use crate::client::operator::{Office, Request, Verdict, operator};
+use crate::client::operator::{Office, Request, Verdict, Vote, operator};
 use crate::client::probe::{Progress, probe};
 use crate::client::workload::session;
 use crate::client::{Clients, Trust, web};
@@ -267,7 +267,7 @@ impl<'a> Run<'a> {
         }
         let host = self.world.add_host("op");
         let office = self.office.clone();
-        office.list(self.cluster.operator_addresses());
+        office.list(self.cluster.operator_addresses(), self.cluster.joining());
         self.world.start(host, move |env| operator(office, env));
         self.storm();
         self.make_peace();
@@ -309,10 +309,16 @@ impl<'a> Run<'a> {
                     self.office.order(Request::Forget(name));
                 }
                 Verdict::Gone(host, leaving) => self.cluster.removed(self.world, host, leaving),
+                Verdict::Succeeded(host) => {
+                    self.clients.now.count("a voter's place was taken in one step");
+                    self.cluster.succeeded(host);
+                }
+                Verdict::Voted(Vote::Given) => self.clients.now.count("a vote was given"),
+                Verdict::Voted(Vote::Taken) => self.clients.now.count("a vote was taken"),
                 Verdict::Stays(host) => self.cluster.stays(host),
             }
         }
-        self.office.list(self.cluster.operator_addresses());
+        self.office.list(self.cluster.operator_addresses(), self.cluster.joining());
     }
 
     /// Faults whose moment has come strike; nobody waits for ever.
@@ -372,10 +378,14 @@ impl<'a> Run<'a> {
     /// The operator gets his will, and who was removed has stopped by itself.
     fn settle_members(&mut self) {
         let office = self.office.clone();
+        // Nothing else is ordered any more.
+        office.order(Request::CheckVotes);
         if !self.wait(LIVENESS_LIMIT, || office.is_idle()) {
-            self.violations
-                .push(Violation::new("live", "the operator's orders are not carried out"));
+            let evidence =
+                format!("an operator's order is not carried out: {:?}", office.current());
+            self.violations.push(Violation::new("live", evidence));
         }
+        self.cluster.dismiss_succeeded();
         for host in self.cluster.gone() {
             self.wait(LINGER, || false);
             if self.world.is_up(host) {

@@ -89,6 +89,12 @@ kinds! {
     RemoveNode,
     /// A node is removed, and comes back with an empty disk under another name.
     ReplaceNode,
+    /// A node takes a voter's place, in one step.
+    SucceedNode,
+    /// A voter gives its vote up and stays.
+    DemoteNode,
+    /// A node that gave its vote up gets one again.
+    PromoteNode,
     /// Leadership is handed over.
     Transfer,
     /// A leader hands over, and from then on hears nobody.

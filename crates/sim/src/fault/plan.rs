@@ -40,7 +40,8 @@ impl Plan {
         let haste = u32::try_from(chance.within(1..6)).unwrap_or(1);
         let spares = scene.spares.iter().rev().copied().collect();
         let removable = scene.nodes.len().saturating_sub(1) / 2;
-        let mut drawing = Drawing { chance, scene, profile, spares, removable, acts: Vec::new() };
+        let (demoted, acts) = (Vec::new(), Vec::new());
+        let mut drawing = Drawing { chance, scene, profile, spares, removable, demoted, acts };
         let mut faults = Vec::new();
         let mut at = begins;
         while at < ends {
@@ -82,6 +83,8 @@ struct Drawing<'a> {
     spares: Vec<HostId>,
     /// How many nodes may still be removed.
     removable: usize,
+    /// Hosts whose nodes were told to give their votes up.
+    demoted: Vec<HostId>,
     acts: Vec<(SimTime, Act)>,
 }
 
@@ -146,9 +149,13 @@ impl Drawing<'_> {
             Kind::CutAtHandOver | Kind::SplitAtChange | Kind::PowerAtChange | Kind::PowerAtCut => {
                 self.ambush(at, over, kind);
             }
-            Kind::AddNode | Kind::RemoveNode | Kind::ReplaceNode | Kind::Transfer => {
-                self.members(at, host, kind);
-            }
+            Kind::AddNode
+            | Kind::RemoveNode
+            | Kind::ReplaceNode
+            | Kind::SucceedNode
+            | Kind::DemoteNode
+            | Kind::PromoteNode
+            | Kind::Transfer => self.members(at, host, kind),
             Kind::Exit => {}
         }
     }
@@ -311,6 +318,20 @@ impl Drawing<'_> {
             Kind::Transfer => {
                 let to = Some(host).filter(|_| self.chance.one_in(2));
                 self.add(at, Act::Order(Order::Transfer(to)));
+            }
+            Kind::SucceedNode => {
+                if let Some(new) = self.spares.pop() {
+                    self.add(at, Act::Order(Order::Succeed { old: host, new }));
+                }
+            }
+            Kind::DemoteNode => {
+                self.demoted.push(host);
+                self.add(at, Act::Order(Order::Demote(host)));
+            }
+            Kind::PromoteNode => {
+                // Most have their votes: to give one again to who lost it hits more often.
+                let host = self.chance.pick(&self.demoted).copied().unwrap_or(host);
+                self.add(at, Act::Order(Order::Promote(host)));
             }
             _ if self.removable == 0 => {}
             Kind::ReplaceNode => self.add(at, Act::Order(Order::Replace(host))),

@@ -25,7 +25,8 @@ pub struct Profile {
 
 /// What makes the cluster smaller, if only for a while: no seed that makes a disk of a minority worthless for ever
 /// may do so, too.
-const SHRINKING: &[Kind] = &[Kind::RemoveNode, Kind::ReplaceNode];
+const SHRINKING: &[Kind] =
+    &[Kind::RemoveNode, Kind::ReplaceNode, Kind::SucceedNode, Kind::DemoteNode];
 /// What a leader's lease does not live through: a clock at another rate than the bound allows.
 const BEYOND_LEASE: &[Kind] = &[Kind::PauseMachine, Kind::ClockStop];
 
@@ -120,6 +121,10 @@ impl Profile {
             Kind::PowerAtChange,
             Kind::AddNode,
             Kind::ReplaceNode,
+            Kind::SucceedNode,
+            Kind::DemoteNode,
+            Kind::PromoteNode,
+            Kind::PromoteNode,
             Kind::Isolate,
             Kind::PauseProcess,
         ];
