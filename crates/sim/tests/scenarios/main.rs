@@ -18,3 +18,4 @@ mod links;
 mod removal;
 mod slow_disk;
 mod snapshots;
+mod succession;
