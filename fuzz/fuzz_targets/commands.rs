@@ -1,13 +1,14 @@
-//! Command arguments through `apply`, on all engines that there are: the same replies, digests and snapshots.
-//! Another engine is a line in [`engines`].
+//! Command arguments through `apply`, on all engines that there are: the same replies, digests and snapshots, also
+//! of what the disk engine has when it is opened again. Another engine is a line in [`engines`].
 #![no_main]
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use quorate_api::{OwnedArgs, command};
-use quorate_engine::{Engine, MemoryEngine};
+use quorate_engine::{Attended, Cellar, DiskCellar, DiskOptions, Engine, MemoryEngine};
 use quorate_fuzz::model::ModelEngine;
 use quorate_keyspace::snapshot::{Restore, export};
 use quorate_keyspace::{Keyspace, Moment};
@@ -47,8 +48,36 @@ struct Step {
     housekeep: bool,
 }
 
-fn engines() -> Vec<Box<dyn Engine>> {
-    vec![Box::new(ModelEngine::default()), Box::new(MemoryEngine::new())]
+/// So small that a handful of commands is flushed, merged, evicted and read back.
+const SMALL: DiskOptions = DiskOptions { cache_bytes: 4096, flush_bytes: 1024 };
+
+/// A new one in `dir`, to be found there again.
+fn on_disk(cellar: &DiskCellar, dir: &Path) -> Box<dyn Engine> {
+    let mut fresh = cellar.fresh(dir).expect("a new one");
+    fresh.seal(b"").expect("there is room");
+    // Its work is done by the caller: a finding must come about again.
+    Box::new(Attended::inline(fresh))
+}
+
+fn engines(cellar: &DiskCellar, dir: &Path) -> Vec<Box<dyn Engine>> {
+    vec![
+        Box::new(ModelEngine::default()),
+        Box::new(MemoryEngine::new()),
+        on_disk(cellar, &dir.join("disk")),
+    ]
+}
+
+/// What the disk engine kept is a state that there was: that behind the last entry which it calls durable, or a
+/// later one.
+fn reopen(cellar: &DiskCellar, dir: &Path, durable: u64, digests: &[u64]) {
+    let kept = cellar.open(&dir.join("disk")).expect("it opens").expect("it was sealed");
+    let applied = kept.applied();
+    assert!(applied >= durable, "{durable} was durable, {applied} is left");
+    if let Some(at) = applied.checked_sub(1) {
+        let keyspace = Keyspace::open(kept).expect("what it held");
+        let at = usize::try_from(at).expect("few steps");
+        assert_eq!(keyspace.digest(), digests[at], "the state behind entry {applied}");
+    }
 }
 
 fn snapshot(keyspace: &Keyspace) -> Vec<u8> {
@@ -62,8 +91,12 @@ fn snapshot(keyspace: &Keyspace) -> Vec<u8> {
 }
 
 fuzz_target!(|steps: Vec<Step>| {
-    let mut keyspaces: Vec<Keyspace> =
-        engines().into_iter().map(|engine| Keyspace::open(engine).expect("fresh")).collect();
+    let (dir, cellar) = (tempfile::tempdir().expect("a directory"), DiskCellar::new(SMALL));
+    let mut keyspaces: Vec<Keyspace> = engines(&cellar, dir.path())
+        .into_iter()
+        .map(|engine| Keyspace::open(engine).expect("fresh"))
+        .collect();
+    let mut digests = Vec::new();
     let specs: Vec<_> = command::all().collect();
     let mut now_ms = 1_700_000_000_000;
     for step in steps.iter().take(64) {
@@ -82,12 +115,14 @@ fuzz_target!(|steps: Vec<Step>| {
                 keyspace.housekeep(3, 3).expect("kept");
             }
             keyspace.finish().expect("finished");
+            keyspace.engine_mut().maintain(8);
             (reply, keyspace.digest())
         });
         let first = replies.next().expect("an engine");
         for other in replies {
             assert_eq!(first, other, "{step:?}");
         }
+        digests.push(first.1);
     }
     // There is no snapshot of nothing.
     if keyspaces[0].applied() == 0 {
@@ -97,7 +132,15 @@ fuzz_target!(|steps: Vec<Step>| {
     for keyspace in &keyspaces {
         assert!(snapshot(keyspace) == first, "the snapshots differ");
     }
-    let mut restore = Restore::new(Box::new(MemoryEngine::new()));
-    restore.feed(&first).expect("our own snapshot");
-    assert_eq!(restore.finish().expect("whole").digest(), keyspaces[0].digest());
+    let second = on_disk(&cellar, &dir.path().join("restored"));
+    for engine in [Box::new(MemoryEngine::new()) as Box<dyn Engine>, second] {
+        let mut restore = Restore::new(engine);
+        restore.feed(&first).expect("our own snapshot");
+        let restored = restore.finish().expect("whole");
+        assert_eq!(restored.digest(), keyspaces[0].digest());
+        assert!(snapshot(&restored) == first, "a restored snapshot is another one");
+    }
+    let durable = keyspaces.iter().map(|it| it.engine().durable_applied()).max().unwrap_or(0);
+    drop(keyspaces);
+    reopen(&cellar, dir.path(), durable, &digests);
 });

@@ -64,6 +64,10 @@ impl Engine for ModelEngine {
         0
     }
 
+    fn resident(&self) -> &dyn Reader {
+        self
+    }
+
     fn view(&self) -> Box<dyn View> {
         Box::new(self.clone())
     }

@@ -22,6 +22,8 @@ pub enum Moment {
     HandsOver,
     /// A leader has appended a change of members.
     ChangesMembers,
+    /// A member cuts its log.
+    CutsLog,
 }
 
 /// Listens to the groups of a run.

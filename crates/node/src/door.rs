@@ -69,15 +69,16 @@ impl Core {
         if self.identity.node.0 == 0 {
             return self.become_member(hello).map(Verdict::Wait);
         }
+        // Order matters: all whom it knew may have been replaced at their addresses, and nobody else can tell it.
+        if self.is_gone(card.node) {
+            return Err(REMOVED.to_owned());
+        }
         if hello.to != self.identity.node {
             return Err(format!("this is node {}, not {}", self.identity.node, hello.to));
         }
         let member = self.machine.members().get(card.node);
         if member.is_some_and(|member| member.instance != card.instance) {
             return Err(format!("node {} is another one than the caller", card.node));
-        }
-        if self.is_gone(card.node) {
-            return Err(REMOVED.to_owned());
         }
         self.check_log(card)?;
         self.check_format(card)?;

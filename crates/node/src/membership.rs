@@ -527,7 +527,12 @@ impl Core {
         for pending in late {
             give(pending.asker, Err(Error::unknown("no majority confirmed the change in time")));
         }
-        if self.is_leading() {
+        let own = self.identity.node;
+        let leads = self.group.as_ref().is_some_and(|group| group.role() == GroupRole::Leader);
+        if leads && !self.machine.configuration().is_voter(own) {
+            // Elected before it knew that its vote was taken: raft lets it go on.
+            self.hand_over();
+        } else if self.is_leading() {
             self.next_change();
         }
         Ok(())

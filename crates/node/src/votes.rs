@@ -253,6 +253,11 @@ impl Core {
 
     /// A vote for a learner that has caught up and shall have one.
     pub(crate) fn promotion(&mut self) -> Option<Change> {
+        if let Some((old, new)) = self.heir_with_a_vote()
+            && let Some(change) = self.relief(old, new)
+        {
+            return Some(change);
+        }
         let configuration = self.machine.configuration();
         let has_room = configuration.voters.len() < VOTERS_MAX;
         let mut ready = configuration.learners.clone();
@@ -288,6 +293,13 @@ impl Core {
             let context = Note::Put(new, Member { wish: Wish::Vote, ..member }).encode();
             return has_room.then(|| Change { steps: vec![MemberChange::Promote(new)], context });
         }
+        if configuration.voters == [old] {
+            // It leads, and has nobody to hand over to but who is to come: see [`Core::relief`].
+            return Some(Change {
+                steps: vec![MemberChange::Promote(new)],
+                context: Note::None.encode(),
+            });
+        }
         let mut after = configuration.clone();
         after.voters.retain(|voter| *voter != old);
         after.voters.push(new);
@@ -300,6 +312,36 @@ impl Core {
             return None;
         }
         let steps = vec![MemberChange::Promote(new), MemberChange::Remove(old)];
+        Some(Change { steps, context: Note::Succeed(old, new).encode() })
+    }
+
+    /// Who is to be replaced, and by whom, where that one has a vote already.
+    fn heir_with_a_vote(&self) -> Option<(NodeId, NodeId)> {
+        let configuration = self.machine.configuration();
+        self.machine.members().iter().find_map(|(node, member)| match member.wish {
+            Wish::Replaces(old) if configuration.is_voter(node) => Some((old, node)),
+            Wish::Replaces(_) | Wish::Vote | Wish::StaysLearner => None,
+        })
+    }
+
+    /// `new` has come in beside `old`, the only voter there was: it takes the lead, and then `old` leaves.
+    fn relief(&mut self, old: NodeId, new: NodeId) -> Option<Change> {
+        let mut after = self.machine.configuration().clone();
+        if !after.is_voter(old) {
+            // Somebody has removed or demoted it meanwhile: nothing is left to be done.
+            let member = self.machine.members().get(new)?.clone();
+            let context = Note::Put(new, Member { wish: Wish::Vote, ..member }).encode();
+            return Some(Change { steps: vec![MemberChange::Promote(new)], context });
+        }
+        after.voters.retain(|voter| *voter != old);
+        if !self.missing_for_majority(&after).is_empty() {
+            return None;
+        }
+        if old == self.identity.node {
+            self.hand_over();
+            return None;
+        }
+        let steps = vec![MemberChange::Remove(old)];
         Some(Change { steps, context: Note::Succeed(old, new).encode() })
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::check::Violation;
-use crate::cluster::Boot;
+use crate::cluster::{Boot, Sizes};
 use crate::fault::Profile;
 use crate::fault::kind::Tally;
 use crate::member;
@@ -101,6 +101,14 @@ impl Campaign {
                     "members" => Setup { spares: 2, ..usual },
                     // Alone, a node has nobody to fetch from.
                     "power" => Setup { nodes: 1 + 2 * (seed % 2), padding: 1500, ..usual },
+                    "cut" => {
+                        let sizes = Sizes {
+                            segment_bytes: 64 * 1024,
+                            snapshot_log_bytes: 8 * 1024,
+                            entries_kept: 8,
+                        };
+                        Setup { nodes: 1 + 2 * (seed % 2), padding: 300, sizes, ..usual }
+                    }
                     _ => usual,
                 }
             }
@@ -145,11 +153,27 @@ impl Campaign {
         Some((outcome, report))
     }
 
+    /// The command by which `seed` is seen again as it is in this campaign (with a bug planted: only without it, for
+    /// no binary can be told to have one).
+    pub fn command(&self, seed: u64) -> String {
+        let mut words = vec![format!("cargo xtask sim --seed {seed}")];
+        words.extend(self.profile.as_ref().map(|name| format!("--profile {name}")));
+        words.extend(self.toy.map(|defect| format!("--toy {}", defect.name())));
+        words.extend((self.disks == Disks::Lying).then(|| "--lying-disks".to_owned()));
+        words.extend(self.twice.then(|| "--twice".to_owned()));
+        words.extend(self.cut.as_ref().map(|cut| format!("--cut {cut}")));
+        words.join(" ")
+    }
+
     /// Looks for less that breaks the same promises.
     fn shrink(&self, seed: u64, outcome: &Outcome) -> String {
         let setup = self.setup(seed).filter(|_| self.shrinks && self.cut.is_none());
+        let Some(setup) = setup else { return String::new() };
         let properties = outcome.violations.iter().map(|violation| violation.property).collect();
-        setup.map_or_else(String::new, |it| shrink(seed, &it, &plan(seed, &it), properties))
+        let (cut, mut text) = shrink(seed, &setup, &plan(seed, &setup), properties);
+        let small = Self { cut: Some(cut), ..self.clone() };
+        text.push_str(&format!("  these alone: {}\n", small.command(seed)));
+        text
     }
 
     /// Runs seeds from `first` on, `jobs` at a time, until `goes_on` says no of a seed; tells `hear` of each.

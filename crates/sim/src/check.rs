@@ -1,6 +1,6 @@
 //! The judges: one file per property. Those of what was promised look at nothing but the clients' history;
 //! those of how it is kept ([`election`], [`log_matching`], [`completeness`], [`machine`]) are told by
-//! members what they do.
+//! members what they do; [`whole`] looks at what they say of their disks.
 //!
 //! [`witness`] and [`linearizable`] are the strongest: the one where replies carry a place in the order of writes,
 //! on keys that live as long as the run, the other by search, on keys with short histories. The others are
@@ -20,6 +20,7 @@ pub mod once;
 pub mod replies;
 #[cfg(test)]
 mod tests;
+pub mod whole;
 pub mod witness;
 mod writers;
 

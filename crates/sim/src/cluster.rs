@@ -7,7 +7,7 @@ use std::rc::Rc;
 use quorate_env::Env;
 use quorate_env::tasks::Task;
 
-use crate::client::operator::{Leaving, Office, Request};
+use crate::client::operator::{Leaving, Office, Request, Vote};
 use crate::fault::act::Order;
 use crate::observe::Watch;
 use crate::world::{HostId, World};
@@ -53,8 +53,8 @@ pub struct NodeSpec {
     pub number: u64,
     /// Where it runs.
     pub host: HostId,
-    /// True for the one that founds the cluster; the others join it.
-    pub founds: bool,
+    /// How it comes into the cluster.
+    pub entrance: Entrance,
     /// Its name.
     pub name: String,
     /// Its window.
@@ -75,6 +75,17 @@ pub struct NodeSpec {
     pub watch: Rc<Watch>,
 }
 
+/// How a node comes into the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// It founds it.
+    Founds,
+    /// It asks the others to be added.
+    Joins,
+    /// It waits until somebody adds it.
+    Waits,
+}
+
 /// A node's program: makes the main task of one process. When the task returns, the process has exited.
 pub type Boot = dyn Fn(NodeSpec) -> Task;
 
@@ -87,6 +98,9 @@ enum Part {
     Node,
     /// A node that an operator is about to remove.
     Leaving,
+    /// Another node has taken its place. Its vote may still be needed, to leave the joint configuration: so it goes
+    /// on, and is started again, until everybody has had the time to know.
+    Succeeded,
     /// It was a node.
     Gone,
 }
@@ -95,6 +109,7 @@ enum Part {
 struct Slot {
     host: HostId,
     part: Part,
+    entrance: Entrance,
     name: String,
     /// How often another node took this host over.
     generation: u64,
@@ -129,6 +144,7 @@ impl Cluster {
         let slot = |member: &Member| Slot {
             host: world.add_host(&member.name),
             part: if member.number <= count { Part::Node } else { Part::Spare },
+            entrance: if member.number == 1 { Entrance::Founds } else { Entrance::Joins },
             name: member.name.clone(),
             generation: 0,
             starts: 0,
@@ -167,6 +183,12 @@ impl Cluster {
         self.live().map(|member| member.addr.clone()).collect()
     }
 
+    /// The names of those that were told to join, and to stay.
+    pub fn joining(&self) -> Vec<String> {
+        let joins = |slot: &&Slot| slot.part == Part::Node && slot.entrance != Entrance::Waits;
+        self.slots.iter().filter(joins).map(|slot| slot.name.clone()).collect()
+    }
+
     /// The hosts of nodes that were removed for good.
     pub fn gone(&self) -> Vec<HostId> {
         self.slots.iter().filter(|slot| slot.part == Part::Gone).map(|slot| slot.host).collect()
@@ -190,18 +212,58 @@ impl Cluster {
     }
 
     /// Passes an order on, in an operator's words.
-    pub fn order(&mut self, order: Order, office: &Office) {
+    pub fn order(&mut self, world: &mut World, order: Order, office: &Office) {
         let (host, leaving) = match order {
             Order::Transfer(to) => {
                 let to = to.and_then(|host| self.slot(host)).map(|slot| slot.name.clone());
                 return office.order(Request::Transfer(to));
             }
+            Order::Promote(host) | Order::Demote(host) => {
+                let vote =
+                    if matches!(order, Order::Promote(_)) { Vote::Given } else { Vote::Taken };
+                if self.slot(host).is_some_and(|slot| slot.part == Part::Node) {
+                    office.order(Request::Vote { name: self.name(host), vote });
+                }
+                return;
+            }
+            Order::Succeed { old, new } => return self.succeed(world, old, new, office),
             Order::Remove(host) => (host, Leaving::ForGood),
             Order::Replace(host) => (host, Leaving::Replaced),
         };
         if let Some(slot) = self.slot(host).filter(|slot| slot.part == Part::Node) {
             slot.part = Part::Leaving;
             office.order(Request::Leave { host, name: slot.name.clone(), leaving });
+        }
+    }
+
+    /// A node is started on the spare host `new`, and waits there until an operator gives it the place of `old`'s.
+    fn succeed(&mut self, world: &mut World, old: HostId, new: HostId, office: &Office) {
+        let is = |slot: &Slot, host, part| slot.host == host && slot.part == part;
+        let there = self.slots.iter().any(|slot| is(slot, old, Part::Node));
+        let place = self.slots.iter().position(|slot| is(slot, new, Part::Spare));
+        let Some(place) = place.filter(|_| there) else { return };
+        let Some(addr) = self.members.get(place).map(|member| member.addr.clone()) else { return };
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        (slot.part, slot.entrance) = (Part::Node, Entrance::Waits);
+        if let Some(slot) = self.slot(old) {
+            slot.part = Part::Leaving;
+        }
+        let (old_name, name) = (self.name(old), self.name(new));
+        office.order(Request::Succeed { host: old, old: old_name, name, addr });
+        self.start(world, new);
+    }
+
+    /// Another node has the place of the one on `host`.
+    pub fn succeeded(&mut self, host: HostId) {
+        if let Some(slot) = self.slot(host) {
+            slot.part = Part::Succeeded;
+        }
+    }
+
+    /// Everybody has had the time to know whose places others have taken: those are not started again.
+    pub fn dismiss_succeeded(&mut self) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.part == Part::Succeeded) {
+            slot.part = Part::Gone;
         }
     }
 
@@ -219,6 +281,7 @@ impl Cluster {
             Leaving::ForGood => slot.part = Part::Gone,
             Leaving::Replaced => {
                 slot.part = Part::Node;
+                slot.entrance = Entrance::Joins;
                 slot.generation += 1;
                 slot.name = format!("n{}.{}", host.0, slot.generation);
                 world.power_off(host);
@@ -239,7 +302,7 @@ impl Cluster {
         }
         let (restarts, name) = (slot.starts, slot.name.clone());
         slot.starts += 1;
-        let founds = member.number == 1 && slot.generation == 0;
+        let entrance = slot.entrance;
         // An address at which nobody answers costs a joining node a quarter of a minute.
         let known = self.members.iter().zip(&self.slots);
         let known = known.filter(|(_, slot)| matches!(slot.part, Part::Node | Part::Leaving));
@@ -250,7 +313,7 @@ impl Cluster {
             boot(NodeSpec {
                 number: member.number,
                 host,
-                founds,
+                entrance,
                 name,
                 env,
                 operator_addr: format!("{}:{OPERATOR_PORT}", member.name),

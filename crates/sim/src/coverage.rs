@@ -8,6 +8,9 @@ pub const SEEDS_MIN: u64 = 400;
 
 /// What nodes say, in their logs or to clients, on rare branches.
 const BRANCHES: &[&str] = &[
+    "a voter's place was taken in one step",
+    "a vote was given",
+    "a vote was taken",
     "added to the cluster",
     "damage found",
     "end of the log was cut",

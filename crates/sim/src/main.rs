@@ -22,7 +22,7 @@ usage: quorate-sim [--seed N | --seeds A..B | --hours H [--from A]] [option ...]
   --cut F,../N/S  with --seed: only these faults, nodes and sessions, as a failing seed prints it
   --no-shrink     show failing seeds as they are
   --covered       fail when a fault or a rare branch was never reached, however few the seeds
-  --profile NAME  three nodes and this profile (calm, first, harsh, lease, handover, members, power, all) instead of what the seed draws
+  --profile NAME  three nodes and this profile (calm, first, harsh, lease, handover, members, power, cut, all) instead of what the seed draws
   --lying-disks   syncs do nothing: the control, which must fail
   --toy DEFECT    a toy in the node's place: none, stale-reads, lazy-sync, lying-refusal, torn-blocks, stays-down
 ";
@@ -70,7 +70,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
             "--covered" => arguments.covered = true,
             "--profile" => campaign.profile = Some(words.next()?),
             "--lying-disks" => campaign.disks = Disks::Lying,
-            "--toy" => campaign.toy = Some(defect(&words.next()?)?),
+            "--toy" => campaign.toy = Some(Defect::named(&words.next()?)?),
             _ => return None,
         }
     }
@@ -81,18 +81,6 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
         arguments.seeds.end = u64::MAX;
     }
     arguments.campaign.setup(0).map(|_| arguments)
-}
-
-fn defect(name: &str) -> Option<Defect> {
-    Some(match name {
-        "none" => Defect::None,
-        "stale-reads" => Defect::StaleReads,
-        "lazy-sync" => Defect::LazySync,
-        "lying-refusal" => Defect::LyingRefusal,
-        "torn-blocks" => Defect::TornBlocks,
-        "stays-down" => Defect::StaysDown,
-        _ => return None,
-    })
 }
 
 fn main() -> io::Result<ExitCode> {
@@ -120,7 +108,7 @@ fn run_one(out: &mut impl Write, arguments: &Arguments, reading: &Reading) -> io
     let (digest, steps, tally) = (outcome.digest, outcome.steps, &outcome.tally);
     writeln!(out, "seed {seed}: digest {digest:016x}, {steps} steps, {}", outcome.setup)?;
     writeln!(out, "faults: {tally}")?;
-    describe(out, &outcome)?;
+    describe(out, &arguments.campaign, &outcome)?;
     Ok(outcome.violations.is_empty())
 }
 
@@ -140,7 +128,7 @@ fn run_many(out: &mut impl Write, arguments: &Arguments) -> io::Result<bool> {
     arguments.campaign.run_many(arguments.seeds.start, arguments.jobs, goes_on, |outcome| {
         summary.add(&outcome);
         if !outcome.violations.is_empty() && failed.is_ok() {
-            failed = describe(out, &outcome).and_then(|()| out.flush());
+            failed = describe(out, &arguments.campaign, &outcome).and_then(|()| out.flush());
         }
     });
     failed?;
@@ -155,7 +143,7 @@ fn run_many(out: &mut impl Write, arguments: &Arguments) -> io::Result<bool> {
     Ok(summary.failed == 0 && missed.is_empty())
 }
 
-fn describe(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
+fn describe(out: &mut impl Write, campaign: &Campaign, outcome: &Outcome) -> io::Result<()> {
     let seed = outcome.seed;
     if outcome.violations.is_empty() {
         return Ok(());
@@ -165,5 +153,68 @@ fn describe(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
         writeln!(out, "seed {seed}: {violation}")?;
     }
     out.write_all(outcome.shrunk.as_bytes())?;
-    writeln!(out, "seed {seed} again: cargo xtask sim --seed {seed}")
+    writeln!(out, "seed {seed} again: {}", campaign.command(seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_sim::run::plan;
+
+    use super::*;
+
+    /// What a line that says how to see a seed again stands for.
+    fn read_back(line: &str) -> Arguments {
+        let words = line.strip_prefix("cargo xtask sim ").expect("a command");
+        parse(words.split_whitespace().map(str::to_owned)).expect("one that is understood")
+    }
+
+    #[test]
+    fn seed_is_seen_again_by_the_command_that_is_printed() {
+        let cut = Cut { faults: vec![0, 2], nodes: 3, sessions: 2 };
+        let profile =
+            |name: &str| Campaign { profile: Some(name.to_owned()), ..Campaign::default() };
+        let toy = Some(Defect::LazySync);
+        for campaign in [
+            Campaign::default(),
+            Campaign { shrinks: true, failed_max: 1, ..profile("members") },
+            Campaign { twice: true, ..profile("power") },
+            Campaign { disks: Disks::Lying, cut: Some(cut), ..profile("lease") },
+            Campaign { toy, ..Campaign::default() },
+        ] {
+            let again = read_back(&campaign.command(77));
+            assert!(again.one.is_some() && again.seeds == (77..78));
+            let (then, now) = (campaign.setup(77).unwrap(), again.campaign.setup(77).unwrap());
+            assert_eq!(format!("{then:?}"), format!("{now:?}"));
+            assert_eq!(plan(77, &then).acts(), plan(77, &now).acts(), "{campaign:?}");
+            assert_eq!((then.disks, then.padding), (now.disks, now.padding));
+            let rest = |it: &Campaign| (it.toy, it.cut.clone(), it.twice);
+            assert_eq!(rest(&campaign), rest(&again.campaign));
+        }
+    }
+
+    #[test]
+    fn failing_seed_of_a_profile_says_its_profile_also_when_it_was_made_smaller() {
+        // Syncs that do nothing fail soon, and a toy runs fast.
+        let (toy, profile) = (Some(Defect::LazySync), Some("power".to_owned()));
+        let campaign =
+            Campaign { toy, profile, shrinks: true, failed_max: 1, ..Campaign::default() };
+        let mut out = Vec::new();
+        campaign.run_many(
+            0,
+            1,
+            |seed| seed < 50,
+            |outcome| {
+                describe(&mut out, &campaign, &outcome).expect("a Vec takes all");
+            },
+        );
+        let text = String::from_utf8(out).expect("text");
+        let lines = text.lines().filter_map(|line| line.get(line.find("cargo xtask sim ")?..));
+        let again: Vec<Arguments> = lines.map(read_back).collect();
+        let [small, whole] = &*again else { panic!("not a smaller one and the whole: {text}") };
+        assert!(small.campaign.cut.is_some() && whole.campaign.cut.is_none());
+        for it in [small, whole] {
+            let ran = it.campaign.run(it.seeds.start, Recording::Digest).expect("a profile");
+            assert!(!ran.0.violations.is_empty(), "{text}");
+        }
+    }
 }

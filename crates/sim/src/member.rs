@@ -7,16 +7,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_api::{AdminReply, AdminRequest, Api, Caution, Error, handle};
+use quorate_api::status::{MemberStatus, Wish};
+use quorate_api::{AdminReply, AdminRequest, Api, Caution, Error, Place, handle};
 use quorate_env::mux::{Protocol, sniff};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Listener, Stream};
 use quorate_node::observer::Observer;
-use quorate_node::{Config, Entrance, Node};
+use quorate_node::{Config, Entrance, Node, StartError};
 use quorate_resp::{Options, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::cluster::{Boot, NodeSpec};
+use crate::check::whole;
+use crate::cluster::{self, Boot, NodeSpec};
 use crate::observe::Seat;
 use crate::resp::{Frame, Reader, encode};
 
@@ -56,10 +58,12 @@ fn config(spec: &NodeSpec) -> Config {
     config.entries_kept = spec.sizes.entries_kept;
     config.scrub_every = SCRUB_EVERY;
     let others = spec.members.iter().filter(|member| member.number != spec.number);
-    config.entrance = if spec.founds {
-        Entrance::Bootstrap
-    } else {
-        Entrance::Join(others.map(|member| member.addr.clone()).collect())
+    config.entrance = match spec.entrance {
+        cluster::Entrance::Founds => Entrance::Bootstrap,
+        cluster::Entrance::Joins => {
+            Entrance::Join(others.map(|member| member.addr.clone()).collect())
+        }
+        cluster::Entrance::Waits => Entrance::Wait,
     };
     config
 }
@@ -72,6 +76,10 @@ async fn live(spec: NodeSpec, config: Config, started: Rc<Started>) {
     let addr = config.peer_addr.clone();
     let node = match Node::start_observed(&env, config, Some(observer)) {
         Ok(node) => node,
+        Err(error @ StartError::AloneWithDamage(_)) => {
+            tracing::error!(%error, "{}", whole::REFUSED);
+            return;
+        }
         Err(error) => {
             tracing::error!(%error, "not started");
             return;
@@ -162,16 +170,9 @@ async fn take_order(mut stream: Box<dyn Stream>, node: Node) -> Option<()> {
         .filter_map(|word| if let Frame::Bulk(word) = word { Some(word) } else { None })
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let request = match *words {
-        ["LEAVE", member] => {
-            AdminRequest::Leave { member: member.to_owned(), caution: Caution::KeepMajority }
-        }
-        ["TRANSFER"] => AdminRequest::Transfer { to: None },
-        ["TRANSFER", to] => AdminRequest::Transfer { to: Some(to.to_owned()) },
-        _ => return None,
-    };
-    let answer = match node.administer(request).await {
+    let answer = match node.administer(request(&words)?).await {
         Ok(AdminReply::Refused(why)) => Frame::Error(format!("REFUSED {why}")),
+        Ok(AdminReply::Status(status)) => Frame::Array(status.members.iter().map(row).collect()),
         Ok(_) => Frame::Simple("OK".to_owned()),
         Err(error @ Error::Unknown { .. }) => Frame::Error(format!("UNKNOWN {error}")),
         Err(error) => Frame::Error(format!("TRYAGAIN {error}")),
@@ -180,3 +181,36 @@ async fn take_order(mut stream: Box<dyn Stream>, node: Node) -> Option<()> {
     encode(&answer, &mut bytes);
     stream.write_all(&bytes).await.ok()
 }
+
+/// An operator's words.
+fn request(words: &[&str]) -> Option<AdminRequest> {
+    let caution = Caution::KeepMajority;
+    Some(match *words {
+        ["LEAVE", member] => AdminRequest::Leave { member: member.to_owned(), caution },
+        ["PROMOTE", member] => AdminRequest::Promote { member: member.to_owned() },
+        ["DEMOTE", member] => AdminRequest::Demote { member: member.to_owned(), caution },
+        ["JOIN", name, addr, ref of @ ..] => {
+            let place = match *of {
+                [old] => Place::Of(old.to_owned()),
+                _ => Place::AsItWishes,
+            };
+            AdminRequest::Join { id: Some(name.to_owned()), addr: addr.to_owned(), place }
+        }
+        ["TRANSFER"] => AdminRequest::Transfer { to: None },
+        ["TRANSFER", to] => AdminRequest::Transfer { to: Some(to.to_owned()) },
+        ["STATUS"] => AdminRequest::ClusterStatus,
+        _ => return None,
+    })
+}
+
+/// A member, and what it may do.
+fn row(member: &MemberStatus) -> Frame {
+    // Beside the only voter it gets its vote first; then that one leaves.
+    let settled = !matches!(member.wish, Wish::Replaces(_));
+    let may = if member.voter && settled { VOTES } else { LEARNS };
+    Frame::Array(vec![Frame::Bulk(member.id.clone()), Frame::Bulk(may.to_owned())])
+}
+
+/// What is said of a member that has a vote, for good.
+pub const VOTES: &str = "votes";
+const LEARNS: &str = "learns";

@@ -69,6 +69,11 @@ impl Watch {
         self.moments.take()
     }
 
+    /// True when there has been a moment since.
+    pub fn has_moments(&self) -> bool {
+        !self.moments.borrow().is_empty()
+    }
+
     /// What was seen to be broken.
     pub fn violations(&self) -> Vec<Violation> {
         self.judges.borrow().violations.clone()

@@ -6,8 +6,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::check::{Judgement, Violation, judge};
-use crate::client::operator::{Office, Request, Verdict, operator};
+use crate::check::{Judgement, Violation, judge, whole};
+use crate::client::operator::{Office, Request, Verdict, Vote, operator};
 use crate::client::probe::{Progress, probe};
 use crate::client::workload::session;
 use crate::client::{Clients, Trust, web};
@@ -25,8 +25,6 @@ const LAST_REPLIES: Duration = Duration::from_secs(4);
 const LINGER: Duration = Duration::from_secs(3);
 /// Each so many sessions one speaks HTTP.
 const WEB_EVERY: u32 = 3;
-/// Between two looks at nodes, while a fault waits for its moment: shorter than any way on the wire.
-const GLANCE: Duration = Duration::from_micros(50);
 /// Between two looks at the probe and the operator.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -197,6 +195,7 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
     let history = clients.history.take();
     let mut judgement = judge(&history);
     judgement.violations.extend(violations);
+    judgement.violations.extend(whole::check(&tally, &branches));
     Report { seed, digest, steps, lines, text, judgement, tally, history, branches, took }
 }
 
@@ -268,7 +267,7 @@ impl<'a> Run<'a> {
         }
         let host = self.world.add_host("op");
         let office = self.office.clone();
-        office.list(self.cluster.operator_addresses());
+        office.list(self.cluster.operator_addresses(), self.cluster.joining());
         self.world.start(host, move |env| operator(office, env));
         self.storm();
         self.make_peace();
@@ -310,10 +309,16 @@ impl<'a> Run<'a> {
                     self.office.order(Request::Forget(name));
                 }
                 Verdict::Gone(host, leaving) => self.cluster.removed(self.world, host, leaving),
+                Verdict::Succeeded(host) => {
+                    self.clients.now.count("a voter's place was taken in one step");
+                    self.cluster.succeeded(host);
+                }
+                Verdict::Voted(Vote::Given) => self.clients.now.count("a vote was given"),
+                Verdict::Voted(Vote::Taken) => self.clients.now.count("a vote was taken"),
                 Verdict::Stays(host) => self.cluster.stays(host),
             }
         }
-        self.office.list(self.cluster.operator_addresses());
+        self.office.list(self.cluster.operator_addresses(), self.cluster.joining());
     }
 
     /// Faults whose moment has come strike; nobody waits for ever.
@@ -331,11 +336,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Lets time pass until `until`, or less: until a process has ended by itself, or somebody has to look.
+    /// Lets time pass until `until`, or less: until a process has ended by itself, or a moment has come that a fault
+    /// waits for.
     fn pass(&mut self, until: SimTime) {
-        let until =
-            if self.waiting.is_empty() { until } else { until.min(self.world.now() + GLANCE) };
-        let passed = self.world.run_until(until);
+        let (watch, waits) = (self.cluster.watch(), !self.waiting.is_empty());
+        let passed = self.world.run_until_or(until, || waits && watch.has_moments());
         self.spring();
         if passed {
             return;
@@ -373,10 +378,14 @@ impl<'a> Run<'a> {
     /// The operator gets his will, and who was removed has stopped by itself.
     fn settle_members(&mut self) {
         let office = self.office.clone();
+        // Nothing else is ordered any more.
+        office.order(Request::CheckVotes);
         if !self.wait(LIVENESS_LIMIT, || office.is_idle()) {
-            self.violations
-                .push(Violation::new("live", "the operator's orders are not carried out"));
+            let evidence =
+                format!("an operator's order is not carried out: {:?}", office.current());
+            self.violations.push(Violation::new("live", evidence));
         }
+        self.cluster.dismiss_succeeded();
         for host in self.cluster.gone() {
             self.wait(LINGER, || false);
             if self.world.is_up(host) {

@@ -117,8 +117,13 @@ impl Search<'_> {
     }
 }
 
-/// Makes a failing seed smaller; says what is left, and how to see it again.
-pub fn shrink(seed: u64, setup: &Setup, plan: &Plan, properties: Vec<&'static str>) -> String {
+/// Makes a failing seed smaller: what is left, and a description of it.
+pub fn shrink(
+    seed: u64,
+    setup: &Setup,
+    plan: &Plan,
+    properties: Vec<&'static str>,
+) -> (Cut, String) {
     let best = Cut::nothing(setup, plan);
     let mut search = Search { seed, setup, plan, properties, runs: 0, best };
     search.fewer_faults();
@@ -141,8 +146,7 @@ pub fn shrink(seed: u64, setup: &Setup, plan: &Plan, properties: Vec<&'static st
         let written = writeln!(text, "  then {violation}");
         debug_assert!(written.is_ok(), "a String takes all");
     }
-    text.push_str(&format!("  --seed {seed} --cut {cut}\n"));
-    text
+    (cut, text)
 }
 
 #[cfg(test)]

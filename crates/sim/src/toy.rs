@@ -26,6 +26,29 @@ pub enum Defect {
     StaysDown,
 }
 
+impl Defect {
+    /// All of them, as they are named on a command line.
+    pub const NAMED: &[(&str, Self)] = &[
+        ("none", Self::None),
+        ("stale-reads", Self::StaleReads),
+        ("lazy-sync", Self::LazySync),
+        ("lying-refusal", Self::LyingRefusal),
+        ("torn-blocks", Self::TornBlocks),
+        ("stays-down", Self::StaysDown),
+    ];
+
+    /// The defect of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMED.iter().find(|(known, _)| *known == name).map(|(_, defect)| *defect)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let named = Self::NAMED.iter().find(|(_, defect)| *defect == self);
+        named.map_or("", |(name, _)| name)
+    }
+}
+
 /// A toy with this defect.
 pub fn boot(defect: Defect) -> Rc<Boot> {
     Rc::new(move |spec| -> quorate_env::tasks::Task {

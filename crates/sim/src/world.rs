@@ -302,7 +302,12 @@ impl World {
 
     /// Lets time pass until `until`, or until a process ends on its own. Returns true in the first case.
     pub fn run_until(&mut self, until: SimTime) -> bool {
-        while lock(&self.shared.endings).is_empty() {
+        self.run_until_or(until, || false)
+    }
+
+    /// The same, or until `noticed`, which is asked after each event and each poll.
+    pub fn run_until_or(&mut self, until: SimTime, noticed: impl Fn() -> bool) -> bool {
+        while lock(&self.shared.endings).is_empty() && !noticed() {
             if !self.step(until) {
                 self.shared.advance_to(until);
                 return true;

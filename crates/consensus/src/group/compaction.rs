@@ -7,6 +7,7 @@ use raft::eraftpb::{Message, MessageType, Snapshot};
 use super::Group;
 use super::advance::LogFailed;
 use crate::log::{LogBatch, LogEntry};
+use crate::observer::Moment;
 use crate::tail::SnapshotMark;
 use crate::{Index, NodeId, Term, message};
 
@@ -53,6 +54,7 @@ impl Group {
         let batch = LogBatch { group: self.group, purge, ..LogBatch::default() };
         self.log.borrow_mut().submit(batch).map_err(|error| LogFailed(error.to_string()))?;
         self.raw.mut_store().purge(index.0, term.0);
+        self.show(Moment::CutsLog);
         Ok(())
     }
 

@@ -1,18 +1,21 @@
-//! The operator: removes nodes and hands leadership over, over the wire, as a person with a shell would.
+//! The operator: removes and replaces nodes, gives and takes votes, and hands leadership over, over the wire, as a
+//! person with a shell would.
 //!
-//! An order to remove a node is repeated until its outcome is certain: so at the end of a run everybody
-//! knows who should be a member.
+//! An order is repeated until its outcome is certain: so at the end of a run everybody knows who should be a
+//! member, and who should have a vote.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use quorate_api::limits::VOTERS_MAX;
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::within;
+use crate::member::VOTES;
 use crate::resp::{Frame, Reader, encode_request};
 use crate::world::HostId;
 
@@ -37,6 +40,15 @@ pub enum Leaving {
     Replaced,
 }
 
+/// What becomes of a member's vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vote {
+    /// It gets one.
+    Given,
+    /// It loses it.
+    Taken,
+}
+
 /// What the operator is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -49,6 +61,26 @@ pub enum Request {
         /// Why.
         leaving: Leaving,
     },
+    /// Have a node that waits take a voter's place, in one step; where that can't be, just add it.
+    Succeed {
+        /// Where the voter runs.
+        host: HostId,
+        /// The voter's name.
+        old: String,
+        /// The new node's name.
+        name: String,
+        /// Where the new node listens.
+        addr: String,
+    },
+    /// Give a member a vote, or take it away.
+    Vote {
+        /// Its name.
+        name: String,
+        /// Which of the two.
+        vote: Vote,
+    },
+    /// See that votes are where they were last said to be: nothing else is ordered any more.
+    CheckVotes,
     /// Remove whatever is left of a node that was about to join when its place was given to another.
     Forget(String),
     /// Hand leadership over, to the member of this name or to whoever is fit.
@@ -62,6 +94,10 @@ pub enum Verdict {
     Gone(HostId, Leaving),
     /// It is none now, and may become one yet, if it was about to join.
     NoMember(HostId, Leaving),
+    /// Another node has its place.
+    Succeeded(HostId),
+    /// A vote was given or taken.
+    Voted(Vote),
     /// It still is one.
     Stays(HostId),
 }
@@ -71,8 +107,12 @@ pub enum Verdict {
 pub struct Office {
     /// Where orders are taken: an address at which nobody is costs an operator seconds each time.
     nodes: Rc<RefCell<Vec<String>>>,
+    /// Who has been told to join, and to stay.
+    joining: Rc<RefCell<Vec<String>>>,
     orders: Rc<RefCell<VecDeque<Request>>>,
     verdicts: Rc<RefCell<VecDeque<Verdict>>>,
+    /// Whose votes were given or taken last, by name; `None`: an order is in doubt, and may come about at any time.
+    votes: Rc<RefCell<BTreeMap<String, Option<Vote>>>>,
 }
 
 impl Office {
@@ -85,14 +125,26 @@ impl Office {
         self.orders.borrow_mut().push_back(request);
     }
 
-    /// Says where orders are taken from now on.
-    pub fn list(&self, nodes: Vec<String>) {
+    /// Says where orders are taken from now on, and who should be a member, if it is not one yet.
+    pub fn list(&self, nodes: Vec<String>, joining: Vec<String>) {
         *self.nodes.borrow_mut() = nodes;
+        *self.joining.borrow_mut() = joining;
     }
 
     /// Takes a verdict.
     pub fn verdict(&self) -> Option<Verdict> {
         self.verdicts.borrow_mut().pop_front()
+    }
+
+    /// What is under way.
+    pub fn current(&self) -> Option<Request> {
+        self.orders.borrow().front().cloned()
+    }
+
+    /// Whose votes were given or taken last, as far as that is certain.
+    fn votes(&self) -> Vec<(String, Vote)> {
+        let votes = self.votes.borrow();
+        votes.iter().filter_map(|(name, vote)| Some((name.clone(), (*vote)?))).collect()
     }
 
     /// True when nothing is left to be done.
@@ -119,6 +171,8 @@ pub fn operator(office: Office, env: Env) -> Task {
 /// What a node answers.
 enum Answer {
     Done,
+    /// Who is a member, and whether it has a vote.
+    Members(BTreeMap<String, bool>),
     Refused(String),
     NotApplied,
     Unknown,
@@ -133,6 +187,16 @@ async fn carry_out(request: &Request, env: &Env, office: &Office) -> Option<Verd
         }
         Request::Forget(name) => {
             forget(env, office, name).await;
+            return None;
+        }
+        Request::Succeed { host, old, name, addr } => {
+            return Some(succeed(env, office, *host, [old, name, addr]).await);
+        }
+        Request::Vote { name, vote } => {
+            return set_vote(env, office, name, *vote).await;
+        }
+        Request::CheckVotes => {
+            check_votes(env, office).await;
             return None;
         }
         Request::Leave { host, name, leaving } => (*host, name, *leaving),
@@ -152,7 +216,91 @@ async fn carry_out(request: &Request, env: &Env, office: &Office) -> Option<Verd
                 }
             }
             Answer::Unknown => in_doubt = true,
-            Answer::Refused(_) | Answer::NotApplied => {}
+            Answer::Refused(_) | Answer::NotApplied | Answer::Members(_) => {}
+        }
+        env.clock.sleep(RETRY).await;
+    }
+}
+
+/// Until the new node has a vote: in the old one's place, or beside it where that could not be.
+async fn succeed(env: &Env, office: &Office, host: HostId, names: [&str; 3]) -> Verdict {
+    let [old, name, addr] = names;
+    // Who is about to join knows the addresses that it was started with, and might find nobody any more.
+    loop {
+        if let Answer::Members(members) = ask_anyone(env, office, &["STATUS"]).await
+            && members.contains_key(old)
+            && office.joining.borrow().iter().all(|name| members.contains_key(name))
+        {
+            break;
+        }
+        env.clock.sleep(RETRY).await;
+    }
+    let mut refused = 0;
+    loop {
+        let words: &[&str] = &["JOIN", name, addr, old];
+        // It may be no voter any more, or have lost its log meanwhile: then there is no place to take.
+        let words = if refused < ATTEMPTS_MAX { words } else { &["JOIN", name, addr] };
+        match ask_anyone(env, office, words).await {
+            Answer::Done => break,
+            Answer::Refused(_) => refused += 1,
+            Answer::NotApplied | Answer::Unknown | Answer::Members(_) => {}
+        }
+        env.clock.sleep(RETRY).await;
+    }
+    loop {
+        let answer = ask_anyone(env, office, &["STATUS"]).await;
+        if let Answer::Members(members) = answer {
+            let votes = members.get(name) == Some(&true);
+            // Of more voters than there may be none gets a vote beside the old one.
+            let settled = votes || refused >= ATTEMPTS_MAX && members.contains_key(name);
+            match (settled, members.contains_key(old)) {
+                (true, true) => return Verdict::Stays(host),
+                (true, false) => return Verdict::Succeeded(host),
+                (false, _) => {}
+            }
+        }
+        env.clock.sleep(RETRY).await;
+    }
+}
+
+/// Until it is certain, or refused: then nothing has changed.
+async fn set_vote(env: &Env, office: &Office, name: &str, vote: Vote) -> Option<Verdict> {
+    let word = if vote == Vote::Given { "PROMOTE" } else { "DEMOTE" };
+    let mut refused = 0;
+    while refused < ATTEMPTS_MAX {
+        match ask_anyone(env, office, &[word, name]).await {
+            Answer::Done => {
+                let mut votes = office.votes.borrow_mut();
+                let known = votes.entry(name.to_owned()).or_insert(Some(vote));
+                *known = known.map(|_| vote);
+                return Some(Verdict::Voted(vote));
+            }
+            // Somebody may still be about to pass it on.
+            Answer::Unknown => {
+                office.votes.borrow_mut().insert(name.to_owned(), None);
+            }
+            Answer::Refused(_) => refused += 1,
+            Answer::NotApplied | Answer::Members(_) => {}
+        }
+        env.clock.sleep(RETRY).await;
+    }
+    None
+}
+
+/// Until each member that was given a vote has one, if there is room for it, and none has that lost it.
+async fn check_votes(env: &Env, office: &Office) {
+    let votes = office.votes();
+    loop {
+        if let Answer::Members(members) = ask_anyone(env, office, &["STATUS"]).await {
+            let full = members.values().filter(|votes| **votes).count() >= VOTERS_MAX;
+            let fits = |(name, vote): &(String, Vote)| match (members.get(name), vote) {
+                (None, _) => true,
+                (Some(votes), Vote::Given) => *votes || full,
+                (Some(votes), Vote::Taken) => !votes,
+            };
+            if votes.iter().all(fits) {
+                return;
+            }
         }
         env.clock.sleep(RETRY).await;
     }
@@ -167,7 +315,7 @@ async fn forget(env: &Env, office: &Office, name: &str) {
             Answer::Done => ABSENT,
             Answer::Refused(_) | Answer::Unknown => 0,
             // Nobody was reached.
-            Answer::NotApplied => absent,
+            Answer::NotApplied | Answer::Members(_) => absent,
         };
         env.clock.sleep(RETRY).await;
     }
@@ -197,6 +345,9 @@ async fn ask(mut stream: Box<dyn Stream>, words: &[&str]) -> Option<Answer> {
         if let Some(frame) = reader.next_frame().ok()? {
             return match frame {
                 Frame::Simple(_) => Some(Answer::Done),
+                Frame::Array(rows) => {
+                    Some(Answer::Members(rows.into_iter().filter_map(row).collect()))
+                }
                 Frame::Error(text) => Some(match text.split_once(' ') {
                     Some(("REFUSED", why)) => Answer::Refused(why.to_owned()),
                     Some(("TRYAGAIN", _)) => Answer::NotApplied,
@@ -207,5 +358,13 @@ async fn ask(mut stream: Box<dyn Stream>, words: &[&str]) -> Option<Answer> {
         }
         let len = stream.read(&mut buffer).await.ok().filter(|len| *len > 0)?;
         reader.feed(buffer.get(..len).unwrap_or_default());
+    }
+}
+
+fn row(frame: Frame) -> Option<(String, bool)> {
+    let Frame::Array(words) = frame else { return None };
+    match <[Frame; 2]>::try_from(words) {
+        Ok([Frame::Bulk(name), Frame::Bulk(may)]) => Some((name, may == VOTES)),
+        _ => None,
     }
 }

@@ -71,6 +71,17 @@ pub enum Order {
     Remove(HostId),
     /// Removes it, and lets a new one join from the same address.
     Replace(HostId),
+    /// Has the node that is started on a spare host take the place of the voter on another one.
+    Succeed {
+        /// Who leaves.
+        old: HostId,
+        /// Who takes its place.
+        new: HostId,
+    },
+    /// Gives the node on this host a vote.
+    Promote(HostId),
+    /// Takes the vote of the node on this host away.
+    Demote(HostId),
     /// Hands leadership over, to the node on this host or to whoever is fit.
     Transfer(Option<HostId>),
 }
@@ -84,7 +95,7 @@ impl Act {
                 links.iter().flat_map(|(from, to)| [*from, *to]).collect()
             }
             Self::Wait(Ambush { strike, .. }) => match strike {
-                Strike::Deafen(hosts) => hosts.clone(),
+                Strike::Deafen(hosts) | Strike::PowerOffAll(hosts) => hosts.clone(),
                 Strike::Cut(links) => links.iter().flat_map(|(from, to)| [*from, *to]).collect(),
                 Strike::PowerOff => Vec::new(),
             },
@@ -108,8 +119,13 @@ impl Act {
             | Self::MendDisk(host)
             | Self::Enlist(host)
             | Self::Order(
-                Order::Remove(host) | Order::Replace(host) | Order::Transfer(Some(host)),
+                Order::Remove(host)
+                | Order::Replace(host)
+                | Order::Promote(host)
+                | Order::Demote(host)
+                | Order::Transfer(Some(host)),
             ) => vec![*host],
+            Self::Order(Order::Succeed { old, new }) => vec![*old, *new],
         }
     }
 
@@ -163,7 +179,7 @@ impl Act {
                 cluster.enlist(host);
                 cluster.start(world, host);
             }
-            Self::Order(order) => cluster.order(order, office),
+            Self::Order(order) => cluster.order(world, order, office),
             Self::Wait(ambush) => waiting.push(ambush),
         }
     }

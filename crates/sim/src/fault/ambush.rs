@@ -32,17 +32,21 @@ pub enum Strike {
     Cut(Vec<Link>),
     /// Its power fails.
     PowerOff,
+    /// The power of all of these fails.
+    PowerOffAll(Vec<HostId>),
 }
 
 impl Ambush {
     /// The acts, and when, if the moment has come at `host` now.
     pub fn strike(&self, host: HostId, now: SimTime) -> Vec<(SimTime, Act)> {
         let (begin, end) = (now + self.after, now + self.after + self.lasting);
+        let power_off = |host| [(begin, Act::Kill(host, Kill::Power)), (end, Act::Start(host))];
         let links = match &self.strike {
             Strike::Deafen(others) => partition::towards(host, others),
             Strike::Cut(links) => links.clone(),
-            Strike::PowerOff => {
-                return vec![(begin, Act::Kill(host, Kill::Power)), (end, Act::Start(host))];
+            Strike::PowerOff => return power_off(host).into(),
+            Strike::PowerOffAll(hosts) => {
+                return hosts.iter().copied().flat_map(power_off).collect();
             }
         };
         vec![(begin, Act::Cut(links.clone())), (end, Act::Heal(links))]

@@ -89,6 +89,12 @@ kinds! {
     RemoveNode,
     /// A node is removed, and comes back with an empty disk under another name.
     ReplaceNode,
+    /// A node takes a voter's place, in one step.
+    SucceedNode,
+    /// A voter gives its vote up and stays.
+    DemoteNode,
+    /// A node that gave its vote up gets one again.
+    PromoteNode,
     /// Leadership is handed over.
     Transfer,
     /// A leader hands over, and from then on hears nobody.
@@ -97,8 +103,17 @@ kinds! {
     SplitAtChange,
     /// A leader's power fails while it changes the members.
     PowerAtChange,
+    /// The power fails, of one machine or all, while a log is cut.
+    PowerAtCut,
     /// A process ended by itself (it is started again).
     Exit,
+}
+
+impl Kind {
+    /// True for what changes bytes on a disk that were there for good.
+    pub fn is_damage(self) -> bool {
+        matches!(self, Self::FlipBit | Self::StrayWrite | Self::LoseFile)
+    }
 }
 
 /// How often each kind was injected.

@@ -40,7 +40,8 @@ impl Plan {
         let haste = u32::try_from(chance.within(1..6)).unwrap_or(1);
         let spares = scene.spares.iter().rev().copied().collect();
         let removable = scene.nodes.len().saturating_sub(1) / 2;
-        let mut drawing = Drawing { chance, scene, profile, spares, removable, acts: Vec::new() };
+        let (demoted, acts) = (Vec::new(), Vec::new());
+        let mut drawing = Drawing { chance, scene, profile, spares, removable, demoted, acts };
         let mut faults = Vec::new();
         let mut at = begins;
         while at < ends {
@@ -82,6 +83,8 @@ struct Drawing<'a> {
     spares: Vec<HostId>,
     /// How many nodes may still be removed.
     removable: usize,
+    /// Hosts whose nodes were told to give their votes up.
+    demoted: Vec<HostId>,
     acts: Vec<(SimTime, Act)>,
 }
 
@@ -143,12 +146,16 @@ impl Drawing<'_> {
             | Kind::FlipBit
             | Kind::StrayWrite
             | Kind::LoseFile => self.disk(at, over, host, kind),
-            Kind::CutAtHandOver | Kind::SplitAtChange | Kind::PowerAtChange => {
+            Kind::CutAtHandOver | Kind::SplitAtChange | Kind::PowerAtChange | Kind::PowerAtCut => {
                 self.ambush(at, over, kind);
             }
-            Kind::AddNode | Kind::RemoveNode | Kind::ReplaceNode | Kind::Transfer => {
-                self.members(at, host, kind);
-            }
+            Kind::AddNode
+            | Kind::RemoveNode
+            | Kind::ReplaceNode
+            | Kind::SucceedNode
+            | Kind::DemoteNode
+            | Kind::PromoteNode
+            | Kind::Transfer => self.members(at, host, kind),
             Kind::Exit => {}
         }
     }
@@ -282,10 +289,20 @@ impl Drawing<'_> {
                 let links = partition::cut(Kind::Split, &nodes, HostId(0), self.chance);
                 (Moment::ChangesMembers, Strike::Cut(links), at + CHANGE)
             }
+            Kind::PowerAtCut => {
+                let all = self.chance.one_in(2);
+                let strike = if all { Strike::PowerOffAll(nodes) } else { Strike::PowerOff };
+                (Moment::CutsLog, strike, at + CHANGE)
+            }
             _ => (Moment::ChangesMembers, Strike::PowerOff, at + CHANGE),
         };
-        // A few times as long as the way to another host.
-        let most = if kind == Kind::CutAtHandOver { 1 } else { 20_000 };
+        let most = match kind {
+            Kind::CutAtHandOver => 1,
+            // About as long as it takes to write down what is cut, and to remove files.
+            Kind::PowerAtCut => 1_000,
+            // A few times as long as the way to another host.
+            _ => 20_000,
+        };
         let after = Duration::from_micros(self.chance.below(most));
         let lasting = over - at;
         self.add(at, Act::Wait(Ambush { moment, after, strike, lasting, until }));
@@ -302,6 +319,20 @@ impl Drawing<'_> {
                 let to = Some(host).filter(|_| self.chance.one_in(2));
                 self.add(at, Act::Order(Order::Transfer(to)));
             }
+            Kind::SucceedNode => {
+                if let Some(new) = self.spares.pop() {
+                    self.add(at, Act::Order(Order::Succeed { old: host, new }));
+                }
+            }
+            Kind::DemoteNode => {
+                self.demoted.push(host);
+                self.add(at, Act::Order(Order::Demote(host)));
+            }
+            Kind::PromoteNode => {
+                // Most have their votes: to give one again to who lost it hits more often.
+                let host = self.chance.pick(&self.demoted).copied().unwrap_or(host);
+                self.add(at, Act::Order(Order::Promote(host)));
+            }
             _ if self.removable == 0 => {}
             Kind::ReplaceNode => self.add(at, Act::Order(Order::Replace(host))),
             _ => {
@@ -314,7 +345,7 @@ impl Drawing<'_> {
 
 /// An order to hand over is carried out within this time, or not at all.
 const HAND_OVER: Duration = Duration::from_secs(3);
-/// For so long a change of members is waited for.
+/// For so long a change of members, or a log that is cut, is waited for.
 const CHANGE: Duration = Duration::from_secs(8);
 /// The bounds of one half of a flap.
 const FLAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(700));

@@ -23,10 +23,10 @@ pub struct Profile {
     pub storm: Range<Duration>,
 }
 
-/// What makes a disk of a minority worthless, for ever: no such seed may also shrink the cluster.
-const DAMAGE: &[Kind] = &[Kind::FlipBit, Kind::StrayWrite, Kind::LoseFile];
-/// What makes the cluster smaller, if only for a while.
-const SHRINKING: &[Kind] = &[Kind::RemoveNode, Kind::ReplaceNode];
+/// What makes the cluster smaller, if only for a while: no seed that makes a disk of a minority worthless for ever
+/// may do so, too.
+const SHRINKING: &[Kind] =
+    &[Kind::RemoveNode, Kind::ReplaceNode, Kind::SucceedNode, Kind::DemoteNode];
 /// What a leader's lease does not live through: a clock at another rate than the bound allows.
 const BEYOND_LEASE: &[Kind] = &[Kind::PauseMachine, Kind::ClockStop];
 
@@ -121,6 +121,10 @@ impl Profile {
             Kind::PowerAtChange,
             Kind::AddNode,
             Kind::ReplaceNode,
+            Kind::SucceedNode,
+            Kind::DemoteNode,
+            Kind::PromoteNode,
+            Kind::PromoteNode,
             Kind::Isolate,
             Kind::PauseProcess,
         ];
@@ -153,6 +157,12 @@ impl Profile {
         }
     }
 
+    /// Logs that are cut, and power that fails meanwhile.
+    pub fn cut() -> Self {
+        let kinds = vec![Kind::PowerAtCut, Kind::PowerAtCut, Kind::KillAll, Kind::SlowDisk];
+        Self { kinds, every: Duration::from_millis(200)..Duration::from_secs(3), ..Self::power() }
+    }
+
     /// Nothing at all, for as long.
     pub fn calm() -> Self {
         Self { kinds: Vec::new(), ..Self::first() }
@@ -168,6 +178,7 @@ impl Profile {
             "handover" => Self::handover(),
             "members" => Self::members(),
             "power" => Self::power(),
+            "cut" => Self::cut(),
             "all" => Self::all(),
             _ => return None,
         })
@@ -189,7 +200,7 @@ impl Profile {
             all.iter().copied().filter(|_| chance.below(10) >= left_out).collect();
         let mut kept = if kept.is_empty() { all } else { kept };
         let damage = chance.one_in(2);
-        kept.retain(|kind| if damage { !SHRINKING.contains(kind) } else { !DAMAGE.contains(kind) });
+        kept.retain(|kind| if damage { !SHRINKING.contains(kind) } else { !kind.is_damage() });
         self.kinds.iter().copied().filter(|kind| kept.contains(kind)).collect()
     }
 }

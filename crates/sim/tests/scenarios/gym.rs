@@ -186,6 +186,18 @@ impl Gym {
         book.take().into_iter().map(|(frame, at)| (frame, at - began)).collect()
     }
 
+    /// Sends a command to `addr`, and waits for nothing.
+    pub(crate) fn say_at(&mut self, addr: &str, words: &[&str]) {
+        let (mut bytes, addr) = (Vec::new(), addr.to_owned());
+        encode_request(words, &mut bytes);
+        self.world.start(self.client, move |env| -> Task {
+            Box::pin(async move {
+                talk(&env, &addr, &bytes, |_| ()).await;
+                std::future::pending::<()>().await;
+            })
+        });
+    }
+
     /// The same at a node's usual address.
     #[track_caller]
     pub(crate) fn ask_all(&mut self, number: u64, commands: &[&[&str]]) -> Vec<Answer> {

@@ -20,3 +20,4 @@ mod removal;
 mod scrub;
 mod slow_disk;
 mod snapshots;
+mod succession;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quorate_sim::client::operator::Leaving;
 use quorate_sim::cluster::OPERATOR_PORT;
 use quorate_sim::world::Kill;
 
@@ -76,4 +77,29 @@ fn a_member_that_lost_its_log_and_was_removed_meanwhile_stops() {
     assert!(is_up(&gym, goes), "it waits for its peers");
     gym.world.wire().heal_all();
     gym.until("who was removed stops", |gym| !is_up(gym, goes));
+}
+
+/// Seed 162 of profile `members`: "this is node 7, not 4" was all that it heard wherever it called, and it went on.
+#[test]
+fn a_removed_member_whose_peers_were_all_replaced_at_their_addresses_stops() {
+    let mut gym = Gym::new(1, 3);
+    gym.stop(3, Kill::Process);
+    let through = |gym: &mut Gym, not: u64| {
+        gym.until("somebody leads", |gym| gym.leader().is_some());
+        gym.leader().filter(|leader| *leader != not).unwrap_or(3 - not)
+    };
+    let any = through(&mut gym, 3);
+    remove(&mut gym, any, 3);
+    for goes in [1, 2] {
+        let other = through(&mut gym, goes);
+        remove(&mut gym, other, goes);
+        let host = gym.host(goes);
+        gym.cluster.removed(&mut gym.world, host, Leaving::Replaced);
+        gym.until("another one votes in its place", |gym| {
+            let members = gym.status(other).members;
+            members.len() == 2 && members.iter().all(|member| member.voter)
+        });
+    }
+    gym.start(3);
+    gym.until("who was removed stops", |gym| !is_up(gym, 3));
 }
