@@ -245,11 +245,10 @@ impl Core {
         let Indexed { now_ms, mut batch, .. } = ready;
         let bytes = std::mem::take(&mut batch.parts);
         let mut parts = Parts::bare(&bytes, std::mem::take(&mut self.reads.spans));
-        let mut hinted = 0_usize;
         let mut cold: Option<ReadBatch> = None;
         for waiter in batch.waiters.drain(..) {
             let start = parts.position();
-            self.machine.hint(&mut hinted, &parts);
+            self.machine.hint(&mut parts);
             let part = parts.next().map_err(|error| Stop(format!("a read of ours: {error}")))?;
             let Some(part) = part else { break };
             let keyspace = self.machine.keyspace();

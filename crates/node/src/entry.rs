@@ -14,6 +14,8 @@
 //! Numbers without a width are varints, byte strings carry their length. A command is encoded here
 //! once, from the connection's buffer; what is logged, sent and applied are these bytes.
 
+use std::collections::VecDeque;
+
 use quorate_api::command::by_id;
 use quorate_api::limits::{ARGS_MAX, DATABASES, TRANSACTION_COMMANDS_MAX, WATCHES_MAX};
 use quorate_api::{Args, Call, CommandId, Span, Spec, Transaction, Watch};
@@ -142,34 +144,17 @@ pub(crate) enum Part {
     Housekeep { expire_max: usize, clear_max: usize },
 }
 
-/// Keys that the next parts will touch.
-pub(crate) struct Ahead<'a> {
-    keys: [(u8, &'a [u8]); EXPECTED_MAX],
-    count: usize,
-    /// Parts that they are the keys of.
-    pub(crate) parts: usize,
-}
-
-impl<'a> Ahead<'a> {
-    /// The keys with their databases.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = (u8, &'a [u8])> {
-        self.keys.iter().copied().take(self.count)
-    }
-
-    /// True when a hint about so few pays for itself.
-    pub(crate) fn is_worth_a_hint(&self) -> bool {
-        self.count >= AHEAD_MIN
-    }
-
-    fn push(&mut self, db: u8, key: &'a [u8]) {
-        if let Some(room) = self.keys.get_mut(self.count) {
-            *room = (db, key);
-            self.count += 1;
+impl Part {
+    /// Keys that it is worth to know ahead.
+    fn keys(&self) -> usize {
+        match self {
+            Self::Command(command) => command.spec.key_positions(command.count).count(),
+            // Looked at by itself; and what is in it may be much.
+            Self::Transaction { .. } | Self::Housekeep { .. } => EXPECTED_MAX,
+            Self::Once { .. } | Self::Origin { .. } => 0,
         }
     }
-}
 
-impl Part {
     /// Its arguments, those of a block's commands taken together.
     fn args(&self) -> usize {
         match self {
@@ -185,8 +170,16 @@ impl Part {
 /// Reads an entry's parts.
 pub(crate) struct Parts<'a> {
     bytes: &'a [u8],
+    /// How far it has read.
     at: usize,
+    /// Of the parts that were read ahead, and of the current one.
     spans: Vec<Span>,
+    /// Parts that were read ahead, each with where it ends.
+    ahead: VecDeque<(Part, usize)>,
+    /// Why there are no more behind those.
+    failed: Option<EntryError>,
+    /// How far it has given parts out.
+    given: usize,
 }
 
 impl<'a> Parts<'a> {
@@ -200,22 +193,23 @@ impl<'a> Parts<'a> {
             return Err(parts.wrong("unknown format"));
         }
         let (stamp_ms, seed) = (parts.u64()?, parts.u64()?);
+        parts.given = parts.at;
         Ok((stamp_ms, seed, parts))
     }
 
     /// Parts without a header, as they are forwarded.
     pub(crate) fn bare(bytes: &'a [u8], spans: Vec<Span>) -> Self {
-        Self { bytes, at: 0, spans }
+        Self { bytes, at: 0, spans, ahead: VecDeque::new(), failed: None, given: 0 }
     }
 
-    /// True when nothing is left to read.
+    /// True when nothing is left to give out.
     fn is_at_end(&self) -> bool {
-        self.at == self.bytes.len()
+        self.given == self.bytes.len()
     }
 
-    /// How far it has read.
+    /// How far it has given parts out.
     pub(crate) fn position(&self) -> usize {
-        self.at
+        self.given
     }
 
     /// Gives the reused memory back.
@@ -310,10 +304,17 @@ impl<'a> Parts<'a> {
 
     /// The next part; its arguments are found with [`Parts::args`] until the next call.
     pub(crate) fn next(&mut self) -> Result<Option<Part>, EntryError> {
-        if self.is_at_end() {
-            return Ok(None);
+        self.read_ahead();
+        match self.ahead.pop_front() {
+            Some((part, end)) => {
+                self.given = end;
+                Ok(Some(part))
+            }
+            None => self.failed.map_or(Ok(None), Err),
         }
-        self.spans.clear();
+    }
+
+    fn read(&mut self) -> Result<Part, EntryError> {
         let part = match self.u8()? {
             COMMAND => Part::Command(self.command()?),
             TRANSACTION => self.transaction()?,
@@ -333,51 +334,46 @@ impl<'a> Parts<'a> {
             },
             _ => return Err(self.wrong("unknown part")),
         };
-        Ok(Some(part))
+        Ok(part)
     }
 
-    /// Looks at the keys of the next parts without reading them; what is malformed is found later.
-    pub(crate) fn ahead(&self) -> Ahead<'a> {
-        let mut ahead = Ahead { keys: [(0, &[]); EXPECTED_MAX], count: 0, parts: 0 };
-        let mut scout = Parts { bytes: self.bytes, at: self.at, spans: Vec::new() };
-        while ahead.count < EXPECTED_MAX && scout.look(&mut ahead) == Ok(true) {}
-        ahead
-    }
-
-    /// Looks at one part; false when it ends the look ahead.
-    fn look(&mut self, ahead: &mut Ahead<'a>) -> Result<bool, EntryError> {
-        if self.is_at_end() {
-            return Ok(false);
+    /// Reads the next parts ahead, as many as have some [`EXPECTED_MAX`] keys, unless those of the last time are not
+    /// used up. True when it did.
+    pub(crate) fn read_ahead(&mut self) -> bool {
+        if !self.ahead.is_empty() || self.failed.is_some() || self.at == self.bytes.len() {
+            return false;
         }
-        match self.u8()? {
-            COMMAND => {}
-            ONCE => {
-                self.span()?;
-                self.varint()?;
-                self.u64()?;
-                ahead.parts += 1;
-                return Ok(true);
-            }
-            ORIGIN => {
-                for _ in 0..3 {
-                    self.varint()?;
+        self.spans.clear();
+        let mut keys = 0;
+        while keys < EXPECTED_MAX && self.at < self.bytes.len() {
+            match self.read() {
+                Ok(part) => {
+                    keys += part.keys();
+                    self.ahead.push_back((part, self.at));
                 }
-                ahead.parts += 1;
-                return Ok(true);
-            }
-            _ => return Ok(false),
-        }
-        let (db, spec, count) = self.command_head()?;
-        let mut positions = spec.key_positions(count).peekable();
-        for at in 0..count {
-            let len = self.count(self.bytes.len())?;
-            let arg = self.take(len)?;
-            if positions.next_if_eq(&at).is_some() {
-                ahead.push(db, arg);
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
             }
         }
-        ahead.parts += 1;
-        Ok(true)
+        true
+    }
+
+    /// The keys, with their databases, of the commands that were read ahead; none where they are too few for a hint to
+    /// pay for itself. Blocks are passed over.
+    pub(crate) fn keys_ahead(&self) -> impl Iterator<Item = (u8, &[u8])> {
+        let commands = self.ahead.iter().filter_map(|(part, _)| match part {
+            Part::Command(command) => Some(command),
+            _ => None,
+        });
+        let keys = |command: &Command| command.spec.key_positions(command.count).count();
+        let many = commands.clone().map(keys).sum::<usize>() >= AHEAD_MIN;
+        commands.filter(move |_| many).flat_map(|command| {
+            let args = self.args(command);
+            let positions = command.spec.key_positions(command.count);
+            positions.map(move |at| (command.db, args.at(at)))
+        })
     }
 
     /// The arguments of a command of the current part.

@@ -265,9 +265,8 @@ impl Machine {
         let mut owner = Owner::Proposer;
         let mut owned = 0;
         let mut name = None;
-        let mut hinted = 0_usize;
         loop {
-            self.hint(&mut hinted, &parts);
+            self.hint(&mut parts);
             let Some(part) = parts.next()? else { break };
             match part {
                 Part::Origin { node, forward, parts } => {
@@ -306,17 +305,11 @@ impl Machine {
         Ok(())
     }
 
-    /// Called before each part is read: tells the keyspace, every few parts, what the next ones will ask
-    /// for. `hinted` counts the parts for which that is done.
-    pub(crate) fn hint(&self, hinted: &mut usize, parts: &Parts<'_>) {
-        if *hinted == 0 {
-            let ahead = parts.ahead();
-            if ahead.is_worth_a_hint() {
-                self.keyspace.expect(ahead.keys());
-            }
-            *hinted = ahead.parts.max(1);
+    /// Called before each part is read: tells the keyspace, every few parts, what the next ones will ask for.
+    pub(crate) fn hint(&self, parts: &mut Parts<'_>) {
+        if parts.read_ahead() {
+            self.keyspace.expect(parts.keys_ahead());
         }
-        *hinted -= 1;
     }
 
     /// A named request is applied once; sent again, it gets the stored reply.
