@@ -7,6 +7,7 @@ use quorate_api::api::Administering;
 use quorate_api::{Answer, Reply};
 use quorate_env::clock::Sleep;
 
+use crate::replies::Due;
 use crate::session::Session;
 
 /// Why no command is executed.
@@ -67,7 +68,7 @@ impl Session {
         self.profile.blocked.set(false);
         if !muted {
             // Nothing is queued before it: the command waited for that.
-            self.send(&answer);
+            self.send(&answer, Due::Write);
         }
         true
     }

@@ -172,6 +172,8 @@ fn memory(facts: &Facts<'_>, lines: &mut Lines) {
         let (whole, part) = (hundredths / 100, hundredths % 100);
         lines.put("mem_fragmentation_ratio", format_args!("{whole}.{part:02}"));
     }
+    // What clients have not read, beyond what a connection costs anyway.
+    lines.put("mem_clients_normal", facts.session.server.unread.bytes());
     lines.put("engine", facts.status.engine);
 }
 

@@ -1,14 +1,15 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH: Redis' semantics, with the node as the judge.
 
 use bytes::Bytes;
-use quorate_api::{Answer, Args, Call, CommandId, Consistency, Reply, Spec, command};
+use quorate_api::{Answer, Args, Call, CommandId, Consistency, Reply, Spec, Transaction, command};
 
 use crate::blocked::Blocked;
 use crate::commands::is;
 use crate::error;
-use crate::replies::Awaited;
+use crate::replies::{Awaited, Due};
 use crate::session::{Flow, Session};
 use crate::transaction::Block;
+use crate::unread::{overloaded, returns_values};
 use crate::watches::Watches;
 
 impl Session {
@@ -31,7 +32,8 @@ impl Session {
             _ => spec.flags.has(command::Flags::NO_MULTI),
         };
         if cuts {
-            return self.refuse(spec, Reply::err("Command not allowed inside a transaction"));
+            let text = "Command not allowed inside a transaction";
+            return self.refuse(spec, Ok(Reply::err(text)));
         }
         let queued = match &mut self.block {
             // As Redis: what will never be executed is not kept.
@@ -40,11 +42,11 @@ impl Session {
             None => Ok(()),
         };
         if let Err(reply) = queued {
-            return self.refuse(spec, reply);
+            return self.refuse(spec, Ok(reply));
         }
         if !self.hold() {
             let text = "too many bytes of unfinished transactions on this node";
-            return self.refuse(spec, Reply::err(text));
+            return self.refuse(spec, Ok(Reply::err(text)));
         }
         self.profile.queued.set(self.block.as_ref().map(Block::len));
         self.reply(Reply::Simple("QUEUED".into()));
@@ -70,9 +72,13 @@ impl Session {
             self.muted = muted;
             return self.reply(answer.unwrap_or(Reply::NilArray));
         }
+        let due = due(&transaction);
+        if due == Due::Write && self.server.unread.is_crowded() && returns_something(&transaction) {
+            return self.answer(&Err(overloaded()));
+        }
         self.node.transact(transaction);
         if splice.is_remote() && !muted {
-            return self.replies.await_answer();
+            return self.replies.await_answer(due);
         }
         if splice.is_remote() {
             return self.replies.await_other(Awaited::Dropped);
@@ -147,4 +153,15 @@ impl Session {
         let block = self.block.as_ref().map_or(0, Block::bytes);
         self.account.hold(block + self.watches.bytes())
     }
+}
+
+/// What the answer to a block may be.
+fn due(transaction: &Transaction) -> Due {
+    let writes = transaction.calls.iter().any(|call| call.spec.is_write());
+    if writes { Due::Write } else { Due::Read }
+}
+
+/// True for a block whose answer may be large.
+fn returns_something(transaction: &Transaction) -> bool {
+    transaction.calls.iter().any(|call| returns_values(call.spec, call.args.as_args()))
 }
