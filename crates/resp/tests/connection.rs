@@ -373,3 +373,21 @@ fn a_read_whose_reply_is_too_large_says_so_and_nothing_about_doubt() {
     );
     assert_eq!(world.send(link, b"PING\r\n"), b"+PONG\r\n");
 }
+
+#[test]
+fn transactions_of_all_connections_together_are_bounded() {
+    let mut world = World::new(Options::default());
+    let big = encode(&[b"SET", b"k", &vec![b'x'; VALUE_BYTES_MAX]]);
+    let links: Vec<usize> = (0..=PENDING_BYTES_MAX / VALUE_BYTES_MAX)
+        .map(|_| {
+            let link = world.connect();
+            assert_eq!(world.send(link, b"MULTI\r\n"), b"+OK\r\n");
+            link
+        })
+        .collect();
+    let answers: Vec<Vec<u8>> = links.iter().map(|link| world.send(*link, &big)).collect();
+    assert_eq!(answers[0], b"+QUEUED\r\n");
+    let refused = answers.iter().position(|answer| answer.starts_with(b"-")).unwrap();
+    assert!(answers[refused].starts_with(b"-OVERLOADED nothing was changed"));
+    assert!(world.send(links[refused], b"EXEC\r\n").starts_with(b"-EXECABORT"));
+}

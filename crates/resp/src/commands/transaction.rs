@@ -1,7 +1,9 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH: Redis' semantics, with the node as the judge.
 
 use bytes::Bytes;
-use quorate_api::{Answer, Args, Call, CommandId, Consistency, Reply, Spec, Transaction, command};
+use quorate_api::{
+    Answer, Args, Call, CommandId, Consistency, Error, Reply, Spec, Transaction, command,
+};
 
 use crate::blocked::Blocked;
 use crate::commands::is;
@@ -45,8 +47,7 @@ impl Session {
             return self.refuse(spec, Ok(reply));
         }
         if !self.hold() {
-            let text = "too many bytes of unfinished transactions on this node";
-            return self.refuse(spec, Ok(Reply::err(text)));
+            return self.refuse(spec, Err(too_much_held()));
         }
         self.profile.queued.set(self.block.as_ref().map(Block::len));
         self.reply(Reply::Simple("QUEUED".into()));
@@ -131,10 +132,14 @@ impl Session {
             _ => None,
         };
         self.profile.watched.set(self.watches.len());
-        if added.is_some() && self.hold() {
+        let held = self.hold();
+        if added.is_some() && held {
             return Ok(Reply::Ok);
         }
         self.watches.failed = true;
+        if !held {
+            return Err(too_much_held());
+        }
         match answer {
             Ok(Reply::Error(_)) | Err(_) => answer,
             Ok(_) => Ok(Reply::err("the keys could not be watched")),
@@ -153,6 +158,11 @@ impl Session {
         let block = self.block.as_ref().map_or(0, Block::bytes);
         self.account.hold(block + self.watches.bytes())
     }
+}
+
+/// Why a transaction may not grow.
+fn too_much_held() -> Error {
+    Error::Overloaded { reason: "too many bytes of unfinished transactions on this node".into() }
 }
 
 /// What the answer to a block may be.
