@@ -38,7 +38,7 @@ pub fn commands_markdown() -> String {
     for spec in command::all() {
         if family != Some(spec.family) {
             family = Some(spec.family);
-            let mut title = family::group(spec.family).replace('-', " ");
+            let mut title = family::name(spec.family).replace('-', " ");
             if let Some(first) = title.get_mut(..1) {
                 first.make_ascii_uppercase();
             }
