@@ -195,38 +195,6 @@ impl Node {
         door::enrol(&self.core, card).await
     }
 
-    async fn wait_for_replicas(&self, index: u64, replicas: u64, timeout_ms: u64) -> u64 {
-        let (env, deadline) = {
-            let core = self.core.borrow();
-            let limit = if timeout_ms == 0 { u64::from(u32::MAX) } else { timeout_ms };
-            (core.env.clone(), core.now() + Duration::from_millis(limit))
-        };
-        loop {
-            let have = self.replicas_with(Index(index));
-            if have >= replicas
-                || env.clock.now() >= deadline
-                || self.core.borrow().stopped.is_some()
-            {
-                return have;
-            }
-            env.clock.sleep(WAIT_PAUSE).await;
-        }
-    }
-
-    /// Members besides the leader known to hold `index` durably. A follower knows only what an
-    /// acknowledgement means: a majority.
-    fn replicas_with(&self, index: Index) -> u64 {
-        let core = self.core.borrow();
-        let Some(group) = &core.group else { return 0 };
-        let progress = group.progress();
-        if progress.is_empty() {
-            return (core.machine.configuration().voters.len() / 2) as u64;
-        }
-        let own = core.identity.node;
-        progress.iter().filter(|member| member.node != own && member.matched >= index).count()
-            as u64
-    }
-
     fn read_log(&self, index: u64) -> Result<AdminReply, Error> {
         let core = self.core.borrow();
         let Some(group) = &core.group else { return Err(core.no_leader()) };

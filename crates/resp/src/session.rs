@@ -265,6 +265,12 @@ impl Session {
                     let answer = self.watched(db, keys, answer);
                     self.deliver(&answer);
                 }
+                Awaited::Block { splice, muted }
+                    if splice.counts_replicas() && matches!(answer, Ok(Reply::Array(_))) =>
+                {
+                    let administering = self.count_replicas();
+                    self.blocked = Blocked::Block { administering, answer, splice, muted };
+                }
                 Awaited::Block { splice, muted } => {
                     self.muted = muted;
                     let answer = splice.splice(answer, |spec, args| self.local(spec, args));

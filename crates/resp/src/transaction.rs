@@ -83,6 +83,11 @@ impl Splice {
         self.parts.iter().all(Option::is_none)
     }
 
+    /// True when the block holds a WAIT, which asks how far the others are when the block has taken effect.
+    pub(crate) fn counts_replicas(&self) -> bool {
+        self.parts.iter().flatten().any(|part| part.spec.id == CommandId::Wait)
+    }
+
     /// Puts local replies between those of the node. `local` is called only when the block took
     /// effect, in the order of the commands.
     pub(crate) fn splice(

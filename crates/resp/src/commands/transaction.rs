@@ -67,7 +67,7 @@ impl Session {
         let asks_nobody = watches.is_empty();
         let (transaction, splice) = block.split(self.db, watches.into_vec());
         let muted = self.muted;
-        if asks_nobody && transaction.calls.is_empty() {
+        if asks_nobody && transaction.calls.is_empty() && !splice.counts_replicas() {
             let answer =
                 splice.splice(Ok(Reply::Array(Vec::new())), |spec, args| self.local(spec, args));
             self.muted = muted;
