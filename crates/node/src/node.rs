@@ -229,6 +229,13 @@ async fn join(node: Node) {
         seeds.extend(core.config.all_seeds());
         (core.env.clone(), seeds)
     };
+    if seeds.is_empty() && node.core.borrow().group.is_none() {
+        let addr = node.core.borrow().card().peer_addr;
+        tracing::info!(
+            "this node is in no cluster and waits until a member adds it: quorate member add {addr}, \
+             with --addr and the address of a member"
+        );
+    }
     let mut told = String::new();
     let mut addrs: VecDeque<String> = VecDeque::new();
     loop {
