@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use crate::backup;
 use crate::config::Config;
 use crate::core::{Core, Stop};
-use crate::door::{self, Door, REMOVED};
+use crate::door::{self, Door, NAMES_ARE_FOR_LIFE, REMOVED};
 use crate::founding::found_together;
 use crate::observer::Observer;
 use crate::open::{self, StartError};
@@ -215,8 +215,15 @@ impl Node {
 /// Asks the node at `addr` to add this one. Who was removed, which it could not hear, learns so here.
 pub(crate) async fn ask_to_be_added(node: &Node, addr: &str) -> Result<(), DialError> {
     let asked = node.peers.ask(addr, Purpose::Enrol).await;
-    if matches!(&asked, Err(DialError::Refused(reason)) if reason == REMOVED) {
-        node.core.borrow_mut().was_removed();
+    match &asked {
+        Err(DialError::Refused(reason)) if reason == REMOVED => {
+            node.core.borrow_mut().was_removed();
+        }
+        // Whatever happens: asking again can't help. Most other refusals pass.
+        Err(DialError::Refused(reason)) if reason.contains(NAMES_ARE_FOR_LIFE) => {
+            node.core.borrow_mut().stop(format!("{addr} does not add it: {reason}"));
+        }
+        Err(_) | Ok(_) => {}
     }
     asked.map(|_| ())
 }
