@@ -109,6 +109,7 @@ impl Session {
             && !self.server.unread.is_crowded()
         {
             self.profile.command.set(Some(spec));
+            self.server.counters.count_call(spec.id);
             self.submit(spec, args);
             self.replies.await_answer(due(spec));
             return Flow::Done;
@@ -142,6 +143,15 @@ impl Session {
         if self.block.is_some() && !spec.flags.has(Flags::NO_QUEUE) {
             return self.queue(spec, args);
         }
+        let flow = self.carry_out(spec, args);
+        if flow == Flow::Done {
+            self.server.counters.count_call(spec.id);
+        }
+        flow
+    }
+
+    /// A command that is neither refused nor queued.
+    fn carry_out(&mut self, spec: &'static Spec, args: Args<'_>) -> Flow {
         match spec.id {
             Id::Multi => self.multi(),
             Id::Exec => self.exec(),

@@ -34,6 +34,11 @@ impl Block {
         self.bytes
     }
 
+    /// The commands that are queued.
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &'static Spec> {
+        self.queued.iter().map(|queued| queued.spec)
+    }
+
     /// Queues a command; refused when the block grows too large.
     pub(crate) fn queue(&mut self, spec: &'static Spec, args: Args<'_>) -> Result<(), Reply> {
         if self.queued.len() >= TRANSACTION_COMMANDS_MAX {

@@ -64,6 +64,7 @@ impl Session {
         if block.aborted || watch_failed {
             return self.reply(error::exec_abort());
         }
+        block.specs().for_each(|spec| self.server.counters.count_call(spec.id));
         let asks_nobody = watches.is_empty();
         let (transaction, splice) = block.split(self.db, watches.into_vec());
         let muted = self.muted;
