@@ -54,11 +54,15 @@ fn the_name_of_a_removed_node_is_used_up() {
     cluster.wait_for_voters(2);
     load.go_on(20);
 
-    // With a new directory and the old name: it is told why not, and stays outside.
+    // With a new directory and the old name: it is told why not, and that asking again is useless.
     let name = cluster.recipe(gone).name.clone();
     let again = cluster.add_called(&name, Entrance::Join, None);
     cluster.wait_for_log(again, "names are never given twice");
-    assert_eq!(cluster.status(again).unwrap().text("/role"), "waiting");
+    assert_eq!(cluster.wait_for_end(again, LONG).code(), Some(1), "{}", cluster.log_text(again));
+    // Nor does a member add it that is asked to.
+    let again = cluster.add_called(&name, Entrance::Wait, None);
+    let how = format!("quorate member add {}", cluster.addr(again));
+    cluster.wait_for_log(again, &how);
     let body = format!(r#"{{"addr":"{}"}}"#, cluster.addr(again));
     let answer = http::request(cluster.addr(through), "POST /join", &[], body.as_bytes()).unwrap();
     assert_eq!(answer.status, 409, "{}", answer.text());

@@ -46,6 +46,7 @@ mod redis_differential;
 mod redis_py;
 mod redis_rs;
 mod redis_tools;
+mod replicas;
 mod scripts;
 mod seed;
 mod sessions;

@@ -28,8 +28,16 @@ pub const DATABASES: u8 = 16;
 pub const PIPELINE_COMMANDS_MAX: usize = 16 * 1024;
 /// Bytes of unsent replies of one connection; beyond it its commands are not read.
 pub const OUTPUT_BYTES_PAUSE: usize = 1024 * 1024;
-/// Bytes of unsent replies of one connection; beyond it the connection is closed.
+/// Bytes of one reply, with what is unsent before it; a larger one is refused.
 pub const OUTPUT_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of replies which the clients of a node have not read, all together; beyond it: Overloaded. As many as
+/// one reply of the largest size has, since a machine's memory must have room for this beside the data.
+pub const UNREAD_BYTES_MAX: usize = OUTPUT_BYTES_MAX;
+/// Bytes of unread replies which a connection may have whatever the others hold.
+pub const UNREAD_BYTES_FREE: usize = 64 * 1024;
+/// Milliseconds for which a client may take nothing of a large reply while others are refused for its sake;
+/// then it is closed.
+pub const UNREAD_STALL_MS_MAX: u64 = 30_000;
 /// Bytes of commands which a node holds unfinished, of all connections; beyond it: Overloaded.
 pub const PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Connections of a node unless configured.
@@ -52,4 +60,7 @@ pub const NESTING_MAX: usize = 32;
 
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX < COMMAND_BYTES_MAX);
 const _: () = assert!(COMMAND_BYTES_MAX + ENTRY_BYTES_TARGET < ENTRY_BYTES_MAX);
-const _: () = assert!(OUTPUT_BYTES_PAUSE < OUTPUT_BYTES_MAX);
+const _: () =
+    assert!(UNREAD_BYTES_FREE < OUTPUT_BYTES_PAUSE && OUTPUT_BYTES_PAUSE < OUTPUT_BYTES_MAX);
+const _: () =
+    assert!(2 * VALUE_BYTES_MAX < UNREAD_BYTES_MAX && OUTPUT_BYTES_MAX <= UNREAD_BYTES_MAX);

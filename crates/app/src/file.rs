@@ -41,7 +41,7 @@ pub(crate) fn layer(table: &CommandTable, name: &str, text: &str) -> Result<Laye
 fn text_of(flag: &Flag, value: &toml::Value) -> Option<String> {
     match (flag.kind, value) {
         (Kind::Switch, toml::Value::Boolean(truth)) => Some(truth.to_string()),
-        (Kind::Value, toml::Value::Integer(number)) => Some(number.to_string()),
+        (Kind::Value, toml::Value::Integer(number)) if is_number(flag) => Some(number.to_string()),
         (Kind::Value | Kind::List, toml::Value::String(text)) => Some(text.clone()),
         (Kind::List, toml::Value::Array(values)) => {
             let items: Option<Vec<&str>> = values.iter().map(toml::Value::as_str).collect();
@@ -49,6 +49,11 @@ fn text_of(flag: &Flag, value: &toml::Value) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// True for a setting that may stand in the file without quotes.
+fn is_number(flag: &Flag) -> bool {
+    ["NUMBER", "SIZE", "MS"].contains(&flag.value)
 }
 
 fn unknown(table: &CommandTable, name: &str, key: &str) -> String {
@@ -64,7 +69,8 @@ fn unknown(table: &CommandTable, name: &str, key: &str) -> String {
 fn wrong_kind(flag: &Flag, name: &str, kind: &str) -> String {
     let wanted = match flag.kind {
         Kind::Switch => "true or false",
-        Kind::Value | Kind::Word => "a string or a number",
+        Kind::Value if is_number(flag) => "a string or a number",
+        Kind::Value | Kind::Word => "a string",
         Kind::List => "a string or an array of strings",
     };
     format!("{} in {name} is of the kind {kind}: it must be {wanted}", flag.name)
@@ -105,7 +111,9 @@ mod tests {
     #[test]
     fn values_of_the_wrong_kind_are_errors() {
         assert!(refusal("bootstrap = \"true\"").contains("must be true or false"));
-        assert!(refusal("id = true").contains("must be a string or a number"));
+        assert!(refusal("tick-ms = true").contains("must be a string or a number"));
+        assert!(refusal("data-dir = 5").ends_with("it must be a string"));
+        assert!(refusal("id = true").ends_with("it must be a string"));
         assert!(refusal("join = [1]").contains("array of strings"));
         assert!(refusal("id = ").contains("no TOML"));
     }

@@ -181,10 +181,49 @@ fn read_mode(text: &str) -> Result<Consistency, String> {
     choice(text, &[("linearizable", Consistency::Linearizable), ("lease", Consistency::Lease)])
 }
 
+/// What is logged. The filter itself would take any word for the name of a room, and then be silent, about
+/// why a node does not start as about everything else.
 fn filter(text: &str) -> Result<EnvFilter, String> {
-    let advice =
-        "it must be error, warn, info, debug or trace, or a list such as info,quorate_node=debug";
-    EnvFilter::builder().parse(text).map_err(|_| advice.to_owned())
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    for part in &parts {
+        let room = match part.split_once('=') {
+            Some((room, level)) if is_level(level) => room,
+            _ if is_level(part) => continue,
+            _ => return Err(advice_on_levels()),
+        };
+        if !ROOMS.contains(&room.split("::").next().unwrap_or_default()) {
+            return Err(format!("there is no room {room:?}; {}", advice_on_levels()));
+        }
+    }
+    // Where only rooms are named, the others go on as ever.
+    let base = if parts.iter().any(|part| is_level(part)) { "" } else { "info," };
+    let parsed = EnvFilter::builder().parse(format!("{base}{}", parts.join(",")));
+    parsed.map_err(|_| advice_on_levels())
+}
+
+/// How much is logged, from little to all.
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+/// What `--log-level` can tell apart.
+const ROOMS: [&str; 9] = [
+    "quorate",
+    "quorate_api",
+    "quorate_consensus",
+    "quorate_engine",
+    "quorate_env",
+    "quorate_http",
+    "quorate_keyspace",
+    "quorate_node",
+    "quorate_resp",
+];
+
+fn advice_on_levels() -> String {
+    let rooms = ROOMS.join(", ");
+    format!(
+        "it must be error, warn, info, debug or trace; or a list such as info,quorate_node=debug, with a level \
+         for each of {rooms}"
+    )
 }
 
 fn set(
@@ -300,6 +339,13 @@ mod tests {
             ("tick-ms", "1", "from 5 to 1000"),
             ("max-connections", "0", "from 1 to 1000000"),
             ("log-level", "=loud=", "error, warn"),
+            ("log-level", "warning", "error, warn"),
+            ("log-level", "", "error, warn"),
+            ("log-level", "off", "error, warn"),
+            ("log-level", "info,,debug", "error, warn"),
+            ("log-level", "quorate_node=loud", "error, warn"),
+            ("log-level", "quorate_nod=debug", "there is no room \"quorate_nod\""),
+            ("log-level", "info,node=debug", "there is no room \"node\""),
             ("log-format", "xml", "json or text"),
             ("password-file", "/no/such/file", "No such file"),
             ("cluster-secret-file", "/no/such/file", "No such file"),
@@ -312,6 +358,18 @@ mod tests {
             let refusal = refusal(name, text);
             assert!(refusal.starts_with(&format!("--{name} is {text:?}: ")), "{refusal}");
             assert!(refusal.contains(advice), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn levels_hold_for_all_rooms_or_for_some() {
+        for (text, shown) in [
+            ("warn", "warn"),
+            ("INFO", "info"),
+            ("info, quorate_node=debug", "quorate_node=debug,info"),
+            ("quorate_consensus::log=trace", "quorate_consensus::log=trace,info"),
+        ] {
+            assert_eq!(filter(text).unwrap().to_string(), shown, "{text}");
         }
     }
 

@@ -39,7 +39,12 @@ fn gone(why: Option<String>) -> Error {
 async fn readyz(State(door): State<Arc<Door>>, uri: Uri) -> Result<Response, Problem> {
     let mut checks = checks(&door.status().await?);
     if checks.iter().all(|check| check.ok) {
-        checks.push(current(&door).await);
+        let current = current(&door).await;
+        if !current.ok {
+            checks.retain(|check| check.name != "writable");
+            checks.push(no_writes());
+        }
+        checks.push(current);
     }
     let failed: Vec<&str> =
         checks.iter().filter(|check| !check.ok).map(|check| check.detail.as_str()).collect();
@@ -73,6 +78,12 @@ async fn current(door: &Door) -> Check {
         }
     };
     Check { name: "current", ok, detail }
+}
+
+/// Nobody is there who would take a write.
+fn no_writes() -> Check {
+    let detail = "writes are not accepted: they need a leader and a majority".to_owned();
+    Check { name: "writable", ok: false, detail }
 }
 
 fn checks(status: &Status) -> Vec<Check> {
@@ -114,5 +125,10 @@ fn checks(status: &Status) -> Vec<Check> {
         None => "writes are accepted".to_owned(),
         Some(why) => format!("reads only: {why}"),
     };
-    vec![running, member, leader, caught_up, check("writable", true, writable)]
+    let writable = if leader.ok && member.ok && running.ok {
+        check("writable", true, writable)
+    } else {
+        no_writes()
+    };
+    vec![running, member, leader, caught_up, writable]
 }

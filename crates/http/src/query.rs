@@ -1,5 +1,5 @@
-//! Query strings. `/v1` refuses parameters that it does not know: a mistyped `ttl` would otherwise
-//! keep a key for good.
+//! Query strings. Parameters that are not known are refused: a mistyped `ttl` would otherwise keep a key for
+//! good, and so would one that is given to an ancestor's dialect. Only reads in those take what they don't know.
 
 use axum::extract::Query;
 use axum::http::Uri;
@@ -18,7 +18,8 @@ struct ReadParameters {
     max_staleness: Option<String>,
 }
 
-/// As [`ReadParameters`], beside others: the ancestors ignored what they did not know.
+/// As [`ReadParameters`], beside others: the ancestors ignored what they did not know, and pages add parameters to
+/// get past caches.
 #[derive(Debug, Deserialize)]
 struct LooseReadParameters {
     consistency: Option<String>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Request, header};
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use quorate_api::Handle;
 use tower::ServiceExt;
@@ -53,7 +53,12 @@ impl Server {
             traceparent = request.headers().get("traceparent").and_then(|it| it.to_str().ok()),
         );
         let mut response = self.guarded(request).instrument(span).await;
+        let not_modified = response.status() == StatusCode::NOT_MODIFIED;
         let headers = response.headers_mut();
+        if not_modified {
+            // To a HEAD the router says that the body has 0 bytes: that of a GET's answer with 200 had others.
+            headers.remove(header::CONTENT_LENGTH);
+        }
         for (name, value) in FOR_BROWSERS {
             headers.insert(name, value);
         }

@@ -18,6 +18,8 @@ use crate::registration::Registered;
 /// What a member that was removed is told when it calls, or when it asks to be added again because it has lost
 /// its log. It may not have seen the entry itself: from its removal on nobody sends to it.
 pub(crate) const REMOVED: &str = "this node was removed from the cluster";
+/// What is told, among other words, to a node whose name a former member had.
+pub(crate) const NAMES_ARE_FOR_LIFE: &str = "names are never given twice";
 const ENDING: &str = "this node is shutting down";
 
 /// What becomes of a caller who is not refused.

@@ -66,6 +66,12 @@ pub enum IdentityError {
         /// The directory.
         dir: String,
     },
+    /// It is no directory.
+    #[error("{dir} is a file; give a directory, or the name of a new one, with --data-dir")]
+    File {
+        /// What was given.
+        dir: String,
+    },
     /// It holds something else.
     #[error(
         "{dir} is not empty and not a Quorate data directory; give an empty or new one with --data-dir"
@@ -222,10 +228,21 @@ pub(crate) fn open(
 ) -> Result<(Identity, Box<dyn DirLock>), IdentityError> {
     let text = dir.display().to_string();
     let failed = |source: io::Error| IdentityError::Io { dir: text.clone(), source };
-    disk.create_dir_all(dir).map_err(failed)?;
+    disk.create_dir_all(dir).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            IdentityError::File { dir: text.clone() }
+        }
+        _ => failed(source),
+    })?;
     let files = disk.list(dir).map_err(failed)?;
     let known = files.iter().any(|file| file == FILE);
     let ours = |file: &String| file == LOCK || file == "lost+found/" || file.ends_with(".tmp");
+    // Order matters: advice to take an empty directory would have somebody throw a node's data away.
+    let has_log = disk.exists(&dir.join("log").join("manifest")).map_err(failed)?;
+    let lost = |what: &str| IdentityError::Damaged { dir: text.clone(), what: what.to_owned() };
+    if !known && has_log {
+        return Err(lost("it is missing, beside a log"));
+    }
     if !known && !files.iter().all(ours) {
         return Err(IdentityError::Foreign { dir: text });
     }
@@ -240,6 +257,10 @@ pub(crate) fn open(
         return Ok((identity, lock));
     }
     let bytes = read_file(disk, &dir.join(FILE)).map_err(failed)?;
+    if !bytes.starts_with(MAGIC) && has_log {
+        let length = bytes.len();
+        return Err(lost(&format!("its {length} bytes do not begin as they should, beside a log")));
+    }
     if !bytes.starts_with(MAGIC) {
         return Err(IdentityError::Foreign { dir: text });
     }

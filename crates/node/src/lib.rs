@@ -40,6 +40,7 @@ mod reads;
 pub mod recover;
 mod registration;
 mod remains;
+mod replicas;
 mod scrub;
 mod session;
 mod silence;

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::core::{Core, Stop};
-use crate::door::REMOVED;
+use crate::door::{NAMES_ARE_FOR_LIFE, REMOVED};
 use crate::frames::Frame;
 use crate::members::{Member, Members, Note, Wish};
 use crate::votes::Bequest;
@@ -270,7 +270,7 @@ impl Core {
         }
         if members.name_was_used(&card.name) {
             let text = format!(
-                "a node called {:?} has been a member before; names are never given twice, choose another --id",
+                "a node called {:?} has been a member before; {NAMES_ARE_FOR_LIFE}, choose another --id",
                 card.name
             );
             return give(asker, refused(text));

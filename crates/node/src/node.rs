@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use crate::backup;
 use crate::config::Config;
 use crate::core::{Core, Stop};
-use crate::door::{self, Door, REMOVED};
+use crate::door::{self, Door, NAMES_ARE_FOR_LIFE, REMOVED};
 use crate::founding::found_together;
 use crate::observer::Observer;
 use crate::open::{self, StartError};
@@ -195,38 +195,6 @@ impl Node {
         door::enrol(&self.core, card).await
     }
 
-    async fn wait_for_replicas(&self, index: u64, replicas: u64, timeout_ms: u64) -> u64 {
-        let (env, deadline) = {
-            let core = self.core.borrow();
-            let limit = if timeout_ms == 0 { u64::from(u32::MAX) } else { timeout_ms };
-            (core.env.clone(), core.now() + Duration::from_millis(limit))
-        };
-        loop {
-            let have = self.replicas_with(Index(index));
-            if have >= replicas
-                || env.clock.now() >= deadline
-                || self.core.borrow().stopped.is_some()
-            {
-                return have;
-            }
-            env.clock.sleep(WAIT_PAUSE).await;
-        }
-    }
-
-    /// Members besides the leader known to hold `index` durably. A follower knows only what an
-    /// acknowledgement means: a majority.
-    fn replicas_with(&self, index: Index) -> u64 {
-        let core = self.core.borrow();
-        let Some(group) = &core.group else { return 0 };
-        let progress = group.progress();
-        if progress.is_empty() {
-            return (core.machine.configuration().voters.len() / 2) as u64;
-        }
-        let own = core.identity.node;
-        progress.iter().filter(|member| member.node != own && member.matched >= index).count()
-            as u64
-    }
-
     fn read_log(&self, index: u64) -> Result<AdminReply, Error> {
         let core = self.core.borrow();
         let Some(group) = &core.group else { return Err(core.no_leader()) };
@@ -247,8 +215,15 @@ impl Node {
 /// Asks the node at `addr` to add this one. Who was removed, which it could not hear, learns so here.
 pub(crate) async fn ask_to_be_added(node: &Node, addr: &str) -> Result<(), DialError> {
     let asked = node.peers.ask(addr, Purpose::Enrol).await;
-    if matches!(&asked, Err(DialError::Refused(reason)) if reason == REMOVED) {
-        node.core.borrow_mut().was_removed();
+    match &asked {
+        Err(DialError::Refused(reason)) if reason == REMOVED => {
+            node.core.borrow_mut().was_removed();
+        }
+        // Whatever happens: asking again can't help. Most other refusals pass.
+        Err(DialError::Refused(reason)) if reason.contains(NAMES_ARE_FOR_LIFE) => {
+            node.core.borrow_mut().stop(format!("{addr} does not add it: {reason}"));
+        }
+        Err(_) | Ok(_) => {}
     }
     asked.map(|_| ())
 }
@@ -261,6 +236,13 @@ async fn join(node: Node) {
         seeds.extend(core.config.all_seeds());
         (core.env.clone(), seeds)
     };
+    if seeds.is_empty() && node.core.borrow().group.is_none() {
+        let addr = node.core.borrow().card().peer_addr;
+        tracing::info!(
+            "this node is in no cluster and waits until a member adds it: quorate member add {addr}, \
+             with --addr and the address of a member"
+        );
+    }
     let mut told = String::new();
     let mut addrs: VecDeque<String> = VecDeque::new();
     loop {

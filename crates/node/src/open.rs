@@ -123,9 +123,12 @@ enum Damaged {
 
 fn find(env: &Env, config: &Config, identity: &Identity) -> Result<Found, Damaged> {
     let dir = &config.data_dir;
-    let there = env.disk.exists(&dir.join("log").join("manifest"));
-    if identity.node.0 != 0 && !there.map_err(|error| Damaged::Not(error.into()))? {
-        return Err(Damaged::Yes(format!("{}/log is gone", dir.display())));
+    let there = |path: &Path| env.disk.exists(path).map_err(|error| Damaged::Not(error.into()));
+    let (log, manifest) = (dir.join("log"), dir.join("log").join("manifest"));
+    if identity.node.0 != 0 && !there(&manifest)? {
+        let gone =
+            if env.disk.list(&log).is_ok_and(|files| !files.is_empty()) { manifest } else { log };
+        return Err(Damaged::Yes(format!("{} is gone", gone.display())));
     }
     let settings = LogConfig { segment_bytes: config.segment_bytes, ..LogConfig::default() };
     let settings = LogConfig {

@@ -102,11 +102,13 @@ impl Connection {
         }
         self.finish_turn(&budget);
         let was_full = self.session.replies.is_full();
+        let before = self.session.replies.unsent_bytes();
         let sent = match self.session.replies.poll_send(cx, &mut self.stream) {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) => true,
             Poll::Pending => false,
         };
+        self.note_progress(sent, before);
         self.session.profile.output_bytes.set(self.session.replies.unsent_bytes());
         if sent && self.is_done() {
             return self.poll_close(cx);
@@ -191,6 +193,16 @@ impl Connection {
             }
         }
         before != budget.commands
+    }
+
+    /// Remembers since when the client takes nothing of what waits for it.
+    fn note_progress(&self, sent: bool, before: usize) {
+        let stalled = &self.session.profile.stalled;
+        if sent {
+            stalled.set(None);
+        } else if stalled.get().is_none() || self.session.replies.unsent_bytes() < before {
+            stalled.set(Some(self.server.env.clock.now()));
+        }
     }
 
     /// Leaves everything as the next turn, or another connection's command, expects it.

@@ -28,6 +28,11 @@ What differs from Redis, besides what is not there:
 - `CONFIG SET` takes for a setting that can't be changed the value that it has.
 - `used_memory` of INFO is what the data take by the engine's own count; `used_memory_peak` is the most that
   the process ever had resident.
+- `INFO commandstats` has `calls` alone, and there is no `latencystats`: many commands share one log entry
+  and one fsync, so that no time is one command's own. Errors are counted in `INFO errorstats`.
+- FLUSHDB, FLUSHALL and SWAPDB by another client break a WATCH of a key that does *not* exist, too, unless the
+  database was empty. (Redis: only of keys that exist.) What a flush took away is not kept, so nobody could tell
+  whether the key had come in between, which must break it.
 - RANDOMKEY is nearly uniform; the keys of a hash tag that has very many come up less often than others.
 ";
 
@@ -38,7 +43,7 @@ pub fn commands_markdown() -> String {
     for spec in command::all() {
         if family != Some(spec.family) {
             family = Some(spec.family);
-            let mut title = family::group(spec.family).replace('-', " ");
+            let mut title = family::name(spec.family).replace('-', " ");
             if let Some(first) = title.get_mut(..1) {
                 first.make_ascii_uppercase();
             }

@@ -1,7 +1,7 @@
 //! The words for a command's family and categories, derived so that a new family needs no change.
 
-use quorate_api::Spec;
 use quorate_api::command::{Family, Flags};
+use quorate_api::{CommandId, Spec};
 
 /// `SortedSet` becomes `sorted-set`.
 fn kebab(name: &str) -> String {
@@ -15,12 +15,25 @@ fn kebab(name: &str) -> String {
     words
 }
 
-/// The `group` of COMMAND DOCS.
-pub(crate) fn group(family: Family) -> String {
+/// The name of a family.
+pub(crate) fn name(family: Family) -> String {
     if family == Family::Transaction {
         return "transactions".to_owned();
     }
     kebab(&format!("{family:?}"))
+}
+
+/// The `group` of COMMAND DOCS: Redis', where that is not the family under which we have the command.
+pub(crate) fn group(spec: &Spec) -> String {
+    let group = match spec.id {
+        CommandId::Dbsize | CommandId::Flushdb | CommandId::Flushall | CommandId::Swapdb => {
+            "server"
+        }
+        CommandId::Readonly | CommandId::Readwrite => "cluster",
+        CommandId::Wait => "generic",
+        _ => return name(spec.family),
+    };
+    group.to_owned()
 }
 
 /// The ACL category of a command's family, without its `@`; Redis has none for what is about the server.

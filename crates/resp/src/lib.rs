@@ -24,6 +24,7 @@ pub mod server;
 mod session;
 pub mod stats;
 mod transaction;
+mod unread;
 pub mod value;
 mod watches;
 

@@ -38,6 +38,8 @@ pub(crate) struct Profile {
     pub(crate) input_bytes: Cell<usize>,
     pub(crate) input_free_bytes: Cell<usize>,
     pub(crate) output_bytes: Cell<usize>,
+    /// Since when its client has taken nothing of what waits for it.
+    pub(crate) stalled: Cell<Option<Mono>>,
     killed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -65,6 +67,7 @@ impl Profile {
             input_bytes: Cell::new(0),
             input_free_bytes: Cell::new(0),
             output_bytes: Cell::new(0),
+            stalled: Cell::new(None),
             killed: Cell::new(false),
             waker: RefCell::new(None),
         }

@@ -11,19 +11,29 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use quorate_api::Answer;
-use quorate_api::limits::{OUTPUT_BYTES_PAUSE, PIPELINE_COMMANDS_MAX};
+use quorate_api::limits::{OUTPUT_BYTES_PAUSE, PIPELINE_COMMANDS_MAX, UNREAD_BYTES_FREE};
 use quorate_env::Stream;
 use tokio::io::AsyncWrite;
 
 use crate::encode::{self, Protocol};
-use crate::server::{BUFFER_KEPT_BYTES_MAX, Server};
+use crate::server::{BUFFER_BYTES, BUFFER_KEPT_BYTES_MAX, Server};
 use crate::transaction::Splice;
+use crate::unread::Share;
+
+/// Whether an answer may be withheld for want of room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Of a read: refusing it changes nothing.
+    Read,
+    /// Of a write, which has happened: it is told.
+    Write,
+}
 
 /// What becomes of an awaited answer.
 #[derive(Debug)]
 pub(crate) enum Awaited {
     /// It is sent.
-    Sent,
+    Sent(Due),
     /// It is dropped (CLIENT REPLY).
     Dropped,
     /// It holds the revisions of these keys, then that of the state read; OK is sent.
@@ -35,7 +45,7 @@ pub(crate) enum Awaited {
 #[derive(Debug)]
 enum Slot {
     /// So many answers of the node that are sent as they come.
-    Sent(usize),
+    Sent(Due, usize),
     /// An answer of the node with which something is to be done.
     Other(Awaited),
     /// Encoded replies of the front-end.
@@ -62,11 +72,14 @@ pub(crate) struct Replies {
     output: Vec<u8>,
     /// Bytes of `output` that have been sent.
     sent: usize,
+    /// For all of these bytes.
+    share: Share,
 }
 
 impl Replies {
     pub(crate) fn new(server: Rc<Server>) -> Self {
         Self {
+            share: Share::new(Rc::clone(&server)),
             server,
             protocol: Protocol::Resp2,
             slots: VecDeque::new(),
@@ -89,22 +102,28 @@ impl Replies {
 
     /// True while the client must read before more is answered.
     pub(crate) fn is_output_full(&self) -> bool {
-        self.unsent_bytes() >= OUTPUT_BYTES_PAUSE
+        self.is_much(self.unsent_bytes())
+    }
+
+    /// True for more unread bytes than a connection may have before its client reads some of them.
+    #[inline]
+    fn is_much(&self, bytes: usize) -> bool {
+        bytes >= OUTPUT_BYTES_PAUSE
+            || (bytes >= UNREAD_BYTES_FREE && self.server.unread.is_crowded())
     }
 
     /// True while no more commands may be executed.
     pub(crate) fn is_full(&self) -> bool {
-        self.awaited >= PIPELINE_COMMANDS_MAX
-            || self.unsent_bytes() + self.slot_bytes >= OUTPUT_BYTES_PAUSE
+        self.awaited >= PIPELINE_COMMANDS_MAX || self.is_much(self.unsent_bytes() + self.slot_bytes)
     }
 
     /// The node owes one more answer, to be sent as it comes.
     #[inline]
-    pub(crate) fn await_answer(&mut self) {
+    pub(crate) fn await_answer(&mut self, due: Due) {
         self.awaited += 1;
         match self.slots.back_mut() {
-            Some(Slot::Sent(count)) => *count += 1,
-            _ => self.slots.push_back(Slot::Sent(1)),
+            Some(Slot::Sent(of, count)) if *of == due => *count += 1,
+            _ => self.slots.push_back(Slot::Sent(due, 1)),
         }
     }
 
@@ -124,7 +143,7 @@ impl Replies {
         let protocol = self.protocol;
         if self.slots.is_empty() {
             write(self.output(), protocol);
-            return;
+            return self.weigh();
         }
         if !matches!(self.slots.back(), Some(Slot::Local(_))) {
             self.slots.push_back(Slot::Local(Vec::new()));
@@ -133,6 +152,7 @@ impl Replies {
             let before = bytes.len();
             write(bytes, protocol);
             self.slot_bytes += bytes.len() - before;
+            self.weigh();
         }
     }
 
@@ -142,12 +162,13 @@ impl Replies {
         loop {
             match self.slots.front_mut() {
                 None => return Next::Nothing,
-                Some(Slot::Sent(_) | Slot::Other(_)) => return Next::Answer,
+                Some(Slot::Sent(..) | Slot::Other(_)) => return Next::Answer,
                 Some(Slot::Local(bytes)) => {
                     let bytes = std::mem::take(bytes);
                     self.slot_bytes -= bytes.len();
                     self.output().extend_from_slice(&bytes);
                     drop(self.slots.pop_front());
+                    self.weigh();
                 }
             }
         }
@@ -158,15 +179,16 @@ impl Replies {
     pub(crate) fn take_awaited(&mut self) -> Awaited {
         self.awaited = self.awaited.saturating_sub(1);
         match self.slots.front_mut() {
-            Some(Slot::Sent(count)) if *count > 1 => {
+            Some(Slot::Sent(due, count)) if *count > 1 => {
                 *count -= 1;
-                return Awaited::Sent;
+                return Awaited::Sent(*due);
             }
             _ => {}
         }
         match self.slots.pop_front() {
             Some(Slot::Other(awaited)) => awaited,
-            Some(Slot::Sent(_) | Slot::Local(_)) | None => Awaited::Sent,
+            Some(Slot::Sent(due, _)) => Awaited::Sent(due),
+            Some(Slot::Local(_)) | None => Awaited::Sent(Due::Write),
         }
     }
 
@@ -175,21 +197,51 @@ impl Replies {
     pub(crate) fn put(&mut self, answer: &Answer) {
         let protocol = self.protocol;
         encode::put_answer(self.output(), protocol, answer);
+        self.weigh();
+    }
+
+    /// Makes room for a large reply at once: growing step by step would take up to twice as much.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.output().reserve_exact(bytes);
+    }
+
+    /// Has what is held counted among what all connections hold.
+    #[inline]
+    fn weigh(&mut self) {
+        self.share.set(self.output.capacity() + self.slot_bytes);
     }
 
     fn output(&mut self) -> &mut Vec<u8> {
         if self.output.capacity() == 0 {
             self.output = self.server.take_buffer();
-        } else if self.sent > BUFFER_KEPT_BYTES_MAX && self.sent >= self.unsent_bytes() {
-            // A slow but steady reader must not make us keep what it has read.
-            drop(self.output.drain(..self.sent));
-            self.sent = 0;
         }
         &mut self.output
     }
 
+    /// A slow but steady reader must not make us keep what it has read.
+    fn forget_sent(&mut self) {
+        if self.sent > BUFFER_KEPT_BYTES_MAX && self.sent >= self.unsent_bytes() {
+            drop(self.output.drain(..self.sent));
+            self.output.shrink_to(BUFFER_BYTES);
+            self.sent = 0;
+        }
+    }
+
     /// Sends the output; `Ready` when all of it is sent.
     pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Box<dyn Stream>,
+    ) -> Poll<io::Result<()>> {
+        let sent = self.poll_write(cx, stream);
+        if sent.is_pending() {
+            self.forget_sent();
+        }
+        self.weigh();
+        sent
+    }
+
+    fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut Box<dyn Stream>,

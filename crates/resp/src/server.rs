@@ -15,6 +15,7 @@ use crate::encode::{self, Protocol};
 use crate::options::{self, Options, Setting};
 use crate::registry::Registry;
 use crate::stats::{self, Counters, Stats};
+use crate::unread::Unread;
 
 /// Buffers kept for the next connection that has something to read or write.
 const SPARE_BUFFERS_MAX: usize = 64;
@@ -39,6 +40,7 @@ pub struct Server {
     draining: Cell<bool>,
     /// Bytes of unfinished commands and transactions, of all connections.
     held_bytes: Cell<usize>,
+    pub(crate) unread: Unread,
     spare_buffers: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -72,6 +74,7 @@ impl Server {
             connections_max: Cell::new(options.connections_max),
             draining: Cell::new(false),
             held_bytes: Cell::new(0),
+            unread: Unread::default(),
             spare_buffers: RefCell::default(),
             env,
         })

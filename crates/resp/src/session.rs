@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use quorate_api::limits::OUTPUT_BYTES_MAX;
+use quorate_api::limits::{OUTPUT_BYTES_MAX, UNREAD_BYTES_FREE};
 use quorate_api::{Answer, Args, Call, CommandId as Id, Consistency, ErrorCode, Reply, Spec};
 use quorate_api::{command::Flags, command::lookup};
 
@@ -16,9 +16,10 @@ use crate::decode::Trust;
 use crate::encode::{self, Protocol};
 use crate::error;
 use crate::registry::Profile;
-use crate::replies::{Awaited, Next, Replies};
+use crate::replies::{Awaited, Due, Next, Replies};
 use crate::server::{Account, Server};
 use crate::transaction::Block;
+use crate::unread::{overloaded, returns_values};
 use crate::watches::Watches;
 
 /// What CLIENT REPLY has asked for.
@@ -105,10 +106,12 @@ impl Session {
             && self.authenticated
             && self.block.is_none()
             && self.replying == Replying::On
+            && !self.server.unread.is_crowded()
         {
             self.profile.command.set(Some(spec));
+            self.server.counters.count_call(spec.id);
             self.submit(spec, args);
-            self.replies.await_answer();
+            self.replies.await_answer(due(spec));
             return Flow::Done;
         }
         let replying = self.replying;
@@ -130,16 +133,25 @@ impl Session {
             return self.unknown(args);
         };
         if let Err(reply) = subcommands::check(spec, args) {
-            return self.refuse(spec, reply);
+            return self.refuse(spec, Ok(reply));
         }
         self.profile.command.set(Some(spec));
         self.profile.subcommand.set(subcommands::name(spec, args.at(1)));
         if !self.authenticated && !spec.flags.has(Flags::NO_AUTH) {
-            return self.refuse(spec, error::no_auth());
+            return self.refuse(spec, Ok(error::no_auth()));
         }
         if self.block.is_some() && !spec.flags.has(Flags::NO_QUEUE) {
             return self.queue(spec, args);
         }
+        let flow = self.carry_out(spec, args);
+        if flow == Flow::Done {
+            self.server.counters.count_call(spec.id);
+        }
+        flow
+    }
+
+    /// A command that is neither refused nor queued.
+    fn carry_out(&mut self, spec: &'static Spec, args: Args<'_>) -> Flow {
         match spec.id {
             Id::Multi => self.multi(),
             Id::Exec => self.exec(),
@@ -151,11 +163,14 @@ impl Session {
             Id::Wait => return self.wait(args),
             Id::Debug => return self.debug(args),
             _ if spec.flags.has(DATA) => {
+                if self.is_crowded_for(spec, args) {
+                    return self.refuse(spec, Err(overloaded()));
+                }
                 self.submit(spec, args);
                 if self.muted {
                     self.replies.await_other(Awaited::Dropped);
                 } else {
-                    self.replies.await_answer();
+                    self.replies.await_answer(due(spec));
                 }
             }
             _ => {
@@ -164,6 +179,11 @@ impl Session {
             }
         }
         Flow::Done
+    }
+
+    /// A write whose answer may be large, and could not be withheld, while there is no room.
+    pub(crate) fn is_crowded_for(&self, spec: &'static Spec, args: Args<'_>) -> bool {
+        spec.is_write() && self.server.unread.is_crowded() && returns_values(spec, args)
     }
 
     /// Hands a data command to the node.
@@ -195,29 +215,39 @@ impl Session {
     }
 
     /// A command that can't be executed spoils the transaction under way; EXEC itself ends it.
-    pub(crate) fn refuse(&mut self, spec: &'static Spec, reply: Reply) -> Flow {
+    pub(crate) fn refuse(&mut self, spec: &'static Spec, answer: Answer) -> Flow {
         if spec.id == Id::Exec {
             self.end_block();
-            let reply = match reply {
-                Reply::Error(error) => error::exec_abort_because(&error.message),
+            let answer = match answer {
+                Ok(Reply::Error(error)) => Ok(error::exec_abort_because(&error.message)),
                 other => other,
             };
-            self.reply(reply);
+            self.answer(&answer);
             return Flow::Done;
         }
         if let Some(block) = &mut self.block {
             block.aborted = true;
         }
-        self.reply(reply);
+        self.answer(&answer);
         Flow::Done
     }
 
     /// Answers the command under way.
     pub(crate) fn reply(&mut self, reply: Reply) {
-        let answer = Ok(reply);
-        self.count(&answer);
+        // Among the commands of the connection itself, those with large replies change nothing.
+        let answer = if self.server.has_room_to_answer(encode::bytes(&reply)) {
+            Ok(reply)
+        } else {
+            Err(overloaded())
+        };
+        self.answer(&answer);
+    }
+
+    /// The same, or a failure.
+    pub(crate) fn answer(&mut self, answer: &Answer) {
+        self.count(answer);
         if !self.muted {
-            self.replies.push(&answer);
+            self.replies.push(answer);
         }
     }
 
@@ -238,12 +268,18 @@ impl Session {
             let Poll::Ready(answer) = self.node.poll_answer(cx) else { break };
             progress = true;
             match self.replies.take_awaited() {
-                Awaited::Sent => self.send(&answer),
+                Awaited::Sent(due) => self.send(&answer, due),
                 Awaited::Dropped => self.count(&answer),
                 Awaited::Revisions { db, keys, muted } => {
                     self.muted = muted;
                     let answer = self.watched(db, keys, answer);
                     self.deliver(&answer);
+                }
+                Awaited::Block { splice, muted }
+                    if splice.counts_replicas() && matches!(answer, Ok(Reply::Array(_))) =>
+                {
+                    let administering = self.count_replicas();
+                    self.blocked = Blocked::Block { administering, answer, splice, muted };
                 }
                 Awaited::Block { splice, muted } => {
                     self.muted = muted;
@@ -260,7 +296,7 @@ impl Session {
         if self.muted {
             self.count(answer);
         } else {
-            self.send(answer);
+            self.send(answer, Due::Write);
         }
     }
 
@@ -274,18 +310,37 @@ impl Session {
     }
 
     /// Encodes an answer that is first in the queue.
-    pub(crate) fn send(&mut self, answer: &Answer) {
-        self.count(answer);
-        if let Ok(reply @ (Reply::Array(_) | Reply::Map(_) | Reply::Set(_))) = answer
-            && self.replies.unsent_bytes() + encode::bytes(reply) > OUTPUT_BYTES_MAX
-        {
-            // No room for the truth: say that it is missing, and close.
-            let text = format!("the reply exceeds {OUTPUT_BYTES_MAX} bytes; closing");
-            self.replies.put(&Err(quorate_api::Error::unknown(text)));
-            self.ending = true;
-            return;
+    pub(crate) fn send(&mut self, answer: &Answer, due: Due) {
+        let bytes = match answer {
+            Ok(Reply::Bulk(bytes)) => bytes.len(),
+            Ok(reply @ (Reply::Array(_) | Reply::Map(_) | Reply::Set(_))) => encode::bytes(reply),
+            _ => 0,
+        };
+        if bytes > UNREAD_BYTES_FREE {
+            if let Some(refusal) = self.no_room(bytes, due) {
+                self.count(&refusal);
+                return self.replies.put(&refusal);
+            }
+            self.replies.reserve(bytes);
         }
+        self.count(answer);
         self.replies.put(answer);
+    }
+
+    /// What is answered in the place of a large reply for which there is no room.
+    fn no_room(&mut self, bytes: usize, due: Due) -> Option<Answer> {
+        if self.replies.unsent_bytes() + bytes > OUTPUT_BYTES_MAX {
+            let text = format!("the reply would have more than {OUTPUT_BYTES_MAX} bytes");
+            return Some(match due {
+                Due::Read => Ok(Reply::err(format!("{text}; ask for less at a time"))),
+                // No room for the truth: say that it is missing, and close.
+                Due::Write => {
+                    self.ending = true;
+                    Err(quorate_api::Error::unknown(format!("{text}; closing")))
+                }
+            });
+        }
+        (due == Due::Read && !self.server.has_room_to_answer(bytes)).then(|| Err(overloaded()))
     }
 
     /// Changes the protocol's version.
@@ -305,6 +360,12 @@ impl Session {
         self.consistency = consistency;
         self.node.set_consistency(consistency);
     }
+}
+
+/// What the answer to a data command may be.
+#[inline]
+fn due(spec: &Spec) -> Due {
+    if spec.is_write() { Due::Write } else { Due::Read }
 }
 
 /// Commands that the node executes.

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use quorate_api::{CommandId, Spec, command};
 use quorate_env::Mono;
 
 /// Kinds of errors that are counted apart; a client can't invent more.
@@ -38,8 +39,21 @@ pub(crate) struct Counters {
     pub(crate) bytes_in: Cell<u64>,
     pub(crate) bytes_out: Cell<u64>,
     errors: RefCell<BTreeMap<&'static str, u64>>,
+    /// Commands executed, by their numbers.
+    calls: Calls,
     /// The second under way, its commands, and those of the second before.
     rate: Cell<(u64, u64, u64)>,
+}
+
+/// A counter for each command of the table.
+#[derive(Debug)]
+struct Calls(Vec<Cell<u64>>);
+
+impl Default for Calls {
+    fn default() -> Self {
+        let numbers = command::all().map(|spec| spec.id as usize);
+        Self(vec![Cell::new(0); numbers.max().unwrap_or_default() + 1])
+    }
 }
 
 /// Adds to a counter.
@@ -64,6 +78,21 @@ impl Counters {
         }
     }
 
+    /// A command that was executed here, or handed to the node.
+    #[inline]
+    pub(crate) fn count_call(&self, id: CommandId) {
+        if let Some(counter) = self.calls.0.get(id as usize) {
+            add(counter, 1);
+        }
+    }
+
+    /// The commands that were executed, and how often.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |spec: &Spec| self.calls.0.get(spec.id as usize).map_or(0, Cell::get);
+        let called = command::all().map(move |spec| (spec.name, count(spec)));
+        called.filter(|(_, count)| *count > 0)
+    }
+
     /// An error reply.
     pub(crate) fn count_error(&self, word: &'static str) {
         let mut errors = self.errors.borrow_mut();
@@ -79,6 +108,7 @@ impl Counters {
         {
             counter.set(0);
         }
+        self.calls.0.iter().for_each(|counter| counter.set(0));
         self.errors.borrow_mut().clear();
     }
 

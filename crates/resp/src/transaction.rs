@@ -34,6 +34,11 @@ impl Block {
         self.bytes
     }
 
+    /// The commands that are queued.
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &'static Spec> {
+        self.queued.iter().map(|queued| queued.spec)
+    }
+
     /// Queues a command; refused when the block grows too large.
     pub(crate) fn queue(&mut self, spec: &'static Spec, args: Args<'_>) -> Result<(), Reply> {
         if self.queued.len() >= TRANSACTION_COMMANDS_MAX {
@@ -81,6 +86,11 @@ impl Splice {
     /// True when the node answers for every command, so that nothing is spliced.
     pub(crate) fn is_remote(&self) -> bool {
         self.parts.iter().all(Option::is_none)
+    }
+
+    /// True when the block holds a WAIT, which asks how far the others are when the block has taken effect.
+    pub(crate) fn counts_replicas(&self) -> bool {
+        self.parts.iter().flatten().any(|part| part.spec.id == CommandId::Wait)
     }
 
     /// Puts local replies between those of the node. `local` is called only when the block took

@@ -39,11 +39,19 @@ pub enum Value {
     BigNumber(String),
 }
 
+/// What a first byte tells that begins no reply.
+fn strange(byte: u8) -> String {
+    if byte == b'H' {
+        return "the answer is HTTP, not the Redis protocol: that port takes HTTP only".to_owned();
+    }
+    format!("unexpected byte {byte:#04x} at the start of a reply")
+}
+
 /// Bytes that are no reply. The connection can't be understood any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// A byte that begins no reply.
-    #[error("unexpected byte {0:#04x} at the start of a reply")]
+    #[error("{}", strange(*.0))]
     Kind(u8),
     /// A line that does not say what it should.
     #[error("malformed reply line")]
@@ -235,6 +243,16 @@ mod tests {
 
     fn bulk(text: &'static str) -> Value {
         Value::Bulk(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn an_answer_in_http_is_known_for_what_it_is() {
+        let error = decode(b"HTTP/1.1 400 Bad Request\r\n").unwrap_err();
+        assert!(error.to_string().contains("that port takes HTTP only"), "{error}");
+        assert_eq!(
+            ValueError::Kind(b'x').to_string(),
+            "unexpected byte 0x78 at the start of a reply"
+        );
     }
 
     #[test]

@@ -179,3 +179,45 @@ fn what_command_info_says_is_what_redis_says() {
     let stale: Vec<_> = DIFFERENCES.iter().zip(used).filter(|(_, used)| !used).collect();
     assert!(stale.is_empty(), "no difference any more: {stale:?}");
 }
+
+/// The value of a field of COMMAND DOCS, without what is for people.
+fn doc_field(reply: &[u8], field: &str) -> Node {
+    let (Node::List(commands), _) = text(reply) else { panic!("no map") };
+    let Node::List(named) = &commands[0] else { panic!("no pair") };
+    let Node::List(fields) = &named[1] else { panic!("no map") };
+    let is_field =
+        |pair: &Node| matches!(pair, Node::List(pair) if pair[0] == Node::Leaf(field.to_owned()));
+    let found = fields.iter().find(|pair| is_field(pair)).cloned();
+    found.map_or(Node::List(Vec::new()), without_history)
+}
+
+fn without_history(node: Node) -> Node {
+    let Node::List(mut items) = node else { return node };
+    let is_history = |item: &Node| matches!(item, Node::List(pair) if pair.first() == Some(&Node::Leaf("since".to_owned())));
+    items.retain(|item| !is_history(item));
+    Node::List(items.into_iter().map(without_history).collect())
+}
+
+#[test]
+fn groups_and_arguments_of_command_docs_are_those_of_redis() {
+    let redis = Redis::start();
+    let mut world = World::new(Options::default());
+    let link = world.connect();
+    drop(world.send(link, b"HELLO 3\r\n"));
+    let mut compare = |name: &str, field: &str| {
+        let command = format!("COMMAND DOCS {name}");
+        let ours = world.send(link, format!("{command}\r\n").as_bytes());
+        let theirs = doc_field(&redis.ask(&command), field);
+        assert_eq!(doc_field(&ours, field), theirs, "{name} {field}");
+    };
+    for name in
+        ["dbsize", "flushdb", "flushall", "swapdb", "readonly", "readwrite", "wait", "multi", "get"]
+    {
+        compare(name, "group");
+    }
+    for name in
+        ["copy", "rename", "renamenx", "incrby", "incrbyfloat", "decrby", "mget", "wait", "swapdb"]
+    {
+        compare(name, "arguments");
+    }
+}

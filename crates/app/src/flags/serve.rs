@@ -204,8 +204,8 @@ const LOGGING: Family = Family {
         Flag::value(
             "log-level",
             "LEVEL",
-            "error, warn, info, debug or trace; also per room, as in info,quorate_node=debug. Logs go to \
-             standard error.",
+            "error, warn, info, debug or trace; also per room, as in info,quorate_node=debug (the others then \
+             have info, if there is no word for all). Logs go to standard error.",
         )
         .default("info"),
         Flag::value("log-format", "FORMAT", "text, or json with one object per line.").default("text"),

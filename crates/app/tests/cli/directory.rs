@@ -49,6 +49,52 @@ fn a_foreign_directory_stays_as_it_is() {
 }
 
 #[test]
+fn a_file_is_no_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("thesis.txt");
+    std::fs::write(&file, "years of work").unwrap();
+    for place in [file.clone(), file.join("below")] {
+        let ended = refused("n1", "127.0.0.1:0", &place);
+        assert!(ended.err.contains("thesis.txt"), "{}", ended.err);
+        assert!(ended.err.contains(" is a file; give a directory"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_lost_identity_beside_a_log_is_damage_and_no_foreign_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(dir.path(), &["--bootstrap"]);
+    assert_eq!(node.process.terminate(), Some(0), "{}", node.process.text());
+    let identity = dir.path().join("identity");
+    for (spoil, what) in [
+        (&(|| std::fs::write(&identity, "").unwrap()) as &dyn Fn(), "its 0 bytes do not begin"),
+        (&|| std::fs::remove_file(&identity).unwrap(), "it is missing, beside a log"),
+    ] {
+        spoil();
+        let before = content(dir.path());
+        let ended = refused("n1", "127.0.0.1:0", dir.path());
+        assert!(ended.err.contains("/identity is damaged"), "{}", ended.err);
+        assert!(ended.err.contains(what), "{}", ended.err);
+        assert!(!ended.err.contains("not a Quorate data directory"), "{}", ended.err);
+        assert_eq!(content(dir.path()), before);
+    }
+}
+
+#[test]
+fn what_is_missing_of_a_log_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(dir.path(), &["--bootstrap"]);
+    assert_eq!(node.process.terminate(), Some(0), "{}", node.process.text());
+    let log = dir.path().join("log");
+    std::fs::remove_file(log.join("manifest")).unwrap();
+    let ended = refused("n1", "127.0.0.1:0", dir.path());
+    assert!(ended.err.contains("/log/manifest is gone"), "{}", ended.err);
+    std::fs::remove_dir_all(&log).unwrap();
+    let ended = refused("n1", "127.0.0.1:0", dir.path());
+    assert!(ended.err.contains("/log is gone"), "{}", ended.err);
+}
+
+#[test]
 fn a_directory_of_a_newer_version_stays_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("lock"), "").unwrap();

@@ -70,7 +70,7 @@ fn sighup_puts_the_log_level_of_the_file_into_force() {
     std::fs::write(&config, "log-level = \"info\"\n").unwrap();
     let config_arg = config.display().to_string();
     let mut node = Node::start(&dir.path().join("n1"), &["--bootstrap", "--config", &config_arg]);
-    std::fs::write(&config, "log-level = \"=loud=\"\n").unwrap();
+    std::fs::write(&config, "log-level = \"warning\"\n").unwrap();
     node.process.signal(Signal::HUP);
     node.process.says("SIGHUP: nothing was changed: log-level in ");
     std::fs::write(&config, "log-level = \"info,quorate=debug\"\n").unwrap();

@@ -33,6 +33,7 @@ const LEAVE: &str = r#"{"addr":"host:port"}"#;
 
 async fn set(State(door): State<Arc<Door>>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
+    query::none(&head.uri)?;
     let idempotency = idempotency::of(&head.headers)?;
     let json::Pairs(pairs) = json::read(&door, body, limits::COMMAND_BYTES_MAX, PAIRS).await?;
     for (key, value) in &pairs {
@@ -54,6 +55,7 @@ async fn read(State(door): State<Arc<Door>>, uri: Uri) -> Result<Response, Probl
 
 async fn delete(State(door): State<Arc<Door>>, request: Request) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
+    query::none(&head.uri)?;
     let key = path::segment(&head.uri, "/key/")?;
     door.write([b"DEL", key.as_slice()], idempotency::of(&head.headers)?).await?;
     Ok(answer::done())
@@ -66,7 +68,8 @@ struct Join {
     id: Option<String>,
 }
 
-async fn join(State(door): State<Arc<Door>>, body: Body) -> Result<Response, Problem> {
+async fn join(State(door): State<Arc<Door>>, uri: Uri, body: Body) -> Result<Response, Problem> {
+    query::none(&uri)?;
     let Join { addr, id } = json::read(&door, body, json::ADMIN_BYTES_MAX, JOIN).await?;
     door.change(member::join(id, addr)?).await?;
     Ok(answer::done())
@@ -78,7 +81,8 @@ struct Leave {
     addr: String,
 }
 
-async fn leave(State(door): State<Arc<Door>>, body: Body) -> Result<Response, Problem> {
+async fn leave(State(door): State<Arc<Door>>, uri: Uri, body: Body) -> Result<Response, Problem> {
+    query::none(&uri)?;
     let Leave { addr } = json::read(&door, body, json::ADMIN_BYTES_MAX, LEAVE).await?;
     if addr.is_empty() {
         return Err(Problem::bad(format!("addr is empty. Send {LEAVE}.")));

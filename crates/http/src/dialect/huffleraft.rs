@@ -37,6 +37,7 @@ struct Pair {
 
 async fn set(State(door): State<Arc<Door>>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
+    query::none(&head.uri)?;
     let idempotency = idempotency::of(&head.headers)?;
     let Pair { key, val } = json::read(&door, body, limits::COMMAND_BYTES_MAX, PAIR).await?;
     json::check_pair(&key, &val)?;
@@ -52,6 +53,7 @@ async fn read(State(door): State<Arc<Door>>, uri: Uri) -> Result<Response, Probl
 
 async fn delete(State(door): State<Arc<Door>>, request: Request) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
+    query::none(&head.uri)?;
     let key = path::third_segment(&head.uri)?;
     door.write([b"DEL", key.as_slice()], idempotency::of(&head.headers)?).await?;
     Ok(answer::done())
@@ -63,7 +65,8 @@ struct Join {
     addr: String,
 }
 
-async fn join(State(door): State<Arc<Door>>, body: Body) -> Result<Response, Problem> {
+async fn join(State(door): State<Arc<Door>>, uri: Uri, body: Body) -> Result<Response, Problem> {
+    query::none(&uri)?;
     let Join { addr } = json::read(&door, body, json::ADMIN_BYTES_MAX, JOIN).await?;
     door.change(member::join(None, addr)?).await?;
     Ok(answer::done())

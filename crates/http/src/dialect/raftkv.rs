@@ -34,6 +34,7 @@ struct Value {
 
 async fn set(State(door): State<Arc<Door>>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
+    query::none(&head.uri)?;
     let key = path::segment_then_slash(&head.uri, "/keys/")?;
     let idempotency = idempotency::of(&head.headers)?;
     let pair: Value = json::read(&door, body, limits::COMMAND_BYTES_MAX, VALUE).await?;
@@ -55,7 +56,8 @@ struct Join {
     address: String,
 }
 
-async fn join(State(door): State<Arc<Door>>, body: Body) -> Result<Response, Problem> {
+async fn join(State(door): State<Arc<Door>>, uri: Uri, body: Body) -> Result<Response, Problem> {
+    query::none(&uri)?;
     let Join { address } = json::read(&door, body, json::ADMIN_BYTES_MAX, JOIN).await?;
     door.change(member::join(None, address)?).await?;
     Ok(answer::content("application/json", "{}"))

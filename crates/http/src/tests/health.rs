@@ -49,8 +49,10 @@ fn readyz_needs_a_read_that_sees_every_write() {
     let mut world = World::new();
     world.node.failure = Some(Error::not_applied("no majority"));
     let problem = world.get("GET /readyz").problem(503, "not-ready");
-    let failed = problem["checks"].as_array().unwrap().iter().find(|it| it["ok"] == false);
-    assert_eq!(failed.unwrap()["name"], "current");
+    let checks = problem["checks"].as_array().unwrap();
+    let failed = checks.iter().filter(|it| it["ok"] == false).map(|it| &it["name"]);
+    assert_eq!(failed.collect::<Vec<_>>(), ["writable", "current"]);
+    assert!(!problem.to_string().contains("writes are accepted"), "{problem}");
 }
 
 #[test]
@@ -69,6 +71,7 @@ fn readyz_needs_a_leader_a_member_and_an_applied_log() {
         let problem = answer.problem(503, "not-ready");
         let failed = problem["checks"].as_array().unwrap().iter().find(|it| it["ok"] == false);
         assert_eq!(failed.unwrap()["name"], name);
+        assert_eq!(problem.to_string().contains("writes are accepted"), name == "caught-up");
         assert_eq!(answer.header("retry-after"), Some("1"));
     }
 }

@@ -141,3 +141,23 @@ fn consistency_and_idempotency_work_in_this_dialect_too() {
     let expected = [None, Some(idempotency("x")), Some(idempotency("y"))];
     assert_eq!(world.node.idempotencies, expected);
 }
+
+#[test]
+fn what_changes_something_ignores_no_parameter_in_any_dialect() {
+    let mut world = World::new();
+    for (request, body) in [
+        ("POST /key?ttl=60", r#"{"k":"v"}"#),
+        ("DELETE /key/k?if=1", ""),
+        ("POST /join?learner=true", r#"{"addr":"h:1"}"#),
+        ("POST /leave?force=true", r#"{"addr":"h:1"}"#),
+        ("POST /keys/k/?ttl=60", r#"{"value":"v"}"#),
+        ("POST /cluster/join/?learner=true", r#"{"address":"h:1"}"#),
+        ("POST /store/key?ttl=60", r#"{"key":"k","val":"v"}"#),
+        ("DELETE /store/key/k?if=1", ""),
+        ("POST /store/join?learner=true", r#"{"addr":"h:1"}"#),
+    ] {
+        let problem = world.send(request, &[], body.as_bytes()).problem(400, "bad-request");
+        assert!(problem["detail"].as_str().unwrap().contains("unknown field"), "{problem}");
+    }
+    assert!(world.node.data.is_empty());
+}

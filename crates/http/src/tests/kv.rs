@@ -74,6 +74,8 @@ fn a_client_that_has_the_revision_is_told_so() {
     let mut world = World::with(Node::new().with(b"k", b"v"), Options::new(""));
     let fresh = world.send("GET /v1/kv/k", &["If-None-Match: \"1\""], b"");
     assert_eq!((fresh.status, fresh.header("etag"), fresh.text()), (304, Some("\"1\""), ""));
+    let head = world.send("HEAD /v1/kv/k", &["If-None-Match: \"1\""], b"");
+    assert_eq!((head.status, head.header("content-length")), (304, None));
     assert_eq!(world.send("GET /v1/kv/k", &["If-None-Match: \"2\""], b"").status, 200);
     world.send("GET /v1/kv/k", &["If-Match: \"2\""], b"").problem(412, "precondition-failed");
     world.send("GET /v1/kv/none", &["If-Match: *"], b"").problem(412, "precondition-failed");

@@ -1,5 +1,6 @@
 //! WAIT: until other members have this connection's writes.
 
+use quorate_api::api::Administering;
 use quorate_api::{AdminRequest, Args, Reply};
 
 use crate::blocked::Blocked;
@@ -42,16 +43,17 @@ impl Session {
         Flow::Done
     }
 
-    /// Within EXEC nothing waits, as in Redis: the replicas known to have the writes right now.
-    pub(crate) fn wait_within_block(&self, args: Args<'_>) -> Reply {
-        if let Err(reply) = parse(args) {
-            return reply;
-        }
-        let status = self.server.api.status();
+    /// Within EXEC nothing waits, as in Redis, but it takes the leader to know who has the writes right now.
+    pub(crate) fn count_replicas(&self) -> Administering {
         let index = self.node.seen_index();
-        let members = status.members.iter();
-        let count =
-            members.filter(|member| member.node != status.leader && member.matched >= index);
-        Reply::Int(i64::try_from(count.count()).unwrap_or(i64::MAX))
+        self.server.api.administer(AdminRequest::Wait { index, replicas: 0, timeout_ms: 0 })
+    }
+}
+
+/// The reply to a WAIT within EXEC.
+pub(crate) fn counted(args: Args<'_>, count: i64) -> Reply {
+    match parse(args) {
+        Err(reply) => reply,
+        Ok(_) => Reply::Int(count),
     }
 }

@@ -214,13 +214,13 @@ fn doc_fields(spec: &Spec, summary: &str, since: &str, syntax: &str) -> Vec<(Rep
     let mut map = vec![
         (bulk("summary"), bulk(summary)),
         (bulk("since"), bulk(since)),
-        (bulk("group"), bulk(&family::group(spec.family))),
+        (bulk("group"), bulk(&family::group(spec))),
         (bulk("complexity"), bulk(spec.complexity)),
     ];
     let arguments = syntax::parse(syntax);
     if !arguments.is_empty() {
-        let has_keys = spec.keys.first > 0;
-        let arguments = arguments.iter().map(|it| syntax::reply(it, has_keys)).collect();
+        let mut writer = syntax::Writer::new(spec);
+        let arguments = arguments.iter().map(|it| writer.reply(it)).collect();
         map.push((bulk("arguments"), Reply::Array(arguments)));
     }
     map

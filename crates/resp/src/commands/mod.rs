@@ -1,6 +1,6 @@
 //! The commands that the connection answers itself, one file each.
 
-mod admin;
+pub(crate) mod admin;
 mod auth;
 mod client;
 mod command;
@@ -47,7 +47,6 @@ impl Session {
             Id::Info => self.info(args),
             Id::Role => role::role(&self.server.api.status()),
             Id::Leader => role::leader(&self.server.api.status()),
-            Id::Wait => self.wait_within_block(args),
             Id::Debug => self.debug_within_block(args),
             // The table says otherwise; the compiler can't know.
             _ => Reply::err(format!("'{}' can't be executed here", spec.name)),

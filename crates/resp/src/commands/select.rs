@@ -9,6 +9,11 @@ use crate::session::Session;
 /// The database that `argument` names.
 pub(crate) fn database(argument: &[u8]) -> Result<u8, Reply> {
     let number = integer(argument).ok_or_else(Reply::not_an_integer)?;
+    if i32::try_from(number).is_err() {
+        let (low, high) = (i32::MIN, i32::MAX);
+        let text = format!("value is out of range, value must between {low} and {high}");
+        return Err(Reply::err(text));
+    }
     u8::try_from(number)
         .ok()
         .filter(|db| *db < DATABASES)

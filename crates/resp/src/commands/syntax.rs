@@ -4,7 +4,7 @@
 //! Words in upper case are literal tokens; what follows them in lower case belongs to them. `[ ]` is
 //! optional, `< >` groups, `|` separates alternatives, `[x ...]` behind `x` repeats it.
 
-use quorate_api::Reply;
+use quorate_api::{CommandId, Reply, Spec};
 
 /// An argument, or a group of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -184,52 +184,74 @@ fn one_of(all: Vec<Sequence>) -> Argument {
     Argument { name: "options".to_owned(), kind: Kind::OneOf(arguments), ..Argument::default() }
 }
 
-/// The type that Redis gives such a value.
-fn value_type(name: &str, has_keys: bool) -> &'static str {
-    match name {
-        "key" | "newkey" | "source" | "destination" if has_keys => "key",
-        "pattern" => "pattern",
-        "unix-time-seconds" | "unix-time-milliseconds" => "unix-time",
-        "seconds" | "milliseconds" | "index" | "index1" | "index2" | "offset" | "count"
-        | "start" | "end" | "stop" | "cursor" | "numreplicas" | "timeout" | "db"
-        | "destination-db" | "protover" | "numkeys" | "decrement" | "client-id" | "maxage"
-        | "max-ms" | "rank" => "integer",
-        "score" | "weight" => "double",
-        _ => "string",
-    }
+/// Writes the maps of a command's arguments in COMMAND DOCS.
+pub(crate) struct Writer<'a> {
+    spec: &'a Spec,
+    /// Arguments so far that are keys.
+    keys: usize,
 }
 
-/// The map of one argument in COMMAND DOCS.
-pub(crate) fn reply(argument: &Argument, has_keys: bool) -> Reply {
-    let bulk = |text: &str| Reply::bulk(text.as_bytes());
-    let kind = match &argument.kind {
-        Kind::Value => value_type(&argument.name, has_keys),
-        Kind::PureToken => "pure-token",
-        Kind::Block(_) => "block",
-        Kind::OneOf(_) => "oneof",
-    };
-    let mut map = vec![(bulk("name"), bulk(&argument.name)), (bulk("type"), bulk(kind))];
-    if kind == "key" {
-        map.push((bulk("key_spec_index"), Reply::Int(0)));
+impl<'a> Writer<'a> {
+    /// For the arguments of one command, in order.
+    pub(crate) fn new(spec: &'a Spec) -> Self {
+        Self { spec, keys: 0 }
     }
-    if let Some(token) = &argument.token {
-        map.push((bulk("token"), bulk(token)));
+
+    /// The type that Redis gives such a value.
+    fn value_type(&self, name: &str) -> &'static str {
+        match name {
+            "key" | "newkey" | "source" | "destination" if self.spec.keys.first > 0 => "key",
+            "pattern" => "pattern",
+            "unix-time-seconds" | "unix-time-milliseconds" => "unix-time",
+            "increment" if self.spec.id == CommandId::Incrbyfloat => "double",
+            "seconds" | "milliseconds" | "index" | "index1" | "index2" | "offset" | "count"
+            | "start" | "end" | "stop" | "cursor" | "numreplicas" | "timeout" | "db"
+            | "destination-db" | "protover" | "numkeys" | "increment" | "decrement"
+            | "client-id" | "maxage" | "max-ms" | "rank" => "integer",
+            "score" | "weight" => "double",
+            _ => "string",
+        }
     }
-    let mut flags = Vec::new();
-    if argument.is_optional {
-        flags.push(Reply::Simple("optional".into()));
+
+    /// Which of the command's key specifications the next key belongs to: with one for all, that one.
+    fn next_key_spec(&mut self) -> Reply {
+        let at = self.keys.min(self.spec.uses.len().saturating_sub(1));
+        self.keys += 1;
+        Reply::Int(i64::try_from(at).unwrap_or_default())
     }
-    if argument.is_multiple {
-        flags.push(Reply::Simple("multiple".into()));
+
+    /// The map of the next argument.
+    pub(crate) fn reply(&mut self, argument: &Argument) -> Reply {
+        let bulk = |text: &str| Reply::bulk(text.as_bytes());
+        let kind = match &argument.kind {
+            Kind::Value => self.value_type(&argument.name),
+            Kind::PureToken => "pure-token",
+            Kind::Block(_) => "block",
+            Kind::OneOf(_) => "oneof",
+        };
+        let mut map = vec![(bulk("name"), bulk(&argument.name)), (bulk("type"), bulk(kind))];
+        if kind == "key" {
+            map.push((bulk("key_spec_index"), self.next_key_spec()));
+        }
+        if let Some(token) = &argument.token {
+            map.push((bulk("token"), bulk(token)));
+        }
+        let mut flags = Vec::new();
+        if argument.is_optional {
+            flags.push(Reply::Simple("optional".into()));
+        }
+        if argument.is_multiple {
+            flags.push(Reply::Simple("multiple".into()));
+        }
+        if !flags.is_empty() {
+            map.push((bulk("flags"), Reply::Set(flags)));
+        }
+        if let Kind::Block(inner) | Kind::OneOf(inner) = &argument.kind {
+            let inner = inner.iter().map(|argument| self.reply(argument)).collect();
+            map.push((bulk("arguments"), Reply::Array(inner)));
+        }
+        Reply::Map(map)
     }
-    if !flags.is_empty() {
-        map.push((bulk("flags"), Reply::Set(flags)));
-    }
-    if let Kind::Block(inner) | Kind::OneOf(inner) = &argument.kind {
-        let inner = inner.iter().map(|argument| reply(argument, has_keys)).collect();
-        map.push((bulk("arguments"), Reply::Array(inner)));
-    }
-    Reply::Map(map)
 }
 
 #[cfg(test)]

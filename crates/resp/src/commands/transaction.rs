@@ -1,14 +1,17 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH: Redis' semantics, with the node as the judge.
 
 use bytes::Bytes;
-use quorate_api::{Answer, Args, Call, CommandId, Consistency, Reply, Spec, command};
+use quorate_api::{
+    Answer, Args, Call, CommandId, Consistency, Error, Reply, Spec, Transaction, command,
+};
 
 use crate::blocked::Blocked;
 use crate::commands::is;
 use crate::error;
-use crate::replies::Awaited;
+use crate::replies::{Awaited, Due};
 use crate::session::{Flow, Session};
 use crate::transaction::Block;
+use crate::unread::{overloaded, returns_values};
 use crate::watches::Watches;
 
 impl Session {
@@ -31,7 +34,8 @@ impl Session {
             _ => spec.flags.has(command::Flags::NO_MULTI),
         };
         if cuts {
-            return self.refuse(spec, Reply::err("Command not allowed inside a transaction"));
+            let text = "Command not allowed inside a transaction";
+            return self.refuse(spec, Ok(Reply::err(text)));
         }
         let queued = match &mut self.block {
             // As Redis: what will never be executed is not kept.
@@ -40,11 +44,10 @@ impl Session {
             None => Ok(()),
         };
         if let Err(reply) = queued {
-            return self.refuse(spec, reply);
+            return self.refuse(spec, Ok(reply));
         }
         if !self.hold() {
-            let text = "too many bytes of unfinished transactions on this node";
-            return self.refuse(spec, Reply::err(text));
+            return self.refuse(spec, Err(too_much_held()));
         }
         self.profile.queued.set(self.block.as_ref().map(Block::len));
         self.reply(Reply::Simple("QUEUED".into()));
@@ -61,18 +64,23 @@ impl Session {
         if block.aborted || watch_failed {
             return self.reply(error::exec_abort());
         }
+        block.specs().for_each(|spec| self.server.counters.count_call(spec.id));
         let asks_nobody = watches.is_empty();
         let (transaction, splice) = block.split(self.db, watches.into_vec());
         let muted = self.muted;
-        if asks_nobody && transaction.calls.is_empty() {
+        if asks_nobody && transaction.calls.is_empty() && !splice.counts_replicas() {
             let answer =
                 splice.splice(Ok(Reply::Array(Vec::new())), |spec, args| self.local(spec, args));
             self.muted = muted;
             return self.reply(answer.unwrap_or(Reply::NilArray));
         }
+        let due = due(&transaction);
+        if due == Due::Write && self.server.unread.is_crowded() && returns_something(&transaction) {
+            return self.answer(&Err(overloaded()));
+        }
         self.node.transact(transaction);
         if splice.is_remote() && !muted {
-            return self.replies.await_answer();
+            return self.replies.await_answer(due);
         }
         if splice.is_remote() {
             return self.replies.await_other(Awaited::Dropped);
@@ -125,10 +133,14 @@ impl Session {
             _ => None,
         };
         self.profile.watched.set(self.watches.len());
-        if added.is_some() && self.hold() {
+        let held = self.hold();
+        if added.is_some() && held {
             return Ok(Reply::Ok);
         }
         self.watches.failed = true;
+        if !held {
+            return Err(too_much_held());
+        }
         match answer {
             Ok(Reply::Error(_)) | Err(_) => answer,
             Ok(_) => Ok(Reply::err("the keys could not be watched")),
@@ -147,4 +159,20 @@ impl Session {
         let block = self.block.as_ref().map_or(0, Block::bytes);
         self.account.hold(block + self.watches.bytes())
     }
+}
+
+/// Why a transaction may not grow.
+fn too_much_held() -> Error {
+    Error::Overloaded { reason: "too many bytes of unfinished transactions on this node".into() }
+}
+
+/// What the answer to a block may be.
+fn due(transaction: &Transaction) -> Due {
+    let writes = transaction.calls.iter().any(|call| call.spec.is_write());
+    if writes { Due::Write } else { Due::Read }
+}
+
+/// True for a block whose answer may be large.
+fn returns_something(transaction: &Transaction) -> bool {
+    transaction.calls.iter().any(|call| returns_values(call.spec, call.args.as_args()))
 }
