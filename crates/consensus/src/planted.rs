@@ -56,6 +56,8 @@ bugs! {
     TornTailAccepted,
     /// Who loses the lead tells its clients that nothing was applied.
     LostLeadIsNotApplied,
+    /// A new leader's stamps are ahead of its clock.
+    StampsAhead,
     /// Who waited too long is told that nothing was applied.
     TimeoutIsNotApplied,
 }

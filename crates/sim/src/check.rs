@@ -1,6 +1,7 @@
 //! The judges: one file per property. Those of what was promised look at nothing but the clients' history;
 //! those of how it is kept ([`election`], [`log_matching`], [`completeness`], [`machine`]) are told by
-//! members what they do; [`whole`] looks at what they say of their disks.
+//! members what they do; [`whole`] looks at what they say of their disks. [`lifetime`] needs clocks that were
+//! right all the time.
 //!
 //! [`witness`] and [`linearizable`] are the strongest: the one where replies carry a place in the order of writes,
 //! on keys that live as long as the run, the other by search, on keys with short histories. The others are
@@ -11,6 +12,7 @@ pub mod durable;
 pub mod election;
 pub mod expiry;
 pub mod honest;
+pub mod lifetime;
 pub mod linearizable;
 pub mod log_matching;
 pub mod machine;

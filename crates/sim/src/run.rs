@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::check::{Judgement, Violation, judge, whole};
+use crate::check::{Judgement, Violation, judge, lifetime, whole};
 use crate::client::operator::{Office, Request, Verdict, Vote, operator};
 use crate::client::probe::{Progress, probe};
 use crate::client::workload::session;
@@ -196,6 +196,7 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
     let mut judgement = judge(&history);
     judgement.violations.extend(violations);
     judgement.violations.extend(whole::check(&tally, &branches));
+    judgement.violations.extend(lifetime::check(&tally, &history));
     Report { seed, digest, steps, lines, text, judgement, tally, history, branches, took }
 }
 

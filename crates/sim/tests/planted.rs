@@ -53,6 +53,9 @@ const fn place(bug: Planted) -> Place {
         Planted::LogCutTooEarly => {
             Place { profile: Some("cut"), seeds: 150, properties: &["whole"] }
         }
+        Planted::StampsAhead => {
+            Place { profile: Some("power"), properties: &["lifetime"], ..everywhere }
+        }
         Planted::SnapshotOverlays | Planted::SnapshotWithoutIndex => {
             Place { properties: &["state machine safety"], ..everywhere }
         }

@@ -318,3 +318,23 @@ fn many_unknown_increments_do_not_stop_the_search() {
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     broken(&lines, &["linearizable"]);
 }
+
+#[test]
+fn key_is_there_until_its_time_has_come_and_not_for_longer() {
+    use crate::fault::Kind;
+    use crate::fault::kind::Tally;
+    let ms = |ms: u64| ms * 1_000_000;
+    let judged = |from: u64, to: u64, reply: &str, wrong: Option<Kind>| {
+        let mut tally = Tally::default();
+        wrong.into_iter().for_each(|kind| tally.add(kind));
+        let read = format!("1 {} {} GET t -> {reply}", ms(from), ms(to));
+        let write = format!("0 {} {} SET t a~ PX 100 -> OK", ms(10), ms(20));
+        lifetime::check(&tally, &history(&[write.as_str(), read.as_str()])).len()
+    };
+    assert_eq!(judged(30, 40, "nil", None), 1, "gone, and set to last until 110 at the least");
+    assert_eq!(judged(30, 111, "nil", None), 0, "its time may have come");
+    assert_eq!(judged(115, 116, "a~", None), 0, "its time may not have come");
+    assert_eq!(judged(130, 140, "a~", None), 1, "there, and set to last until 120 at the most");
+    assert_eq!(judged(130, 140, "a~", Some(Kind::ClockDrift)), 0, "by another clock");
+    assert_eq!(judged(130, 140, "a~", Some(Kind::Kill)), 1);
+}

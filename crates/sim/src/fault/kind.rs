@@ -114,6 +114,11 @@ impl Kind {
     pub fn is_damage(self) -> bool {
         matches!(self, Self::FlipBit | Self::StrayWrite | Self::LoseFile)
     }
+
+    /// True for what makes a clock wrong.
+    pub fn is_of_clocks(self) -> bool {
+        matches!(self, Self::ClockJump | Self::ClockDrift | Self::ClockStop | Self::PauseMachine)
+    }
 }
 
 /// How often each kind was injected.
