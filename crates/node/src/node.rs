@@ -15,6 +15,7 @@ use quorate_api::{
 };
 use quorate_consensus::peers::{DialError, Doorkeeper, Peers, Purpose, all_addrs};
 use quorate_consensus::{GroupRole, Index};
+use quorate_engine::EngineKind;
 use quorate_env::{Env, Stream};
 use tokio::sync::oneshot;
 
@@ -304,7 +305,14 @@ async fn seek(node: Node) {
 
 impl Api for Node {
     fn open(&self) -> Box<dyn Session> {
-        Box::new(NodeSession { core: Rc::clone(&self.core), thread: Thread::default() })
+        let thread = {
+            let core = self.core.borrow();
+            match core.identity.engine {
+                EngineKind::Disk => Thread::weighing(core.reads.untaken.clone()),
+                EngineKind::Memory => Thread::default(),
+            }
+        };
+        Box::new(NodeSession { core: Rc::clone(&self.core), thread })
     }
 
     fn status(&self) -> Status {

@@ -13,7 +13,7 @@ use quorate_api::limits::PENDING_BYTES_MAX;
 use quorate_consensus::{Index, NodeId};
 use quorate_env::Mono;
 
-use crate::session::Waiter;
+use crate::session::{Scale, Waiter};
 
 /// Reads, encoded as parts, with those who wait for the answers.
 #[derive(Debug, Default)]
@@ -89,6 +89,8 @@ pub(crate) struct Reads {
     pub(crate) next_question: u64,
     pub(crate) rounds: u64,
     pub(crate) served: u64,
+    /// Answers that wait for their front-ends, where they have memory of their own.
+    pub(crate) untaken: Scale,
     /// Reused memory of the reader of parts.
     pub(crate) spans: Vec<quorate_api::Span>,
     spare: Vec<ReadBatch>,

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use quorate_api::{Answer, Consistency, Error};
+use quorate_api::limits::UNREAD_BYTES_MAX;
+use quorate_api::{Answer, Consistency, Error, Reply};
 
 /// A command that waits for the session's earlier ones, encoded as a part.
 #[derive(Debug)]
@@ -63,10 +64,27 @@ impl Kind {
     }
 }
 
+/// An answer, and what it counts for.
+type Weighed = (Answer, Option<Load>);
+
+/// Smaller answers are not worth weighing.
+const WEIGHED_BYTES_MIN: usize = 4 * 1024;
+
+/// Bytes that an answer keeps in memory.
+fn bytes_of(reply: &Reply) -> usize {
+    match reply {
+        Reply::Bulk(bytes) => bytes.len(),
+        Reply::Array(items) => items.iter().map(bytes_of).sum(),
+        _ => 0,
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// Answers from number `base` on; `None` where it is not there yet.
-    answers: VecDeque<Option<Answer>>,
+    answers: VecDeque<Option<Weighed>>,
+    /// Where answers are weighed until the front-end takes them; `None`: nowhere.
+    scale: Option<Scale>,
     base: u64,
     writes: usize,
     reads: usize,
@@ -90,6 +108,13 @@ pub(crate) enum Turn {
 }
 
 impl Thread {
+    /// With an engine that reads from a disk, each answer has memory of its own, and a client that sends reads
+    /// faster than it takes their answers must not fill it. (In memory, answers are those that the engine keeps
+    /// anyhow.)
+    pub(crate) fn weighing(scale: Scale) -> Self {
+        Self(Rc::new(RefCell::new(State { scale: Some(scale), ..State::default() })))
+    }
+
     /// Numbers a new command.
     pub(crate) fn enter(&self, kind: Kind) -> Turn {
         let mut state = self.0.borrow_mut();
@@ -106,7 +131,7 @@ impl Thread {
     pub(crate) fn refuse(&self, answer: Answer) {
         let mut state = self.0.borrow_mut();
         let first = state.answers.is_empty();
-        state.answers.push_back(Some(answer));
+        state.answers.push_back(Some((answer, None)));
         if first && let Some(waker) = state.waker.take() {
             waker.wake();
         }
@@ -148,7 +173,7 @@ impl Thread {
         let mut state = self.0.borrow_mut();
         if let Some(Some(_)) = state.answers.front() {
             state.base += 1;
-            if let Some(Some(answer)) = state.answers.pop_front() {
+            if let Some(Some((answer, _load))) = state.answers.pop_front() {
                 return Poll::Ready(answer);
             }
         }
@@ -164,7 +189,7 @@ impl Thread {
         for held in std::mem::take(&mut state.held) {
             let at = usize::try_from(held.number - state.base).unwrap_or(usize::MAX);
             if let Some(slot) = state.answers.get_mut(at) {
-                *slot = Some(Err(error.clone()));
+                *slot = Some((Err(error.clone()), None));
             }
         }
         if let Some(waker) = state.waker.take() {
@@ -182,8 +207,9 @@ impl Thread {
             state.reads -= 1;
         }
         let at = usize::try_from(number - state.base).unwrap_or(usize::MAX);
+        let weighed = state.weigh(kind, answer);
         if let Some(slot) = state.answers.get_mut(at) {
-            *slot = Some(answer);
+            *slot = Some(weighed);
         }
         // One wake-up per turn is enough: the front-end takes all that is there.
         if at == 0
@@ -196,6 +222,28 @@ impl Thread {
 }
 
 impl State {
+    /// Puts a large answer on the scale, or refuses it where there is no room: that of a write has happened,
+    /// and is told in any case.
+    fn weigh(&self, kind: Kind, answer: Answer) -> Weighed {
+        let (Some(scale), Ok(reply @ (Reply::Bulk(_) | Reply::Array(_)))) = (&self.scale, &answer)
+        else {
+            return (answer, None);
+        };
+        let bytes = bytes_of(reply);
+        if bytes < WEIGHED_BYTES_MIN {
+            return (answer, None);
+        }
+        // One that is too large by itself is for the front-end to refuse: it would be so tomorrow.
+        let held = scale.bytes();
+        if !kind.is_write() && held > 0 && held + bytes > UNREAD_BYTES_MAX {
+            let reason =
+                "answers that clients have not taken fill the memory which this node has for them";
+            return (Err(Error::Overloaded { reason: reason.into() }), None);
+        }
+        let load = scale.put(bytes);
+        (answer, Some(load))
+    }
+
     /// Counts a command as begun, unless it has to wait for those of the other kind.
     fn begin(&mut self, kind: Kind) -> bool {
         let blocked = if kind.is_write() { self.reads > 0 } else { self.writes > 0 };
@@ -332,6 +380,31 @@ mod tests {
         let released = thread.release().unwrap();
         assert_eq!(scale.bytes(), 20);
         drop((thread, released));
+        assert_eq!(scale.bytes(), 0);
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_are_bounded_where_they_have_memory_of_their_own() {
+        let scale = Scale::default();
+        let threads = [Thread::weighing(scale.clone()), Thread::weighing(scale.clone())];
+        // Shared, so that the test itself costs little.
+        let value = bytes::Bytes::from(vec![0; UNREAD_BYTES_MAX / 3]);
+        let reply = || Ok(Reply::Array(vec![Reply::Bulk(value.clone())]));
+        let read = |at: usize| drop(go(&threads[at], READ).answer(reply(), 1));
+        (0..3).for_each(|_| read(0));
+        read(1);
+        let mut cx = Context::from_waker(Waker::noop());
+        let refused = threads[1].poll_answer(&mut cx);
+        assert!(matches!(refused, Poll::Ready(Err(Error::Overloaded { .. }))), "{refused:?}");
+        // A write has happened, and small answers cost nothing.
+        drop(go(&threads[1], Kind::Write).answer(reply(), 1));
+        drop(go(&threads[1], READ).answer(Ok(Reply::bulk(b"v")), 1));
+        assert_eq!(answers(&threads[1]).len(), 2);
+        // What is taken, or belongs to a connection that has ended, makes room.
+        assert!(threads[0].poll_answer(&mut cx).is_ready());
+        read(1);
+        assert_eq!(answers(&threads[1]).len(), 1);
+        drop(threads);
         assert_eq!(scale.bytes(), 0);
     }
 
