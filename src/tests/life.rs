@@ -79,6 +79,30 @@ fn a_node_with_a_port_speaks_to_redis_clients_and_to_handles() {
     assert_eq!(answer, expected);
 }
 
+#[test]
+fn a_reader_of_events_is_answered_before_anything_happens_and_told_what_happens_first() {
+    let n1 = Builder::new("n1").listen("127.0.0.1:0").bootstrap().start_blocking().unwrap();
+    let addr = n1.as_async().addrs()[0].clone();
+    let mut stream = connect(&addr);
+    // A node that nothing happens to says that it lives every five seconds.
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(4))).unwrap();
+    write!(stream, "GET /v1/events HTTP/1.1\r\nHost: {addr}\r\n\r\n").unwrap();
+    let mut read_until = |end: &str| {
+        let mut text = String::new();
+        while !text.ends_with(end) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error}: {text}"));
+            text.push(char::from(byte[0]));
+        }
+        text
+    };
+    read_until("retry: 1000\n\n");
+    let n2 = Builder::new("n2").listen("127.0.0.1:0").join([addr.clone()]);
+    let _n2 = n2.start_blocking().unwrap();
+    let told = read_until("\"}");
+    assert!(told.contains("event: member-added"), "{told}");
+}
+
 #[expect(clippy::disallowed_types, reason = "a client of the machine's own network")]
 fn connect(addr: &str) -> std::net::TcpStream {
     std::net::TcpStream::connect(addr).unwrap()
