@@ -55,6 +55,11 @@ fn three_nodes_found_one_cluster_in_any_order_one_late_one_killed_on_the_way() {
     cluster.restart(first);
     cluster.restart(second);
     cluster.wait_for_log(first, "2 of 3 nodes are there");
+    let status = crate::quorate::run(&["status", "--addr", cluster.addr(first)]);
+    assert!(status.out.contains("is waiting: 2 of 3 nodes are there"), "{status:?}");
+    let doctor = crate::quorate::run(&["doctor", "--addr", cluster.addr(first)]);
+    assert!(doctor.out.contains("2 of 3 nodes are there"), "{doctor:?}");
+    assert!(!doctor.out.contains("voters") && !doctor.out.contains("cluster format"), "{doctor:?}");
     // Killed while it waits; and again as soon as the last one is there, at whatever point that is.
     cluster.restart_after_kill(second);
     cluster.wait_for_log(second, "2 of 3 nodes are there");

@@ -280,7 +280,6 @@ pub(crate) async fn found_together(node: Node, nodes: usize) {
         let core = node.core.borrow();
         (core.env.clone(), core.config.seeds.clone())
     };
-    let mut told = String::new();
     loop {
         let others = look_around(&node, &seeds).await;
         let step = {
@@ -291,12 +290,7 @@ pub(crate) async fn found_together(node: Node, nodes: usize) {
             decide(&core.card(), &others, nodes)
         };
         match step {
-            Step::Wait(text) => {
-                if text != told {
-                    tracing::info!("waiting: {text}");
-                }
-                told = text;
-            }
+            Step::Wait(text) => node.core.borrow_mut().waits(text),
             Step::Join(addr) => {
                 if let Err(error) = ask_to_be_added(&node, &addr).await {
                     let text = format!("{addr}: {error}");

@@ -261,7 +261,6 @@ async fn join(node: Node) {
         seeds.extend(core.config.all_seeds());
         (core.env.clone(), seeds)
     };
-    let mut told = String::new();
     let mut addrs: VecDeque<String> = VecDeque::new();
     loop {
         {
@@ -275,11 +274,7 @@ async fn join(node: Node) {
         }
         let Some(addr) = addrs.pop_front() else { return };
         if let Err(error) = ask_to_be_added(&node, &addr).await {
-            let text = format!("{addr}: {error}");
-            if text != told {
-                tracing::warn!(addr, %error, "not added yet");
-            }
-            told = text;
+            node.core.borrow_mut().was_not_added(&addr, &error);
         } else {
             // It has added us, and calls; if not, it is asked again.
             addrs.push_front(addr);

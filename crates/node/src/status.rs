@@ -30,6 +30,9 @@ impl Core {
             status.cluster = self.identity.cluster.to_string();
             status.format = self.machine.format();
         }
+        if let Some((waits_for, is_refused)) = self.what_it_waits_for() {
+            (status.waits_for, status.is_refused) = (Some(waits_for), is_refused);
+        }
         status.disk_slow = self.disk_trouble();
         self.describe_log(&mut status);
         self.describe_state(&mut status);
