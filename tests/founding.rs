@@ -93,6 +93,35 @@ fn three_nodes_found_one_cluster_in_any_order_one_late_one_killed_on_the_way() {
 }
 
 #[test]
+fn founders_that_are_ready_know_where_each_other_is() {
+    let mut cluster = expecting(3);
+    (0..3).for_each(|node| cluster.restart(node));
+    for node in 0..3 {
+        until("it is ready", LONG, || {
+            let ready = crate::http::get(cluster.addr(node), "/readyz");
+            match ready.map(|ready| ready.status) {
+                Ok(200) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        // At once, before a log entry says so.
+        let status = cluster.status(node).unwrap();
+        for (at, addr) in cluster.addrs().iter().enumerate() {
+            assert_eq!(
+                status.text(&format!("/members/{at}/addr")),
+                *addr,
+                "as n{} has it",
+                node + 1
+            );
+        }
+    }
+    for node in 0..3 {
+        let log = cluster.log_text(node);
+        assert!(!log.contains("no longer at"), "nobody has moved: {log}");
+    }
+}
+
+#[test]
 fn a_node_too_many_is_named_and_a_later_one_joins() {
     let mut cluster = expecting(2);
     let peers = cluster.addrs().join(",");

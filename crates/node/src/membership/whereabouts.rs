@@ -31,6 +31,21 @@ impl Core {
         self.machine.members().get(node).map(|member| self.place(node, member))
     }
 
+    /// Where clients and peers reach a member: by the table, or, as long as that does not say where a founder is,
+    /// by what the founder says itself.
+    pub(crate) fn addrs(&self, node: NodeId, member: &Member) -> (String, String) {
+        if !member.peer_addr.is_empty() {
+            return (member.client_addr.clone(), member.peer_addr.clone());
+        }
+        if node == self.identity.node {
+            return (self.config.client_addr.clone(), self.config.peer_addr.clone());
+        }
+        match self.membership.moved.get(&node).filter(|card| card.instance == member.instance) {
+            Some(card) => (card.client_addr.clone(), card.peer_addr.clone()),
+            None => self.founding.seen.get(&member.instance).cloned().unwrap_or_default(),
+        }
+    }
+
     /// True while a member can't be reached.
     pub(crate) fn misses_members(&self) -> bool {
         let mut others = self.other_members().into_iter();
