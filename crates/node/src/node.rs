@@ -190,6 +190,11 @@ impl Node {
         if card.peer_addr.is_empty() {
             addr.clone_into(&mut card.peer_addr);
         }
+        if place == Place::Learner
+            && let Some(why) = self.core.borrow().is_no_learner(&card)
+        {
+            return Ok(AdminReply::Refused(why));
+        }
         card.learner |= place == Place::Learner;
         card.replaces = replaces.unwrap_or_default();
         door::enrol(&self.core, card).await

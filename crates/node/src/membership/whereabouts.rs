@@ -3,7 +3,7 @@
 use quorate_consensus::peers::Card;
 use quorate_consensus::{Change, MemberChange, NodeId};
 
-use super::member_of;
+use super::enrolment::member_of;
 use crate::core::Core;
 use crate::door::is_reachable;
 use crate::members::{Member, Note};
