@@ -3,11 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use quorate_api::limits::COMMAND_BYTES_MAX;
 use quorate_api::{OwnedArgs, Reply};
 
 use crate::error::Error;
 use crate::scan::Scan;
 use crate::store::Store;
+use crate::transaction::Transaction;
 
 /// When a key was written, in the order of all writes of the cluster: a later write of any key has a
 /// higher one, on every node and after every failure. As a *fencing token* it tells a late holder of a
@@ -243,20 +245,9 @@ impl Store {
     /// # Errors
     /// [`Error`].
     pub async fn put(&self, put: Put) -> Result<Swap, Error> {
-        let Some(Expected::Value(wanted)) = &put.expected else { return self.put_once(&put).await };
-        // By way of the revision: who finds the value and meets another revision has been overtaken,
-        // and looks again.
-        loop {
-            let found = self.linearizable().get_entry(&put.key).await?;
-            let current = found.as_ref().map(|entry| entry.revision);
-            let Some(entry) = found.filter(|entry| entry.value == *wanted) else {
-                return Ok(Swap::Differs { current });
-            };
-            let put = Put { expected: Some(Expected::Revision(entry.revision)), ..put.clone() };
-            match self.put_once(&put).await? {
-                Swap::Differs { .. } => {}
-                done @ Swap::Done(_) => return Ok(done),
-            }
+        let ttl = put.ttl.map(ttl_ms).transpose()?;
+        if let Some(Expected::Value(wanted)) = &put.expected {
+            return self.put_over(&put, wanted, ttl).await;
         }
     }
 
@@ -307,6 +298,38 @@ impl Store {
     pub async fn expire(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<bool, Error> {
         let ms = ttl_ms(ttl)?.to_string();
         let parts = [b"PEXPIRE".as_slice(), key.as_ref(), ms.as_bytes()];
+    /// Makes the write where the key has the value `wanted`. It is one block, the same one whatever is there:
+    /// to look first and to send what was found would be another request each time, which is not recognised
+    /// when it is repeated under its name.
+    async fn put_over(&self, put: &Put, wanted: &[u8], ttl: Option<u64>) -> Result<Swap, Error> {
+        if put.value.len() + wanted.len() > COMMAND_BYTES_MAX {
+            let text = "the new and the expected value are too large together: expect a revision";
+            return Err(Error::invalid(text));
+        }
+        let ttl = ttl.map(|ms| ms.to_string());
+        let mut set = vec![b"SET".as_slice(), &put.key, &put.value, b"IFEQ", wanted];
+        if let Some(ms) = &ttl {
+            set.extend([b"PX", ms.as_bytes()]);
+        }
+        let block = Transaction::new().command(set).command([b"REVISIONS".as_slice(), &put.key]);
+        let replies = self.transaction(block).await?.unwrap_or_default();
+        let (set, current) = match replies.as_slice() {
+            [Reply::Error(error), _] => return Err(Error::Rejected(error.clone())),
+            [set, Reply::Array(revisions)] => match revisions.first() {
+                Some(current) => (set, revision(current)?),
+                None => return Err(odd(&Reply::Array(replies))),
+            },
+            _ => return Err(odd(&Reply::Array(replies))),
+        };
+        match set {
+            Reply::Ok => Ok(Swap::Done(current)),
+            Reply::Nil => {
+                Ok(Swap::Differs { current: Some(current).filter(|revision| revision.0 != 0) })
+            }
+            other => Err(odd(other)),
+        }
+    }
+
         Ok(number(&self.call(OwnedArgs::new(parts)).await?)? == 1)
     }
 
@@ -338,9 +361,5 @@ impl Store {
     /// ```
     pub fn scan(&self, prefix: impl AsRef<[u8]>) -> Scan {
         Scan::new(self.clone(), prefix.as_ref())
-    }
-
-    fn linearizable(&self) -> Self {
-        self.consistency(quorate_api::Consistency::Linearizable)
     }
 }
