@@ -181,6 +181,16 @@ fn entry(reply: Reply) -> Result<Option<Entry>, Error> {
 impl Store {
     /// The key's value.
     ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// assert_eq!(store.get("greeting").await?, None);
+    /// store.set("greeting", "hello").await?;
+    /// assert_eq!(store.get("greeting").await?.as_deref(), Some(&b"hello"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error`].
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, Error> {
@@ -193,6 +203,17 @@ impl Store {
 
     /// The key's value, revision and expiry.
     ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// let revision = store.set("greeting", "hello").await?;
+    /// let entry = store.get_entry("greeting").await?.expect("just written");
+    /// assert_eq!((&entry.value[..], entry.revision), (&b"hello"[..], revision));
+    /// assert_eq!(entry.expires_at, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error`].
     pub async fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>, Error> {
@@ -200,6 +221,16 @@ impl Store {
     }
 
     /// Sets the key; it has no expiry then.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// let first = store.set("a", "1").await?;
+    /// let second = store.set("b", [0, 255]).await?;
+    /// assert!(second > first, "one order for all keys");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Error`].
@@ -242,6 +273,18 @@ impl Store {
 
     /// Makes the write.
     ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// use quorate::{Expected, Put};
+    /// use std::time::Duration;
+    /// let lease = Put::new("lock", "me").expect(Expected::Absent).ttl(Duration::from_secs(30));
+    /// assert!(store.put(lease.clone()).await?.done().is_some());
+    /// assert!(store.put(lease).await?.done().is_none(), "somebody has it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error`].
     pub async fn put(&self, put: Put) -> Result<Swap, Error> {
@@ -249,55 +292,12 @@ impl Store {
         if let Some(Expected::Value(wanted)) = &put.expected {
             return self.put_over(&put, wanted, ttl).await;
         }
-    }
-
-    async fn put_once(&self, put: &Put) -> Result<Swap, Error> {
-        let ttl = put.ttl.map(ttl_ms).transpose()?.unwrap_or(0).to_string();
-        let condition = condition(put.expected.as_ref());
+        let (condition, ttl) = (condition(put.expected.as_ref()), ttl.unwrap_or(0).to_string());
         let parts =
             [b"KV.PUT".as_slice(), &put.key, &put.value, condition.as_bytes(), ttl.as_bytes()];
         swap(&self.call(OwnedArgs::new(parts)).await?)
     }
 
-    /// Deletes the key; true when it was there.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        Ok(number(&self.call(OwnedArgs::new([b"DEL", key.as_ref()])).await?)? == 1)
-    }
-
-    /// Deletes the key when it is still as that write left it; true when it was.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn delete_if(
-        &self,
-        key: impl AsRef<[u8]>,
-        revision: Revision,
-    ) -> Result<bool, Error> {
-        let condition = revision.to_string();
-        let parts = [b"KV.DELETE".as_slice(), key.as_ref(), condition.as_bytes()];
-        Ok(swap(&self.call(OwnedArgs::new(parts)).await?)?.done().is_some())
-    }
-
-    /// Adds `by` to the number in the key (0 where there is none); the sum.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] when the value is no number or the sum does not fit, or another [`Error`].
-    pub async fn increment(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
-        let by = by.to_string();
-        let parts = [b"INCRBY".as_slice(), key.as_ref(), by.as_bytes()];
-        number(&self.call(OwnedArgs::new(parts)).await?)
-    }
-
-    /// Lets the key go away after `ttl`; false when it is not there.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn expire(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<bool, Error> {
-        let ms = ttl_ms(ttl)?.to_string();
-        let parts = [b"PEXPIRE".as_slice(), key.as_ref(), ms.as_bytes()];
     /// Makes the write where the key has the value `wanted`. It is one block, the same one whatever is there:
     /// to look first and to send what was found would be another request each time, which is not recognised
     /// when it is repeated under its name.
@@ -330,10 +330,104 @@ impl Store {
         }
     }
 
+    /// Deletes the key; true when it was there.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// store.set("a", "1").await?;
+    /// assert!(store.delete("a").await?);
+    /// assert!(!store.delete("a").await?, "it is gone already");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        Ok(number(&self.call(OwnedArgs::new([b"DEL", key.as_ref()])).await?)? == 1)
+    }
+
+    /// Deletes the key when it is still as that write left it; true when it was.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// let mine = store.set("lock", "me").await?;
+    /// let theirs = store.set("lock", "them").await?;
+    /// assert!(!store.delete_if("lock", mine).await?);
+    /// assert!(store.delete_if("lock", theirs).await?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn delete_if(
+        &self,
+        key: impl AsRef<[u8]>,
+        revision: Revision,
+    ) -> Result<bool, Error> {
+        let condition = revision.to_string();
+        let parts = [b"KV.DELETE".as_slice(), key.as_ref(), condition.as_bytes()];
+        Ok(swap(&self.call(OwnedArgs::new(parts)).await?)?.done().is_some())
+    }
+
+    /// Adds `by` to the number in the key (0 where there is none); the sum.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// assert_eq!(store.increment("visits", 1).await?, 1);
+    /// assert_eq!(store.increment("visits", 10).await?, 11);
+    /// assert_eq!(store.increment("visits", -1).await?, 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] when the value is no number or the sum does not fit, or another [`Error`].
+    pub async fn increment(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
+        let by = by.to_string();
+        let parts = [b"INCRBY".as_slice(), key.as_ref(), by.as_bytes()];
+        number(&self.call(OwnedArgs::new(parts)).await?)
+    }
+
+    /// Lets the key go away after `ttl`; false when it is not there.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// use std::time::Duration;
+    /// store.set("session", "alice").await?;
+    /// assert!(store.expire("session", Duration::from_secs(60)).await?);
+    /// assert!(store.get_entry("session").await?.is_some_and(|entry| entry.expires_at.is_some()));
+    /// assert!(!store.expire("nobody", Duration::from_secs(60)).await?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn expire(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<bool, Error> {
+        let ms = ttl_ms(ttl)?.to_string();
+        let parts = [b"PEXPIRE".as_slice(), key.as_ref(), ms.as_bytes()];
         Ok(number(&self.call(OwnedArgs::new(parts)).await?)? == 1)
     }
 
     /// Lets the key stay; false when it is not there or was to stay anyway.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// use std::time::Duration;
+    /// store.set("session", "alice").await?;
+    /// store.expire("session", Duration::from_secs(60)).await?;
+    /// assert!(store.persist("session").await?);
+    /// assert!(!store.persist("session").await?, "it stays already");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Error`].
