@@ -38,6 +38,14 @@ fn a_value_that_can_not_be_is_named_with_its_flag() {
 }
 
 #[test]
+fn a_word_without_a_flag_is_named_as_the_usage_names_it() {
+    let ended = run(&["member", "add", "foo"]);
+    assert!(ended.err.contains("HOST:PORT is \"foo\""), "{}", ended.err);
+    let ended = run(&["completions", "tcsh"]);
+    assert!(ended.err.contains("SHELL is \"tcsh\": it must be bash or"), "{}", ended.err);
+}
+
+#[test]
 fn what_is_missing_is_asked_for() {
     let ended = run(&["serve"]);
     assert_eq!(ended.code, Some(2));

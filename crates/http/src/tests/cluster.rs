@@ -153,6 +153,16 @@ fn what_happens_while_a_reader_connects_is_not_lost() {
 }
 
 #[test]
+fn of_a_change_in_doubt_it_is_said_where_to_look() {
+    let mut world = World::new();
+    world.node.failure = Some(Error::unknown("no majority confirmed the change in time"));
+    let problem = world.get("DELETE /v1/cluster/members/node2").problem(503, "unknown");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("Look at the members"), "{detail}");
+    assert!(!detail.contains("Idempotency-Key"), "no change of members takes one: {detail}");
+}
+
+#[test]
 fn a_refusal_is_a_conflict() {
     let mut world = World::new();
     world.node.refusal = Some("the quorum would be lost");
