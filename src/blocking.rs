@@ -120,6 +120,11 @@ calls! {
     watch(keys: impl IntoIterator<Item: AsRef<[u8]>>) -> Watched;
     status() -> Status;
     wait_until(condition: impl Fn(&Status) -> bool + Send + 'static) -> Status;
+    add_member(name: &str, addr: &str) -> ();
+    add_learner(name: &str, addr: &str) -> ();
+    replace_member(old: &str, new: &str, addr: &str) -> ();
+    promote_member(name: &str) -> ();
+    demote_member(name: &str) -> ();
     remove_member(name: impl Into<String>) -> ();
     transfer_leadership(to: Option<&str>) -> ();
 }

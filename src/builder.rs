@@ -13,6 +13,7 @@ use quorate_node::{Entrance, Pace, Secret};
 
 use crate::blocking;
 use crate::error::OpenError;
+use crate::guard;
 use crate::listen::Listen;
 use crate::node::Node;
 use crate::server::ServerConfig;
@@ -42,7 +43,7 @@ impl Engine {
 const CACHE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The port that a node has on a [`Network`]: nobody else is on its host.
-const LOCAL_PORT: u16 = 7400;
+pub(crate) const LOCAL_PORT: u16 = 7400;
 /// How long a new node waits to be a voting member.
 const JOIN_TIME: Duration = Duration::from_secs(60);
 /// Log behind a snapshot when the log is in memory, too.
@@ -80,9 +81,21 @@ pub struct Builder {
     engine: Engine,
     disk: Option<MemoryDisk>,
     network: Option<Network>,
-    entrance: Option<Entrance>,
+    advertised: Option<String>,
     exactly_once: bool,
     join_time: Duration,
+    is_open: bool,
+    changes: Vec<Change>,
+}
+
+/// What [`Builder::configure`] was told, for the end.
+#[derive(Clone)]
+struct Change(Arc<dyn Fn(&mut ServerConfig) + Send + Sync>);
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Change")
+    }
 }
 
 /// What a node's thread is started with.
@@ -91,6 +104,8 @@ pub(crate) struct Plan {
     pub(crate) config: ServerConfig,
     pub(crate) exactly_once: bool,
     pub(crate) join_time: Duration,
+    /// Whether nodes find each other by name.
+    pub(crate) by_name: bool,
 }
 
 /// Peers on the network within the process, clients on real ports.
@@ -113,8 +128,8 @@ impl Net for Both {
 }
 
 impl Builder {
-    /// A node of this name, in memory, without a port. A name is never given to another node of the
-    /// cluster, not even after this one has left.
+    /// A node of this name (letters, digits, dots, dashes and underscores), in memory, without a port. A name
+    /// is never given to another node of the cluster, not even after this one has left.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         Self {
@@ -122,9 +137,11 @@ impl Builder {
             engine: Engine::default(),
             disk: Some(MemoryDisk::new()),
             network: None,
-            entrance: None,
+            advertised: None,
             exactly_once: true,
             join_time: JOIN_TIME,
+            is_open: false,
+            changes: Vec::new(),
         }
     }
 
@@ -170,7 +187,20 @@ impl Builder {
     }
 
     /// Takes Redis clients, HTTP clients and other members at `addr` (`host:port`; port 0 picks a free
-    /// one, see [`Node::addrs`]). May be said more than once.
+    /// one, see [`Node::addrs`]). May be said more than once. Where other machines reach it, clients must have
+    /// a [`Builder::password`] and peers the [`Builder::cluster_secret`], or [`Builder::insecure`] says that
+    /// whoever reaches the port may have the data; every address of the machine (`0.0.0.0`) needs
+    /// [`Builder::advertise`].
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// use quorate::{Builder, OpenError, Secret};
+    /// let open = Builder::new("n1").listen("0.0.0.0:0").advertise("node1.example:7400").bootstrap();
+    /// assert!(matches!(open.clone().start().await, Err(OpenError::Invalid(_))));
+    /// let guarded = open.password("for clients").cluster_secret(Secret::new(b"for members"));
+    /// let node = guarded.start().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn listen(self, addr: impl Into<String>) -> Self {
         self.listener(Listen::all(addr))
@@ -180,6 +210,21 @@ impl Builder {
     #[must_use]
     pub fn listener(mut self, listen: Listen) -> Self {
         self.config.listeners.push(listen);
+        self
+    }
+
+    /// Where others reach the node, `host` or `host:port`, when that is not where it listens: behind NAT, in a
+    /// container.
+    #[must_use]
+    pub fn advertise(mut self, addr: impl Into<String>) -> Self {
+        self.advertised = Some(addr.into());
+        self
+    }
+
+    /// Listens without a password or a cluster secret also where other machines reach it.
+    #[must_use]
+    pub fn insecure(mut self) -> Self {
+        self.is_open = true;
         self
     }
 
@@ -195,7 +240,7 @@ impl Builder {
     /// nobody could add, for want of a port and a network.
     #[must_use]
     pub fn bootstrap(mut self) -> Self {
-        self.entrance = Some(Entrance::Bootstrap);
+        self.config.node.entrance = Entrance::Bootstrap;
         self
     }
 
@@ -205,7 +250,14 @@ impl Builder {
     where
         I: IntoIterator<Item: Into<String>>,
     {
-        self.entrance = Some(Entrance::Join(addrs.into_iter().map(Into::into).collect()));
+        self.config.node.entrance = Entrance::Join(addrs.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// When it is added, it stays a learner: a replica for reads, which never votes.
+    #[must_use]
+    pub fn learner(mut self) -> Self {
+        self.config.node.learner = true;
         self
     }
 
@@ -254,15 +306,24 @@ impl Builder {
         self
     }
 
-    /// Everything else. What is set here stands, whatever the other methods say.
+    /// Everything else. What is set here stands, whatever the other methods say, before or after: it is done
+    /// last.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// let builder = quorate::Builder::new("n1");
+    /// let node = builder.configure(|config| config.node.max_memory_bytes = 1 << 30).start().await?;
+    /// assert_eq!(node.store().status().await?.max_memory_bytes, 1 << 30);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     #[must_use]
-    pub fn configure(mut self, change: impl FnOnce(&mut ServerConfig)) -> Self {
-        change(&mut self.config);
+    pub fn configure(mut self, change: impl Fn(&mut ServerConfig) + Send + Sync + 'static) -> Self {
+        self.changes.push(Change(Arc::new(change)));
         self
     }
 
     /// Starts the node on a thread of its own, and returns when it is what it was built for: a new one
-    /// is a voting member that has caught up; one that was a member before is up, and its calls wait
+    /// is a voting member that has caught up, or a learner where it was to be one; one that was a member before is up, and its calls wait
     /// until enough others are.
     ///
     /// # Errors
@@ -280,51 +341,77 @@ impl Builder {
     }
 
     fn plan(self) -> Result<Plan, OpenError> {
-        let Self { mut config, engine, disk, network, entrance, exactly_once, join_time } = self;
-        let mut env = quorate_env::real::env();
-        match engine {
-            Engine::Memory => {}
-            Engine::Disk { .. } if disk.is_some() => {
-                let text = "the disk engine keeps its files in a directory: say which (data_dir)";
-                return Err(OpenError::Invalid(text.into()));
-            }
-            Engine::Disk { cache_bytes } => config.node.keep_on_disk(cache_bytes),
-        }
-        if let Some(disk) = disk {
-            env.disk = Arc::new(disk) as Arc<dyn Disk>;
-            let limit = &mut config.node.snapshot_log_bytes;
-            *limit = (*limit).min(MEMORY_LOG_BYTES);
-        }
-        if config.listeners.is_empty() {
-            config.node.patience = config.node.patience.min(PATIENCE);
-        }
+        let invalid = |text: &'static str| Err(OpenError::Invalid(text.into()));
+        let (config, disk) = self.settings();
+        let Self { network, exactly_once, join_time, is_open, .. } = self;
+        let (mut config, mut env) = (config, quorate_env::real::env());
         let name = config.node.id.clone();
-        let mut entrance = entrance;
-        if let Some(network) = network {
-            if name.is_empty() || name.contains(':') {
-                let text = "a node on a network has a name, and no colon in it";
-                return Err(OpenError::Invalid(text.into()));
+        guard::check_name(&name)?;
+        if !is_open {
+            guard::check_listeners(&config)?;
+        }
+        guard::check_addresses(&config)?;
+        if let Some(disk) = disk {
+            if config.node.cellar.kind().name() != "memory" {
+                return invalid(
+                    "the disk engine keeps its files in a directory: say which (data_dir)",
+                );
             }
+            env.disk = Arc::new(disk) as Arc<dyn Disk>;
+        }
+        let by_name = network.is_some();
+        if let Some(network) = network {
             let local = network.host(name.clone());
             let addr = format!("{name}:{LOCAL_PORT}");
             config.listeners.insert(0, Listen::only(addr, [Protocol::Peer]));
             env.net = Arc::new(Both { local, name, real: env.net });
-            if let Some(Entrance::Join(addrs)) = &mut entrance {
+            if let Entrance::Join(addrs) = &mut config.node.entrance {
                 for addr in addrs.iter_mut().filter(|addr| !addr.contains(':')) {
                     addr.push_str(&format!(":{LOCAL_PORT}"));
                 }
             }
         }
         let can_be_found = config.listeners.iter().any(|listen| listen.takes(Protocol::Peer));
-        match (entrance, can_be_found) {
-            (Some(Entrance::Join(_)), false) => {
-                let text = "a node that joins a cluster needs a port or a network for its peers";
-                return Err(OpenError::Invalid(text.into()));
+        match (&config.node.entrance, can_be_found) {
+            (Entrance::Join(_), false) => {
+                return invalid(
+                    "a node that joins a cluster needs a port or a network for its peers",
+                );
             }
-            (Some(entrance), _) => config.node.entrance = entrance,
-            (None, false) => config.node.entrance = Entrance::Bootstrap,
-            (None, true) => {}
+            (Entrance::Wait, false) => config.node.entrance = Entrance::Bootstrap,
+            _ => {}
         }
-        Ok(Plan { env, config, exactly_once, join_time })
+        Ok(Plan { env, config, exactly_once, join_time, by_name })
+    }
+
+    /// The settings, with what was told to [`Builder::configure`] above all, and the memory that is the disk.
+    pub(crate) fn settings(&self) -> (ServerConfig, Option<MemoryDisk>) {
+        let (mut config, disk) = (self.config.clone(), self.disk.clone());
+        if let Engine::Disk { cache_bytes } = self.engine {
+            config.node.keep_on_disk(cache_bytes);
+        }
+        if disk.is_some() {
+            let limit = &mut config.node.snapshot_log_bytes;
+            *limit = (*limit).min(MEMORY_LOG_BYTES);
+        }
+        if let Some(advertised) = &self.advertised {
+            let addr = guard::advertised(advertised, &config);
+            // Peers on a network find the node by its name.
+            if self.network.is_none() {
+                config.node.peer_addr.clone_from(&addr);
+            }
+            config.node.client_addr = addr;
+        }
+        let usual = config.node.patience;
+        config.node.patience = usual.min(PATIENCE);
+        let brief = config.node.patience;
+        for Change(change) in &self.changes {
+            change(&mut config);
+        }
+        // Clients behind a port do not ask again by themselves.
+        if config.node.patience == brief && !config.listeners.is_empty() {
+            config.node.patience = usual;
+        }
+        (config, disk)
     }
 }

@@ -53,10 +53,17 @@ impl Work {
 /// Looks at a status.
 pub(crate) type Condition = Box<dyn Fn(&Status) -> bool + Send>;
 
+/// A request about members.
+pub(crate) struct Change {
+    pub(crate) request: AdminRequest,
+    /// What must be true at this node before it is done.
+    pub(crate) until: Condition,
+}
+
 /// A message to the node's thread.
 pub(crate) enum Request {
     Execute(Work, Duration, oneshot::Sender<Result<Reply, Error>>),
-    Administer(AdminRequest, oneshot::Sender<Result<AdminReply, Error>>),
+    Administer(Change, Duration, oneshot::Sender<Result<AdminReply, Error>>),
     /// Answers with the first status that fits, or the last one that did not.
     Await(Condition, Duration, oneshot::Sender<Result<Status, Status>>),
 }
@@ -83,27 +90,78 @@ pub(crate) async fn serve(
         let tasks = std::sync::Arc::clone(&env.tasks);
         tasks.spawn(match request {
             Request::Execute(work, patience, mut answer) => Box::pin(async move {
-                // A caller that has gone wants no further attempt.
-                let result = {
-                    let mut gone = pin!(answer.closed());
-                    let limits = Limits { patience, refused_within };
-                    let mut executing = pin!(execute(&env, &*api, &work, limits));
-                    poll_fn(|cx| match executing.as_mut().poll(cx) {
-                        Poll::Ready(result) => Poll::Ready(Some(result)),
-                        Poll::Pending => gone.as_mut().poll(cx).map(|()| None),
-                    })
-                    .await
-                };
+                let limits = Limits { patience, refused_within };
+                let result = unless_gone(&mut answer, execute(&env, &*api, &work, limits)).await;
                 drop(result.map(|result| answer.send(result)));
             }),
-            Request::Administer(request, answer) => Box::pin(async move {
-                drop(answer.send(api.administer(request).await.map_err(Error::from)));
+            Request::Administer(change, patience, mut answer) => Box::pin(async move {
+                let carried_out = carry_out(&env, &*api, change, patience);
+                let result = unless_gone(&mut answer, carried_out).await;
+                drop(result.map(|result| answer.send(result)));
             }),
-            Request::Await(condition, patience, answer) => Box::pin(async move {
-                let found = look(&env, &*api, &condition, patience, &answer).await;
-                drop(answer.send(found));
+            Request::Await(condition, patience, mut answer) => Box::pin(async move {
+                let found = unless_gone(&mut answer, look(&env, &*api, &condition, patience)).await;
+                if let Some(found) = found {
+                    drop(answer.send(found));
+                }
             }),
         });
+    }
+}
+
+/// What becomes of `doing`; `None` when the caller has gone first, who wants no further attempt.
+async fn unless_gone<T, A>(
+    asker: &mut oneshot::Sender<A>,
+    doing: impl Future<Output = T>,
+) -> Option<T> {
+    let (mut gone, mut doing) = (pin!(asker.closed()), pin!(doing));
+    poll_fn(|cx| match doing.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => gone.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// Asks for a change of members until it is made or refused, or the time is over; then waits until this node
+/// has seen it. Only what was certainly not applied is asked for again.
+async fn carry_out(
+    env: &Env,
+    api: &dyn Api,
+    change: Change,
+    patience: Duration,
+) -> Result<AdminReply, Error> {
+    let deadline = env.clock.now() + patience;
+    let mut pause = PAUSE_MIN;
+    let reply = loop {
+        let began = env.clock.now();
+        let mut asking = api.administer(change.request.clone());
+        let mut timer = env.clock.sleep_until(deadline);
+        let answered = poll_fn(|cx| match asking.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+        });
+        let error = match answered.await {
+            Some(Ok(reply)) => break reply,
+            Some(Err(error)) => Error::from(error),
+            None => return Err(Error::unknown("the time was over before the answer came")),
+        };
+        let now = env.clock.now();
+        // Another attempt that were cut off by the deadline would leave in doubt what is certain now.
+        if !error.is_safe_to_retry() || now + pause + now.since(began) >= deadline {
+            return Err(error);
+        }
+        env.clock.sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    };
+    if matches!(reply, AdminReply::Refused(_)) {
+        return Ok(reply);
+    }
+    let left = deadline.since(env.clock.now());
+    match look(env, api, &change.until, left).await {
+        Ok(_) => Ok(reply),
+        Err(_) => Err(Error::unknown(
+            "the cluster has agreed to the change, and it has not come about within the time",
+        )),
     }
 }
 
@@ -112,7 +170,6 @@ async fn look(
     api: &dyn Api,
     condition: &Condition,
     patience: Duration,
-    asker: &oneshot::Sender<Result<Status, Status>>,
 ) -> Result<Status, Status> {
     let deadline = env.clock.now() + patience;
     loop {
@@ -120,7 +177,7 @@ async fn look(
         if condition(&status) {
             return Ok(status);
         }
-        if env.clock.now() >= deadline || status.stopped.is_some() || asker.is_closed() {
+        if env.clock.now() >= deadline || status.stopped.is_some() {
             return Err(status);
         }
         env.clock.sleep(LOOK_PAUSE).await;

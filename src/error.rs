@@ -123,7 +123,13 @@ pub enum OpenError {
         /// What it is instead.
         reason: String,
     },
-    /// The settings contradict each other.
+    /// It is up, but a member has refused to add it, for a reason that somebody has to mend; it was stopped.
+    #[error("not added to the cluster: {reason}")]
+    Refused {
+        /// Who has refused, and why.
+        reason: String,
+    },
+    /// The settings contradict each other, or open what nobody guards.
     #[error("invalid: {0}")]
     Invalid(Cow<'static, str>),
 }

@@ -3,11 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use quorate_api::limits::COMMAND_BYTES_MAX;
 use quorate_api::{OwnedArgs, Reply};
 
 use crate::error::Error;
 use crate::scan::Scan;
 use crate::store::Store;
+use crate::transaction::Transaction;
 
 /// When a key was written, in the order of all writes of the cluster: a later write of any key has a
 /// higher one, on every node and after every failure. As a *fencing token* it tells a late holder of a
@@ -179,6 +181,16 @@ fn entry(reply: Reply) -> Result<Option<Entry>, Error> {
 impl Store {
     /// The key's value.
     ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// assert_eq!(store.get("greeting").await?, None);
+    /// store.set("greeting", "hello").await?;
+    /// assert_eq!(store.get("greeting").await?.as_deref(), Some(&b"hello"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error`].
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, Error> {
@@ -191,6 +203,17 @@ impl Store {
 
     /// The key's value, revision and expiry.
     ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// let revision = store.set("greeting", "hello").await?;
+    /// let entry = store.get_entry("greeting").await?.expect("just written");
+    /// assert_eq!((&entry.value[..], entry.revision), (&b"hello"[..], revision));
+    /// assert_eq!(entry.expires_at, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error`].
     pub async fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>, Error> {
@@ -198,6 +221,16 @@ impl Store {
     }
 
     /// Sets the key; it has no expiry then.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// let first = store.set("a", "1").await?;
+    /// let second = store.set("b", [0, 255]).await?;
+    /// assert!(second > first, "one order for all keys");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Error`].
@@ -240,35 +273,74 @@ impl Store {
 
     /// Makes the write.
     ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// use quorate::{Expected, Put};
+    /// use std::time::Duration;
+    /// let lease = Put::new("lock", "me").expect(Expected::Absent).ttl(Duration::from_secs(30));
+    /// assert!(store.put(lease.clone()).await?.done().is_some());
+    /// assert!(store.put(lease).await?.done().is_none(), "somebody has it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error`].
     pub async fn put(&self, put: Put) -> Result<Swap, Error> {
-        let Some(Expected::Value(wanted)) = &put.expected else { return self.put_once(&put).await };
-        // By way of the revision: who finds the value and meets another revision has been overtaken,
-        // and looks again.
-        loop {
-            let found = self.linearizable().get_entry(&put.key).await?;
-            let current = found.as_ref().map(|entry| entry.revision);
-            let Some(entry) = found.filter(|entry| entry.value == *wanted) else {
-                return Ok(Swap::Differs { current });
-            };
-            let put = Put { expected: Some(Expected::Revision(entry.revision)), ..put.clone() };
-            match self.put_once(&put).await? {
-                Swap::Differs { .. } => {}
-                done @ Swap::Done(_) => return Ok(done),
-            }
+        let ttl = put.ttl.map(ttl_ms).transpose()?;
+        if let Some(Expected::Value(wanted)) = &put.expected {
+            return self.put_over(&put, wanted, ttl).await;
         }
-    }
-
-    async fn put_once(&self, put: &Put) -> Result<Swap, Error> {
-        let ttl = put.ttl.map(ttl_ms).transpose()?.unwrap_or(0).to_string();
-        let condition = condition(put.expected.as_ref());
+        let (condition, ttl) = (condition(put.expected.as_ref()), ttl.unwrap_or(0).to_string());
         let parts =
             [b"KV.PUT".as_slice(), &put.key, &put.value, condition.as_bytes(), ttl.as_bytes()];
         swap(&self.call(OwnedArgs::new(parts)).await?)
     }
 
+    /// Makes the write where the key has the value `wanted`. It is one block, the same one whatever is there:
+    /// to look first and to send what was found would be another request each time, which is not recognised
+    /// when it is repeated under its name.
+    async fn put_over(&self, put: &Put, wanted: &[u8], ttl: Option<u64>) -> Result<Swap, Error> {
+        if put.value.len() + wanted.len() > COMMAND_BYTES_MAX {
+            let text = "the new and the expected value are too large together: expect a revision";
+            return Err(Error::invalid(text));
+        }
+        let ttl = ttl.map(|ms| ms.to_string());
+        let mut set = vec![b"SET".as_slice(), &put.key, &put.value, b"IFEQ", wanted];
+        if let Some(ms) = &ttl {
+            set.extend([b"PX", ms.as_bytes()]);
+        }
+        let block = Transaction::new().command(set).command([b"REVISIONS".as_slice(), &put.key]);
+        let replies = self.transaction(block).await?.unwrap_or_default();
+        let (set, current) = match replies.as_slice() {
+            [Reply::Error(error), _] => return Err(Error::Rejected(error.clone())),
+            [set, Reply::Array(revisions)] => match revisions.first() {
+                Some(current) => (set, revision(current)?),
+                None => return Err(odd(&Reply::Array(replies))),
+            },
+            _ => return Err(odd(&Reply::Array(replies))),
+        };
+        match set {
+            Reply::Ok => Ok(Swap::Done(current)),
+            Reply::Nil => {
+                Ok(Swap::Differs { current: Some(current).filter(|revision| revision.0 != 0) })
+            }
+            other => Err(odd(other)),
+        }
+    }
+
     /// Deletes the key; true when it was there.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// store.set("a", "1").await?;
+    /// assert!(store.delete("a").await?);
+    /// assert!(!store.delete("a").await?, "it is gone already");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Error`].
@@ -277,6 +349,17 @@ impl Store {
     }
 
     /// Deletes the key when it is still as that write left it; true when it was.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// let mine = store.set("lock", "me").await?;
+    /// let theirs = store.set("lock", "them").await?;
+    /// assert!(!store.delete_if("lock", mine).await?);
+    /// assert!(store.delete_if("lock", theirs).await?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Error`].
@@ -292,6 +375,16 @@ impl Store {
 
     /// Adds `by` to the number in the key (0 where there is none); the sum.
     ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// assert_eq!(store.increment("visits", 1).await?, 1);
+    /// assert_eq!(store.increment("visits", 10).await?, 11);
+    /// assert_eq!(store.increment("visits", -1).await?, 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Rejected`] when the value is no number or the sum does not fit, or another [`Error`].
     pub async fn increment(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
@@ -302,6 +395,18 @@ impl Store {
 
     /// Lets the key go away after `ttl`; false when it is not there.
     ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// use std::time::Duration;
+    /// store.set("session", "alice").await?;
+    /// assert!(store.expire("session", Duration::from_secs(60)).await?);
+    /// assert!(store.get_entry("session").await?.is_some_and(|entry| entry.expires_at.is_some()));
+    /// assert!(!store.expire("nobody", Duration::from_secs(60)).await?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error`].
     pub async fn expire(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<bool, Error> {
@@ -311,6 +416,18 @@ impl Store {
     }
 
     /// Lets the key stay; false when it is not there or was to stay anyway.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// use std::time::Duration;
+    /// store.set("session", "alice").await?;
+    /// store.expire("session", Duration::from_secs(60)).await?;
+    /// assert!(store.persist("session").await?);
+    /// assert!(!store.persist("session").await?, "it stays already");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Error`].
@@ -338,9 +455,5 @@ impl Store {
     /// ```
     pub fn scan(&self, prefix: impl AsRef<[u8]>) -> Scan {
         Scan::new(self.clone(), prefix.as_ref())
-    }
-
-    fn linearizable(&self) -> Self {
-        self.consistency(quorate_api::Consistency::Linearizable)
     }
 }

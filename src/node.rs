@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_api::Status;
 use quorate_api::limits::VOTERS_MAX;
-use quorate_api::status::Role;
+use quorate_api::status::{Role, Wish};
 use quorate_env::real::{Shard, shard};
 use quorate_node::Entrance;
 use tokio::sync::{oneshot, watch};
@@ -46,14 +46,14 @@ type Up = Result<Vec<String>, ServeError>;
 
 impl Node {
     pub(crate) async fn start(plan: Plan) -> Result<Self, OpenError> {
-        let Plan { env, config, exactly_once, join_time } = plan;
         let (requests, asked) = errand::channel();
+        let random = [plan.env.rng.next_u64(), plan.env.rng.next_u64()];
+        let client: Bytes = random.map(u64::to_be_bytes).concat().into();
+        let ending = Ending::default();
+        let store = Store::new(requests, client, ending.clone(), &plan);
+        let Plan { env, config, join_time, .. } = plan;
         let (orders, ordered) = watch::channel(Order::Live);
         let (up, is_up) = oneshot::channel::<Up>();
-        let ending = Ending::default();
-        let client: Bytes =
-            [env.rng.next_u64(), env.rng.next_u64()].map(u64::to_be_bytes).concat().into();
-        let store = Store::new(requests, client, ending.clone(), exactly_once);
         let name = config.node.id.clone();
         let joins = config.node.entrance.clone();
         let patience = config.node.patience;
@@ -90,11 +90,21 @@ impl Node {
             Entrance::Bootstrap => is_in,
             Entrance::Join(_) | Entrance::Expect(_) => is_settled,
         };
-        let waiting = self.store.timeout(limit).wait_until(wanted).await;
-        let Err(error) = waiting else { return Ok(()) };
-        let reason = match self.store.status().await {
-            Ok(status) => format!("it is {}", status.role.as_str()),
-            Err(_) => error.to_string(),
+        // What somebody has to mend does not come about by waiting.
+        let ends = move |status: &Status| wanted(status) || status.is_refused;
+        let reason = match self.store.timeout(limit).wait_until(ends).await {
+            Ok(status) if wanted(&status) => return Ok(()),
+            Ok(status) => {
+                let reason = status.waits_for.unwrap_or_default();
+                return Err(OpenError::Refused { reason });
+            }
+            Err(error) => match self.store.status().await {
+                Ok(status) => match status.waits_for {
+                    Some(text) => format!("it is {}: {text}", status.role.as_str()),
+                    None => format!("it is {}", status.role.as_str()),
+                },
+                Err(_) => error.to_string(),
+            },
         };
         Err(OpenError::NotJoined { waited: limit, reason })
     }
@@ -176,6 +186,10 @@ fn is_settled(status: &Status) -> bool {
     match status.role {
         Role::Waiting | Role::Candidate | Role::Stopped => false,
         Role::Follower | Role::Leader => true,
-        Role::Learner => status.members.iter().filter(|member| member.voter).count() >= VOTERS_MAX,
+        Role::Learner => {
+            let own = status.members.iter().find(|member| member.node == status.node);
+            own.is_some_and(|own| own.wish == Wish::StaysLearner)
+                || status.members.iter().filter(|member| member.voter).count() >= VOTERS_MAX
+        }
     }
 }

@@ -7,13 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_api::command::{self, Flags};
 use quorate_api::limits::{DATABASES, IDEMPOTENCY_KEY_BYTES_MAX};
-use quorate_api::{
-    AdminReply, AdminRequest, Caution, Consistency, Idempotency, OwnedArgs, OwnedCall, Reply,
-    Status,
-};
+use quorate_api::{Consistency, Idempotency, OwnedArgs, OwnedCall, Reply, Status};
 use tokio::sync::oneshot;
 
 use crate::blocking;
+use crate::builder::Plan;
 use crate::end::Ending;
 use crate::errand::{Request, Requests, Work};
 use crate::error::Error;
@@ -32,6 +30,8 @@ pub(crate) struct Door {
     client: Bytes,
     sequence: AtomicU64,
     ending: Ending,
+    /// Whether nodes find each other by name, on a network within the process.
+    by_name: bool,
 }
 
 /// How calls of a handle behave.
@@ -60,13 +60,14 @@ pub struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(requests: Requests, client: Bytes, ending: Ending, once: bool) -> Self {
-        let door = Door { requests, client, sequence: AtomicU64::new(0), ending };
+    pub(crate) fn new(requests: Requests, client: Bytes, ending: Ending, plan: &Plan) -> Self {
+        let (sequence, by_name) = (AtomicU64::new(0), plan.by_name);
+        let door = Door { requests, client, sequence, ending, by_name };
         let options = Options {
             consistency: Consistency::Configured,
             timeout: TIMEOUT,
             db: 0,
-            exactly_once: once,
+            exactly_once: plan.exactly_once,
             key: None,
         };
         Self { door: Arc::new(door), options }
@@ -198,7 +199,17 @@ impl Store {
         }
     }
 
-    async fn ask<T>(
+    /// How long a call tries.
+    pub(crate) fn patience(&self) -> Duration {
+        self.options.timeout
+    }
+
+    /// Whether nodes find each other by name.
+    pub(crate) fn finds_by_name(&self) -> bool {
+        self.door.by_name
+    }
+
+    pub(crate) async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Error> {
@@ -215,6 +226,16 @@ impl Store {
 
     /// This node's view of itself and its group.
     ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// let status = store.status().await?;
+    /// assert_eq!((status.id.as_str(), status.role.as_str()), ("n1", "leader"));
+    /// assert_eq!(status.members.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Stopped`].
     pub async fn status(&self) -> Result<Status, Error> {
@@ -223,6 +244,16 @@ impl Store {
     }
 
     /// Waits until this node's status fits; not for longer than [`Store::timeout`].
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// // Alone it leads as soon as it is up; in a cluster this waits for an election.
+    /// let status = store.wait_until(|status| status.leader != 0).await?;
+    /// assert!(status.members.iter().any(|member| member.leader));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Error::NotApplied`] when it does not fit in time, or [`Error::Stopped`].
@@ -239,34 +270,6 @@ impl Store {
                 hint: None,
             },
         })
-    }
-
-    /// Removes a member, by name; it is never added again under that name. Removing a member without
-    /// which the rest has no quorum is [`Error::Rejected`].
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn remove_member(&self, name: impl Into<String>) -> Result<(), Error> {
-        self.administer(AdminRequest::Leave { member: name.into(), caution: Caution::KeepMajority })
-            .await
-    }
-
-    /// Hands leadership to the member called `to`, or to the one that is best placed.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn transfer_leadership(&self, to: Option<&str>) -> Result<(), Error> {
-        self.administer(AdminRequest::Transfer { to: to.map(str::to_owned) }).await
-    }
-
-    async fn administer(&self, request: AdminRequest) -> Result<(), Error> {
-        match self.ask(|answer| Request::Administer(request, answer)).await?? {
-            AdminReply::Refused(reason) => match Reply::err(reason) {
-                Reply::Error(error) => Err(Error::Rejected(error)),
-                _ => Ok(()),
-            },
-            _ => Ok(()),
-        }
     }
 }
 

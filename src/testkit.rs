@@ -86,7 +86,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Adds one more node; returns its name when it is a voting member.
+    /// Adds one more node; returns its name when it is a voting member, or, beyond seven voters, a learner.
     ///
     /// # Errors
     /// [`OpenError`].

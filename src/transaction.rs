@@ -182,6 +182,18 @@ impl Store {
 
     /// Looks at keys that a transaction is going to rely on, whether they are there or not.
     ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// use quorate::Transaction;
+    /// let watched = store.watch(["stock", "reserved"]).await?;
+    /// store.set("reserved", "1").await?;
+    /// let sell = Transaction::new().require_unchanged(&watched).increment("stock", -1);
+    /// assert!(store.transaction(sell).await?.is_none(), "somebody was quicker");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error`].
     pub async fn watch<I>(&self, keys: I) -> Result<Watched, Error>

@@ -55,6 +55,11 @@ fn three_nodes_found_one_cluster_in_any_order_one_late_one_killed_on_the_way() {
     cluster.restart(first);
     cluster.restart(second);
     cluster.wait_for_log(first, "2 of 3 nodes are there");
+    let status = crate::quorate::run(&["status", "--addr", cluster.addr(first)]);
+    assert!(status.out.contains("is waiting: 2 of 3 nodes are there"), "{status:?}");
+    let doctor = crate::quorate::run(&["doctor", "--addr", cluster.addr(first)]);
+    assert!(doctor.out.contains("2 of 3 nodes are there"), "{doctor:?}");
+    assert!(!doctor.out.contains("voters") && !doctor.out.contains("cluster format"), "{doctor:?}");
     // Killed while it waits; and again as soon as the last one is there, at whatever point that is.
     cluster.restart_after_kill(second);
     cluster.wait_for_log(second, "2 of 3 nodes are there");
@@ -85,6 +90,35 @@ fn three_nodes_found_one_cluster_in_any_order_one_late_one_killed_on_the_way() {
     assert_eq!(cluster.ask::<String>(first, &["GET", "k"]), "v");
     assert_eq!(cluster.status(first).unwrap().text("/cluster"), *founded.first().unwrap());
     cluster.kill(&[late]);
+}
+
+#[test]
+fn founders_that_are_ready_know_where_each_other_is() {
+    let mut cluster = expecting(3);
+    (0..3).for_each(|node| cluster.restart(node));
+    for node in 0..3 {
+        until("it is ready", LONG, || {
+            let ready = crate::http::get(cluster.addr(node), "/readyz");
+            match ready.map(|ready| ready.status) {
+                Ok(200) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        // At once, before a log entry says so.
+        let status = cluster.status(node).unwrap();
+        for (at, addr) in cluster.addrs().iter().enumerate() {
+            assert_eq!(
+                status.text(&format!("/members/{at}/addr")),
+                *addr,
+                "as n{} has it",
+                node + 1
+            );
+        }
+    }
+    for node in 0..3 {
+        let log = cluster.log_text(node);
+        assert!(!log.contains("no longer at"), "nobody has moved: {log}");
+    }
 }
 
 #[test]

@@ -122,6 +122,41 @@ fn a_node_that_can_not_start_says_why_and_leaves_nothing() {
         let lonely = Builder::new("n6").network(&network).join(["n7"]);
         let lonely = lonely.join_time(Duration::from_millis(50)).start().await.unwrap_err();
         assert!(matches!(lonely, OpenError::NotJoined { .. }), "{lonely}");
-        assert!(lonely.to_string().contains("waiting"), "{lonely}");
+        assert!(lonely.to_string().contains("it is waiting: n7:7400"), "{lonely}");
     });
+}
+
+#[test]
+fn what_the_binary_refuses_to_run_is_refused_here_too() {
+    run(async {
+        let long = "n".repeat(65);
+        for name in ["", "a b", "n/1", &long] {
+            let error = Builder::new(name).start().await.unwrap_err();
+            assert!(matches!(error, OpenError::Invalid(_)), "{name:?}: {error}");
+        }
+        let open = || Builder::new("n1").listen("0.0.0.0:0").bootstrap();
+        let refusal = async |builder: Builder| builder.start().await.unwrap_err().to_string();
+        assert!(refusal(open()).await.contains("a password for clients and a cluster_secret"));
+        assert!(refusal(open().password("x")).await.contains("give a cluster_secret"));
+        assert!(refusal(open().insecure()).await.contains("say with advertise"));
+        open().insecure().advertise("localhost:7400").start().await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_configured_stands_whatever_else_is_said() {
+    let builder = Builder::new("n1").configure(|config| {
+        config.node.entrance = crate::Entrance::Expect(3);
+        config.node.snapshot_log_bytes = 1 << 40;
+        config.node.patience = Duration::from_secs(9);
+        config.node.keep_on_disk(1 << 20);
+        config.password = Some("configured".to_owned());
+    });
+    let builder = builder.bootstrap().join(["n2"]).engine(crate::Engine::Memory).password("said");
+    let (config, _) = builder.settings();
+    assert_eq!(config.node.entrance, crate::Entrance::Expect(3));
+    assert_eq!(config.node.snapshot_log_bytes, 1 << 40);
+    assert_eq!(config.node.patience, Duration::from_secs(9));
+    assert_eq!(config.node.cellar.kind().name(), "disk");
+    assert_eq!(config.password.as_deref(), Some("configured"));
 }

@@ -4,6 +4,7 @@ mod calls;
 mod cluster;
 mod errors;
 mod life;
+mod members;
 mod once;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{LONG, run};
 use crate::testkit::Cluster;
-use crate::{Error, ErrorKind, Swap};
+use crate::{Error, ErrorKind, Expected, Put, Swap};
 
 /// Tells clients to stop when it goes.
 struct Ending<'a>(&'a AtomicBool);
@@ -104,5 +104,48 @@ fn a_repeated_swap_gets_the_first_ones_answer() {
         let first = named.compare_and_swap("k", revision, "b").await.unwrap();
         assert!(matches!(first, Swap::Done(_)));
         assert_eq!(named.compare_and_swap("k", revision, "b").await.unwrap(), first);
+    });
+}
+
+#[test]
+fn a_repeated_swap_by_value_gets_the_first_ones_answer() {
+    run(async {
+        let cluster = Cluster::start(1).await.unwrap();
+        let store = cluster.store("n1");
+        store.set("k", "a").await.unwrap();
+        let named = store.idempotency_key("swap");
+        let swap = || named.compare_and_swap("k", Expected::Value("a".into()), "b");
+        let first = swap().await.unwrap();
+        assert!(matches!(first, Swap::Done(_)), "{first:?}");
+        // The value is another one by now; that it was this call which made it so is remembered.
+        assert_eq!(swap().await.unwrap(), first);
+        assert_eq!(store.get_entry("k").await.unwrap().unwrap().revision, first.done().unwrap());
+        let brief = std::time::Duration::from_secs(60);
+        let put = Put::new("k", "c").expect(Expected::Value("b".into())).ttl(brief);
+        assert!(store.put(put.clone()).await.unwrap().done().is_some());
+        assert!(store.get_entry("k").await.unwrap().unwrap().expires_at.is_some());
+        let late = store.put(put).await.unwrap();
+        assert!(matches!(late, Swap::Differs { current: Some(_) }), "{late:?}");
+    });
+}
+
+#[test]
+fn a_swap_by_value_under_a_fresh_name_is_never_taken_for_another_request() {
+    let cluster = run(Cluster::start(1)).unwrap();
+    let store = cluster.store("n1").blocking();
+    store.set("k", "0").unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..50 {
+                    let old = store.get("k").unwrap().unwrap();
+                    let named = store.as_async().idempotency_key(format!("{thread} {n}"));
+                    // Somebody may be quicker: then it differs, and that is the answer.
+                    let swap = run(named.compare_and_swap("k", Expected::Value(old), "0"));
+                    assert!(swap.is_ok(), "{swap:?}");
+                }
+            });
+        }
     });
 }

@@ -58,7 +58,8 @@ pub enum AdminRequest {
     ClusterStatus,
     /// What has happened since, as this node tells it; waits a while for something to happen.
     Events {
-        /// What the caller knows already; `None`: tell what happens from now on.
+        /// What the caller knows already; `None`: only say where it is now, at once, so that nothing is missed
+        /// from here on.
         after: Option<EventPlace>,
     },
 }

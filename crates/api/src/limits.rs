@@ -42,6 +42,8 @@ pub const UNREAD_STALL_MS_MAX: u64 = 30_000;
 pub const PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Connections of a node unless configured.
 pub const CONNECTIONS_MAX: usize = 10_000;
+/// The longest name of a node: names stand in lists, tables and paths.
+pub const ID_BYTES_MAX: usize = 64;
 /// Voters of a group.
 pub const VOTERS_MAX: usize = 7;
 /// Members of a group, learners included.

@@ -111,6 +111,11 @@ pub struct Status {
     pub role: Role,
     /// Why it stopped.
     pub stopped: Option<String>,
+    /// What it waits for while it is in no cluster.
+    pub waits_for: Option<String>,
+    /// True when a member has refused to add it, for the reason in [`Status::waits_for`], which somebody has to
+    /// mend.
+    pub is_refused: bool,
     /// Why writes are refused at the moment (a full disk).
     pub read_only: Option<String>,
     /// The current term.

@@ -168,6 +168,10 @@ async fn meet(env: &Env, addr: &str, password: Option<&str>) -> Result<(Report, 
 }
 
 fn cluster(from: &Report, met: &[Met]) -> Vec<Finding> {
+    // In no cluster there are no voters, no format and nobody to be reached.
+    if from.node == 0 {
+        return vec![leader(from)];
+    }
     let mut findings = vec![leader(from), voters(from)];
     findings.extend(met.iter().map(answers));
     findings.push(who_reaches_whom(met));
@@ -189,8 +193,9 @@ fn leader(from: &Report) -> Finding {
         None if from.node == 0 => Finding::new(
             "leader",
             State::Wrong,
-            format!("{} is in no cluster", from.id),
-            "add it (quorate member add), or start it with --bootstrap, --bootstrap-expect or --join",
+            format!("{} is in no cluster, and waits: {}", from.id, from.waits_for),
+            "see to what it waits for. A node that was started to found or to join nothing is added through a member: \
+             quorate member add HOST:PORT --addr MEMBER",
         ),
         None => Finding::new(
             "leader",
@@ -209,6 +214,14 @@ fn voters(from: &Report) -> Finding {
     let spare = alive.saturating_sub(needed);
     let silent = voters.iter().find(|member| !member.alive);
     match (silent, all) {
+        // Nobody could carry a replacement out.
+        (Some(_), _) if alive < needed => Finding::new(
+            "voters",
+            State::Wrong,
+            found,
+            "bring voters back until a majority is reachable; if they are lost for good: quorate recover --data-dir DIR \
+             --dry-run",
+        ),
         (Some(silent), _) => Finding::new(
             "voters",
             if spare == 0 { State::Wrong } else { State::Advice },
@@ -474,6 +487,25 @@ mod tests {
             .filter(|it| it.state != State::Well)
             .map(|it| (it.what.as_str(), it.state))
             .collect()
+    }
+
+    #[test]
+    fn without_a_majority_nobody_is_told_to_replace_a_voter() {
+        let text = TEXT.replace("lag=2,alive=1", "lag=2,alive=0").replace("voter=0", "voter=1");
+        let finding = voters(&Report::parse(&text).unwrap());
+        assert_eq!(finding.state, State::Wrong);
+        assert!(finding.advice.contains("quorate recover"), "{finding:?}");
+        assert!(!finding.advice.contains("replace"), "{finding:?}");
+    }
+
+    #[test]
+    fn of_a_node_that_waits_it_says_for_what_and_judges_no_cluster() {
+        let waits_for = "2 of 3 nodes are there: n1, n4".to_owned();
+        let report = Report { id: "n4".to_owned(), waits_for, ..Report::default() };
+        let findings = cluster(&report, &[]);
+        let [only] = findings.as_slice() else { panic!("{findings:?}") };
+        assert_eq!(only.state, State::Wrong);
+        assert_eq!(only.found, "n4 is in no cluster, and waits: 2 of 3 nodes are there: n1, n4");
     }
 
     #[test]

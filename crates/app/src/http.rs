@@ -47,10 +47,12 @@ impl Server {
             return Ok(answer.body);
         }
         let detail = answer.body.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
-        let advice = if answer.status == 401 {
-            " Give the file with the nodes' password as --password-file."
-        } else {
-            ""
+        let advice = match answer.status {
+            401 => " Give the file with the nodes' password as --password-file.",
+            421 => {
+                " Start that node with --http-host and this name, or give its IP address as --addr."
+            }
+            _ => "",
         };
         Err(format!("{}: {detail}{advice}", self.addr))
     }

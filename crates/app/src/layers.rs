@@ -116,6 +116,8 @@ impl Layers {
         let place = match (&layer.source, self.table.flag(name)) {
             (Source::Env, Some(flag)) => self.table.env(flag),
             (Source::File(file), _) => format!("{name} in {file}"),
+            // It has no name on the command line.
+            (_, Some(flag)) if flag.kind == Kind::Word => flag.value.to_owned(),
             _ => format!("--{name}"),
         };
         Some(Given { text, source: &layer.source, place })

@@ -46,7 +46,8 @@ fn main() -> ExitCode {
         Err(error) => return told(&error),
     };
     let table = invocation.table;
-    let mut out = std::io::stdout().lock();
+    let for_programs = output::is_for_programs(table, &invocation.flags);
+    let mut out = output::Said::new(std::io::stdout().lock());
     let outcome = match table.name {
         "serve" => serve::run(invocation.flags, &mut out),
         "status" => status::run(invocation.flags, &mut out),
@@ -64,6 +65,12 @@ fn main() -> ExitCode {
         _ => demo::run(invocation.flags, &mut out),
     };
     let outcome = outcome.and_then(|()| out.flush().map_err(Failure::from));
+    if let Err(failure @ (Failure::Usage(_) | Failure::Other(_))) = &outcome
+        && for_programs
+    {
+        // Whoever has closed the output does not want to know; standard error says it as well.
+        drop(out.fail(&failure.to_string()));
+    }
     match outcome {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Usage(text)) => told(&cli::wrong_usage(table, &text)),

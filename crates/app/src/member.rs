@@ -131,7 +131,12 @@ fn order(layers: &Layers) -> Result<Option<Order>, Failure> {
         "transfer" => Order {
             line: "POST /v1/cluster/transfer".to_owned(),
             body: if member == "any" { Value::Null } else { json!({ "to": member }) },
-            done: "leadership was handed over".to_owned(),
+            // True also when it led already.
+            done: if member == "any" {
+                "leadership was handed over".to_owned()
+            } else {
+                format!("{member} leads")
+            },
             until: None,
         },
         _ => return Ok(None),
@@ -221,14 +226,28 @@ async fn arriving(env: &Env, server: &Server, member: &Value) -> Value {
     node.pointer("/snapshot/arriving").cloned().unwrap_or_default()
 }
 
+/// The members as `node` knows them by itself, and what is wrong.
+fn as_known_to(node: &Value, trouble: &str) -> (Value, Option<String>) {
+    let view = json!({ "members": node["members"], "seen_by": node["id"], "trouble": trouble });
+    let by = text(&node["id"]);
+    (view, Some(format!("{trouble} The members are shown as {by} knows them")))
+}
+
 async fn list(
     env: &Env,
     server: &Server,
     output: Output,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let view = server.ask(env, "GET /v1/cluster/members", &Value::Null).await;
-    let mut view = view.map_err(Failure::Other)?;
+    let asked = server.ask(env, "GET /v1/cluster/members", &Value::Null).await;
+    // Without a leader, which is when it matters who is missing, there is still what the node knows by itself.
+    let (mut view, trouble) = match asked {
+        Ok(view) => (view, None),
+        Err(trouble) => match server.ask(env, "GET /v1/node", &Value::Null).await {
+            Ok(node) if members(&node).next().is_some() => as_known_to(&node, &trouble),
+            Ok(_) | Err(_) => return Err(Failure::Other(trouble)),
+        },
+    };
     let advice = advice(&view, &server.addr);
     match output {
         Output::Json => {
@@ -246,7 +265,7 @@ async fn list(
             }
         }
     }
-    Ok(())
+    trouble.map_or(Ok(()), |text| Err(Failure::Other(text)))
 }
 
 fn text(value: &Value) -> String {
@@ -303,6 +322,16 @@ fn advice(view: &Value, addr: &str) -> Vec<String> {
     let mut advice = Vec::new();
     let voters = members(view).filter(|it| it["voter"] == true).count();
     let alive = members(view).filter(|it| it["voter"] == true && it["alive"] == true).count();
+    if alive < voters / 2 + 1 {
+        let gone = members(view).filter(|it| it["voter"] == true && it["alive"] != true);
+        let gone: Vec<_> = gone.map(|it| text(&it["id"])).collect();
+        // Nobody could carry out what is advised below.
+        return vec![format!(
+            "{} can't be reached, so that no majority of the {voters} voters decides anything. Bring them back; if they \
+             are gone for good, stop a survivor and see what it has: quorate recover --data-dir DIR --dry-run",
+            gone.join(", ")
+        )];
+    }
     for it in members(view).filter(|it| it["silent_ms"].as_u64() > Some(SILENT_MS)) {
         let (id, silent_s) = (text(&it["id"]), it["silent_ms"].as_u64().unwrap_or_default() / 1000);
         advice.push(if it["voter"] == true {
@@ -397,6 +426,19 @@ mod tests {
         view["members"][2]["silent_ms"] = 0.into();
         view["members"][2]["alive"] = true.into();
         assert_eq!(advice(&view, "h:1"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn without_a_majority_nobody_is_told_to_replace_a_member() {
+        let mut view = view();
+        view["members"][1]["silent_ms"] = 30_000.into();
+        view["members"][1]["alive"] = false.into();
+        let said = advice(&view, "h:1").join("\n");
+        assert!(
+            said.starts_with("n2, n3 can't be reached") && said.contains("quorate recover"),
+            "{said}"
+        );
+        assert!(!said.contains("replace"), "{said}");
     }
 
     #[test]

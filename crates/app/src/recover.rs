@@ -89,9 +89,13 @@ fn age(stamp_ms: u64, now_ms: u64) -> String {
 
 fn lines(it: &Survivor, now_ms: u64) -> Vec<String> {
     let others: Vec<_> = it.others.iter().map(|(id, addr)| format!("{id} ({addr})")).collect();
-    let others = if others.is_empty() { "nobody".to_owned() } else { others.join(", ") };
+    let others = if others.is_empty() {
+        "which has no other members".to_owned()
+    } else {
+        format!("whose other members are {}", others.join(", "))
+    };
     let mut lines = vec![
-        format!("{} of cluster {}, whose other members are {others}", it.id, it.cluster),
+        format!("{} of cluster {}, {others}", it.id, it.cluster),
         format!("last entry     {} of term {}", it.last, it.term),
         format!("last write     {}", age(it.stamp_ms, now_ms)),
         format!("keys           {}", it.keys),
@@ -101,8 +105,10 @@ fn lines(it: &Survivor, now_ms: u64) -> Vec<String> {
     let unsure = it.last.saturating_sub(it.commit);
     if unsure > 0 {
         lines.push(format!(
-            "Kept: {unsure} entries behind entry {} of which it does not know whether they were acknowledged.",
-            it.commit
+            "Kept: {unsure} {} behind entry {} of which it does not know whether {} acknowledged.",
+            if unsure == 1 { "entry" } else { "entries" },
+            it.commit,
+            if unsure == 1 { "it was" } else { "they were" },
         ));
     }
     lines.push(format!(
@@ -185,6 +191,10 @@ mod tests {
             assert!(text.contains(words), "{words}: {text}");
         }
         assert!(after(None)[1].contains("Nothing was changed"));
+        let alone = Survivor { last: 91, others: Vec::new(), ..survivor() };
+        let text = lines(&alone, 1_000_000).join("\n");
+        assert!(text.contains("n1 of cluster ab, which has no other members"), "{text}");
+        assert!(text.contains("Kept: 1 entry behind entry 90"), "{text}");
     }
 
     #[test]

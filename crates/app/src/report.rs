@@ -50,6 +50,8 @@ pub(crate) struct Report {
     pub(crate) leader_addr: String,
     /// Why it refuses writes; empty: it does not.
     pub(crate) read_only: String,
+    /// What it waits for while it is in no cluster.
+    pub(crate) waits_for: String,
     /// Why it has stopped; empty: it has not.
     pub(crate) stopped: String,
     /// Why its disk makes it a bad leader; empty: it does not.
@@ -97,6 +99,7 @@ impl Report {
                 "leader" => report.leader = value.parse().ok()?,
                 "leader_addr" => value.clone_into(&mut report.leader_addr),
                 "read_only" => value.clone_into(&mut report.read_only),
+                "waits_for" => value.clone_into(&mut report.waits_for),
                 "stopped" => value.clone_into(&mut report.stopped),
                 "disk_slow" => value.clone_into(&mut report.disk_slow),
                 "commit_index" => report.commit = value.parse().ok()?,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quorate::{Entrance, Pace, Secret, ServerConfig};
 use quorate_api::Consistency;
+use quorate_api::limits::ID_BYTES_MAX;
 use tracing_subscriber::EnvFilter;
 
 use crate::address::Address;
@@ -39,7 +40,6 @@ const _: () = assert!(quorate_api::limits::ENTRY_BYTES_MAX as u64 + 8 * MB <= 64
 /// A shorter tick would make elections of scheduling delays, a longer one outages of crashes.
 const TICK_MS: std::ops::RangeInclusive<u64> = 5..=1000;
 const CONNECTIONS: std::ops::RangeInclusive<u64> = 1..=1_000_000;
-const ID_BYTES_MAX: usize = 64;
 /// Founders are voters.
 const EXPECTED: std::ops::RangeInclusive<u64> = 1..=quorate_api::limits::VOTERS_MAX as u64;
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use clap::ValueEnum as _;
 use clap_complete::Shell;
 
 use crate::cli;
@@ -16,7 +17,11 @@ use crate::layers::{Layer, Layers};
 /// There is no such shell.
 pub(crate) fn completions(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
     let layers = Layers::new(COMPLETIONS, vec![flags]);
-    let parse = |text: &str| text.parse::<Shell>().map_err(|_| "no shell that is known".to_owned());
+    let known = || {
+        let names: Vec<_> = Shell::value_variants().iter().map(Shell::to_string).collect();
+        format!("it must be {}", names.join(" or "))
+    };
+    let parse = |text: &str| text.parse::<Shell>().map_err(|_| known());
     let shell = layers.require("shell", parse, "name a shell")?;
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut cli::tree(), "quorate", &mut text);

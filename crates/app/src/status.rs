@@ -106,7 +106,12 @@ impl View {
     pub(crate) fn lines(&self) -> Vec<String> {
         let best = self.best();
         if self.asked.node == 0 {
-            return vec![format!("{} is {}", self.asked.id, self.asked.role)];
+            let Report { id, role, waits_for, .. } = &self.asked;
+            return vec![if waits_for.is_empty() {
+                format!("{id} is {role}")
+            } else {
+                format!("{id} is {role}: {waits_for}")
+            }];
         }
         let leader = best.leading().map_or("none is known", |leader| &leader.id);
         let mut lines = vec![
@@ -162,7 +167,10 @@ impl View {
             "leader": best.leading().map(|leader| &leader.id),
             "seen_by": best.id,
             "read_only": Some(&best.read_only).filter(|text| !text.is_empty()),
-            "asked": { "id": self.asked.id, "role": self.asked.role },
+            "asked": {
+                "id": self.asked.id, "role": self.asked.role,
+                "waits_for": Some(&self.asked.waits_for).filter(|text| !text.is_empty()),
+            },
             "trouble": self.trouble(),
             "members": self.members().into_iter().map(describe).collect::<Vec<_>>(),
         })
@@ -174,7 +182,7 @@ impl View {
         if !asked.stopped.is_empty() {
             Some(format!("{id} has stopped: {}", asked.stopped))
         } else if asked.node == 0 {
-            Some(format!("{id} is in no cluster yet; it waits until a member adds it"))
+            Some(format!("{id} is in no cluster yet; it is waiting: {}", asked.waits_for))
         } else if asked.leader == 0 {
             Some(format!(
                 "{id} knows of no leader: an election is under way, or it can't reach a majority of the voters"
@@ -237,10 +245,15 @@ mod tests {
         let view = View::of(Report::parse(&text).unwrap());
         assert!(view.trouble().unwrap().contains("no leader"));
         assert!(view.lines()[0].contains("leader none is known"));
-        let waiting =
-            Report { id: "n4".to_owned(), role: "waiting".to_owned(), ..Report::default() };
+        let waiting = Report {
+            id: "n4".to_owned(),
+            role: "waiting".to_owned(),
+            waits_for: "2 of 3 nodes are there: n1, n4".to_owned(),
+            ..Report::default()
+        };
         let view = View::of(waiting);
-        assert_eq!(view.lines(), ["n4 is waiting"]);
-        assert!(view.trouble().unwrap().contains("in no cluster yet"));
+        assert_eq!(view.lines(), ["n4 is waiting: 2 of 3 nodes are there: n1, n4"]);
+        let trouble = view.trouble().unwrap();
+        assert!(trouble.contains("in no cluster yet") && trouble.contains("2 of 3"), "{trouble}");
     }
 }

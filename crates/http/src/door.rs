@@ -106,7 +106,16 @@ impl Door {
 
     /// Administers, where success says nothing and a refusal is a problem.
     pub(crate) async fn change(&self, request: AdminRequest) -> Result<(), Problem> {
-        match self.ask(request).await? {
+        let in_doubt = |error| match error {
+            quorate_api::Error::Unknown { reason } => Problem::new(
+                Kind::Unknown,
+                format!(
+                    "The change may have come about, or may yet: {reason}. Look at the members before you ask again."
+                ),
+            ),
+            error => error.into(),
+        };
+        match self.handle.administer(request).await.map_err(in_doubt)? {
             AdminReply::Refused(reason) => {
                 Err(Problem::new(Kind::Refused, format!("Nothing was changed: {reason}.")))
             }

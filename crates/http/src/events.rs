@@ -41,14 +41,18 @@ async fn events(State(door): State<Arc<Door>>, request: Request) -> Result<Respo
         None => last_event_id(&head.headers)?,
     };
     // The place from which on nothing is missed is fixed before the answer begins.
-    let place = match after {
-        Some(place) => place,
+    let (place, events) = match after {
+        Some(place) => (place, Vec::new()),
         None => match door.ask(AdminRequest::Events { after: None }).await? {
-            AdminReply::Events { place, .. } => place,
+            AdminReply::Events { place, events } => (place, events),
             _ => return Err(Problem::unexpected_reply()),
         },
     };
-    let stream = Stream { door, place, asking: None, opening: Some(RETRY) };
+    let mut opening = RETRY.to_vec();
+    for event in &events {
+        put(&mut opening, place.run, event).map_err(|_| Problem::unexpected_reply())?;
+    }
+    let stream = Stream { door, place, asking: None, opening: Some(opening.into()) };
     let mut response = answer::content("text/event-stream", Body::new(stream));
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(header::CACHE_CONTROL, no_store);
@@ -106,7 +110,8 @@ struct Stream {
     door: Arc<Door>,
     place: EventPlace,
     asking: Option<Asking>,
-    opening: Option<&'static [u8]>,
+    /// What a reader gets at once: the head of the answer leaves with it.
+    opening: Option<Bytes>,
 }
 
 impl Stream {
@@ -138,7 +143,7 @@ impl HttpBody for Stream {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Some(opening) = self.opening.take() {
-            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(opening)))));
+            return Poll::Ready(Some(Ok(Frame::data(opening))));
         }
         let mut asking = match self.asking.take() {
             Some(asking) => asking,

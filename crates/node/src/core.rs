@@ -38,6 +38,7 @@ use crate::silence::Silence;
 use crate::snapshots::Snapshots;
 use crate::stamp::StampClock;
 use crate::storage::Storage;
+use crate::waiting::Waiting;
 
 /// The one group of today; nothing but this constant assumes that there is only one.
 pub(crate) const GROUP: GroupId = GroupId(1);
@@ -88,6 +89,7 @@ pub(crate) struct Core {
     pub(crate) membership: Membership,
     pub(crate) registration: Registration,
     pub(crate) founding: Founding,
+    pub(crate) waiting: Waiting,
     pub(crate) handover: Handover,
     pub(crate) silence: Silence,
     pub(crate) events: Events,

@@ -21,6 +21,8 @@ pub(crate) const REMOVED: &str = "this node was removed from the cluster";
 /// What is told, among other words, to a node whose name a former member had.
 pub(crate) const NAMES_ARE_FOR_LIFE: &str = "names are never given twice";
 const ENDING: &str = "this node is shutting down";
+/// What a node that waits itself says to one that wants to be added.
+const IN_NO_CLUSTER: &str = "this node is in no cluster itself";
 
 /// What becomes of a caller who is not refused.
 enum Verdict {
@@ -205,7 +207,7 @@ pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Outcome {
     let elsewhere = {
         let mut core = core.borrow_mut();
         if core.group.is_none() {
-            return refused("this node is in no cluster itself");
+            return refused(IN_NO_CLUSTER);
         }
         if core.is_leading() {
             core.enrol(&card, asker);
@@ -230,6 +232,14 @@ pub(crate) async fn enrol(core: &Rc<RefCell<Core>>, card: Card) -> Outcome {
         };
     }
     answer.await.unwrap_or_else(|_| Err(Error::unknown("the request was lost; look, and retry")))
+}
+
+/// True when a node that wanted to be added was refused for what somebody has to mend: to ask again is of no use
+/// until then.
+pub(crate) fn is_final(reason: &str) -> bool {
+    let passes = [ENDING, IN_NO_CLUSTER].contains(&reason)
+        || ["overloaded: ", "stopped: "].iter().any(|kind| reason.starts_with(kind));
+    !passes && leaders_word(reason.to_owned()).is_ok()
 }
 
 /// What the leader has said, as it would be if it had been asked itself.
@@ -260,5 +270,18 @@ mod tests {
         let doubt = Error::unknown("the request was lost");
         assert_eq!(said(doubt.clone()), Err(doubt));
         assert_eq!(leaders_word(REMOVED.to_owned()), Ok(AdminReply::Refused(REMOVED.to_owned())));
+    }
+
+    #[test]
+    fn only_what_somebody_has_to_mend_is_a_refusal_for_good() {
+        assert!(is_final("a member is called \"n2\" already; give the new node another --id"));
+        assert!(is_final(REMOVED));
+        let stopped = Error::Stopped { reason: "x".into() };
+        let full = Error::Overloaded { reason: "x".into() };
+        let passing = [Error::not_applied("x"), Error::unknown("x"), stopped, full];
+        for reason in passing.map(|error| error.to_string()) {
+            assert!(!is_final(&reason), "{reason}");
+        }
+        assert!(!is_final(ENDING) && !is_final(IN_NO_CLUSTER));
     }
 }

@@ -62,6 +62,22 @@ impl Events {
         self.kept.push_back(event);
     }
 
+    /// Takes a reader. One who wants to know what happens from now on is told where now is, at once: what
+    /// happens after that is behind the place it has got, and can't be missed.
+    fn read(&mut self, after: Option<EventPlace>, asker: oneshot::Sender<Outcome>, now: Mono) {
+        let Some(place) = after else {
+            let reply = AdminReply::Events { place: self.place(), events: Vec::new() };
+            // It may have gone.
+            return drop(asker.send(Ok(reply)));
+        };
+        if self.readers.len() >= READERS_MAX {
+            let reason = "too many readers of events wait at this node".into();
+            return drop(asker.send(Err(quorate_api::Error::Overloaded { reason })));
+        }
+        self.readers.push(Reader { place, asker, since: now });
+        self.answer(|_| false);
+    }
+
     /// Answers every reader for whom there is something, and whoever has waited long enough.
     fn answer(&mut self, is_late: impl Fn(Mono) -> bool) {
         for reader in std::mem::take(&mut self.readers) {
@@ -105,10 +121,11 @@ fn differences(
         let had = before.get(node);
         match had {
             None => tell(EventKind::MemberAdded, member, added(name, addr, member.wish, after)),
-            Some(old) if (&old.peer_addr, &old.client_addr) != (addr, &member.client_addr) => {
-                let text =
-                    format!("{name} is reached at {addr} now, no longer at {}", old.peer_addr);
-                tell(EventKind::MemberMoved, member, text);
+            // A founder stands in the first table without an address: with its first one it has not moved.
+            Some(old) if !old.peer_addr.is_empty() => {
+                if let Some(text) = moved(old, member) {
+                    tell(EventKind::MemberMoved, member, text);
+                }
             }
             Some(_) => {}
         }
@@ -136,6 +153,18 @@ fn differences(
         tell(EventKind::MemberRemoved, member, text);
     }
     found
+}
+
+/// What has changed about where a member is reached.
+fn moved(old: &Member, new: &Member) -> Option<String> {
+    let Member { name, peer_addr, client_addr, .. } = new;
+    if old.peer_addr != *peer_addr {
+        Some(format!("{name} is reached at {peer_addr} now, no longer at {}", old.peer_addr))
+    } else if old.client_addr != *client_addr {
+        Some(format!("clients of {name} come in at {client_addr} now"))
+    } else {
+        None
+    }
 }
 
 fn added(name: &str, addr: &str, wish: Wish, members: &Members) -> String {
@@ -205,14 +234,8 @@ impl Core {
             let reason = "this node is shutting down".into();
             return drop(asker.send(Err(quorate_api::Error::Stopped { reason })));
         }
-        if self.events.readers.len() >= READERS_MAX {
-            let reason = "too many readers of events wait at this node".into();
-            return drop(asker.send(Err(quorate_api::Error::Overloaded { reason })));
-        }
-        let place = after.unwrap_or_else(|| self.events.place());
-        let since = self.now();
-        self.events.readers.push(Reader { place, asker, since });
-        self.events.answer(|_| false);
+        let now = self.now();
+        self.events.read(after, asker, now);
     }
 
     /// By the clock: readers for whom nothing has happened hear that.
@@ -256,9 +279,45 @@ mod tests {
         assert_eq!(told(&three, &learner), ["member-demoted c"]);
         assert_eq!(told(&three, &two), ["member-removed c"]);
         let elsewhere = Member { peer_addr: "x:9".to_owned(), ..member("b") };
+        let moved = state(&[(1, member("a")), (2, elsewhere.clone())], &[1, 2]);
+        assert_eq!(told(&two, &moved), ["member-moved b"]);
+        let elsewhere = Member { client_addr: "x:8".to_owned(), ..member("b") };
         let moved = state(&[(1, member("a")), (2, elsewhere)], &[1, 2]);
         assert_eq!(told(&two, &moved), ["member-moved b"]);
         assert_eq!(told(&two, &two), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_founder_whose_first_address_becomes_known_has_not_moved() {
+        let founder = |name: &str| Member { peer_addr: String::new(), ..member(name) };
+        let founded = state(&[(1, founder("a")), (2, founder("b"))], &[1, 2]);
+        let known = state(&[(1, founder("a")), (2, member("b"))], &[1, 2]);
+        assert_eq!(told(&founded, &known), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_reader_from_now_on_is_answered_at_once_and_misses_nothing_that_follows() {
+        let mut events = Events { run: 7, ..Events::default() };
+        (1..=3).for_each(|number| events.push(event(number)));
+        let (asker, mut answer) = oneshot::channel();
+        events.read(None, asker, Mono::default());
+        let place = EventPlace { run: 7, number: 3 };
+        let here = AdminReply::Events { place, events: Vec::new() };
+        assert_eq!(answer.try_recv().unwrap(), Ok(here));
+        // It happens before the reader asks on.
+        events.push(event(4));
+        let (asker, mut answer) = oneshot::channel();
+        events.read(Some(place), asker, Mono::default());
+        let place = EventPlace { run: 7, number: 4 };
+        let told = AdminReply::Events { place, events: vec![event(4)] };
+        assert_eq!(answer.try_recv().unwrap(), Ok(told));
+        // Who has seen all waits for the next one.
+        let (asker, mut answer) = oneshot::channel();
+        events.read(Some(place), asker, Mono::default());
+        assert!(answer.try_recv().is_err());
+        events.push(event(5));
+        events.answer(|_| false);
+        assert!(answer.try_recv().is_ok());
     }
 
     fn event(number: u64) -> Event {

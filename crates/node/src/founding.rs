@@ -26,8 +26,10 @@
 //! The founders' first state is the same on all of them, byte for byte. Their addresses, which may change
 //! before that, are not part of it: the first leader enters them, as it does whenever a member moves.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quorate_api::limits::MEMBERS_MAX;
 use quorate_consensus::NodeId;
 use quorate_consensus::peers::{Card, ClusterId, Purpose, all_addrs};
 use tokio::sync::oneshot;
@@ -45,6 +47,9 @@ const PAUSE: Duration = Duration::from_millis(300);
 #[derive(Debug, Default)]
 pub(crate) struct Founding {
     saving: Option<oneshot::Sender<()>>,
+    /// Where those who were seen are reached by clients and by peers, by instance. The table gets to know it from
+    /// the leader; until then this node tells it to whoever asks.
+    pub(crate) seen: BTreeMap<u64, (String, String)>,
 }
 
 /// A node that takes part.
@@ -280,30 +285,28 @@ pub(crate) async fn found_together(node: Node, nodes: usize) {
         let core = node.core.borrow();
         (core.env.clone(), core.config.seeds.clone())
     };
-    let mut told = String::new();
     loop {
         let others = look_around(&node, &seeds).await;
         let step = {
-            let core = node.core.borrow();
+            let mut core = node.core.borrow_mut();
+            if core.founding.seen.len() >= MEMBERS_MAX {
+                // Whoever lost its disk again and again came with a new instance each time.
+                core.founding.seen.clear();
+            }
+            for Seen { card, .. } in &others {
+                let addrs = (card.client_addr.clone(), card.peer_addr.clone());
+                core.founding.seen.insert(card.instance, addrs);
+            }
             if core.group.is_some() || core.stopped.is_some() {
                 return;
             }
             decide(&core.card(), &others, nodes)
         };
         match step {
-            Step::Wait(text) => {
-                if text != told {
-                    tracing::info!("waiting: {text}");
-                }
-                told = text;
-            }
+            Step::Wait(text) => node.core.borrow_mut().waits(text),
             Step::Join(addr) => {
                 if let Err(error) = ask_to_be_added(&node, &addr).await {
-                    let text = format!("{addr}: {error}");
-                    if text != told {
-                        tracing::warn!(addr, %error, "not added yet");
-                    }
-                    told = text;
+                    node.core.borrow_mut().was_not_added(&addr, &error);
                 }
             }
             Step::Pledge(cluster) => {

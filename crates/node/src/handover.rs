@@ -156,8 +156,9 @@ impl Core {
                 continue;
             }
             if now.since(waits.since) > TRANSFER_TIME {
-                let why = "the transfer did not come about; the old leader goes on";
-                give(waits.asker, Err(Error::not_applied(why)));
+                let why = self.why_it_does_not_lead(waits.to);
+                let text = format!("the transfer did not come about{why}; the old leader goes on");
+                give(waits.asker, Err(Error::not_applied(text)));
                 continue;
             }
             // A member that has just come in does not know enough clocks yet to lead: to ask it now would only
@@ -172,6 +173,22 @@ impl Core {
                 waits.tried_at = Some(now);
             }
             self.handover.transfers.push(waits);
+        }
+    }
+
+    /// What is known to keep a voter from taking the lead, behind a colon; nothing where nothing is.
+    fn why_it_does_not_lead(&self, node: NodeId) -> String {
+        let name = self.machine.members().get(node).map_or("it", |member| member.name.as_str());
+        if self.peers.as_ref().is_none_or(|peers| !peers.is_up(node, Lane::Control)) {
+            format!(": {name} can't be reached")
+        } else if self.pulses.is_lagging(node) {
+            format!(
+                ": the clock of {name} is far from the others', or it knows too few of theirs yet"
+            )
+        } else if self.pulses.disk_delay(node) >= SLOW {
+            format!(": the disk of {name} is slow or full")
+        } else {
+            String::new()
         }
     }
 

@@ -51,6 +51,7 @@ mod storage;
 mod turn;
 mod upkeep;
 mod votes;
+mod waiting;
 mod writes;
 
 pub use config::{Config, Entrance};

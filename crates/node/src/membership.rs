@@ -1,11 +1,11 @@
 //! Members come and go: requests, the changes they become, and what follows when those are applied.
 
+mod enrolment;
 mod whereabouts;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use quorate_api::limits::MEMBERS_MAX;
 use quorate_api::{AdminReply, AdminRequest, Error};
 use quorate_consensus::peers::{Card, Formats, Lane};
 use quorate_consensus::{
@@ -17,9 +17,8 @@ use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::core::{Core, Stop};
-use crate::door::{NAMES_ARE_FOR_LIFE, REMOVED};
 use crate::frames::Frame;
-use crate::members::{Member, Members, Note, Wish};
+use crate::members::{Members, Note};
 use crate::votes::Bequest;
 
 /// The outcome of an administrative request.
@@ -141,17 +140,6 @@ pub(crate) fn refused(text: impl Into<String>) -> Outcome {
     Ok(AdminReply::Refused(text.into()))
 }
 
-/// The row for a node that comes in with `card`.
-fn member_of(card: &Card, wish: Wish) -> Member {
-    Member {
-        name: card.name.clone(),
-        instance: card.instance,
-        peer_addr: card.peer_addr.clone(),
-        client_addr: card.client_addr.clone(),
-        wish,
-    }
-}
-
 impl Core {
     /// Takes a request that the leader must carry out; a follower passes it on.
     pub(crate) fn administer(&mut self, request: AdminRequest, asker: oneshot::Sender<Outcome>) {
@@ -222,113 +210,6 @@ impl Core {
                 give(asker, refused("not a request for the leader"));
             }
         }
-    }
-
-    /// A node asks to be added; `card` is its own.
-    pub(crate) fn enrol(&mut self, card: &Card, asker: oneshot::Sender<Outcome>) {
-        if card.cluster.0 != 0 && card.cluster != self.identity.cluster {
-            let text = format!(
-                "the node belongs to cluster {}, this is {}",
-                card.cluster, self.identity.cluster
-            );
-            return give(asker, refused(text));
-        }
-        if card.pledge.0 != 0 && card.pledge != self.identity.cluster {
-            let text = format!(
-                "{} has agreed to found another cluster; empty its data directory first",
-                card.name
-            );
-            return give(asker, refused(text));
-        }
-        if let Err(why) = self.check_format(card) {
-            return give(asker, refused(why));
-        }
-        let members = self.machine.members();
-        if let Some((node, member)) = members.by_name(&card.name) {
-            let same = member.instance == card.instance;
-            // Damaged: its old number has promised what it can't keep.
-            if same && card.lost_node == node {
-                let wish = member.wish;
-                return self.replace(node, card, wish, asker);
-            }
-            // Asked twice: the first answer was lost. Or it is looking for us, from another address.
-            if same {
-                if *member != member_of(card, member.wish) {
-                    self.membership.moved(card);
-                }
-                return give(asker, Ok(AdminReply::Done));
-            }
-            let text = format!(
-                "a member is called {:?} already; give the new node another --id",
-                card.name
-            );
-            return give(asker, refused(text));
-        }
-        // It has lost its log and wants to come back; meanwhile it was removed, which it could not hear.
-        if members.name_was_used(&card.name) && members.has_left(card.lost_node) {
-            return give(asker, refused(REMOVED));
-        }
-        if members.name_was_used(&card.name) {
-            let text = format!(
-                "a node called {:?} has been a member before; {NAMES_ARE_FOR_LIFE}, choose another --id",
-                card.name
-            );
-            return give(asker, refused(text));
-        }
-        if let Some((_, member)) =
-            members.iter().find(|(_, member)| member.peer_addr == card.peer_addr)
-        {
-            let text = format!(
-                "member {:?} has the address {}; remove it first, or give the new node its own",
-                member.name, card.peer_addr
-            );
-            return give(asker, refused(text));
-        }
-        if members.len() >= MEMBERS_MAX {
-            return give(asker, refused(format!("a cluster has at most {MEMBERS_MAX} members")));
-        }
-        let wish = match self.wish_of(card) {
-            Ok(wish) => wish,
-            Err(why) => return give(asker, refused(why)),
-        };
-        let node = members.next_node();
-        let context = Note::Put(node, member_of(card, wish)).encode();
-        self.propose_change(
-            &Change { steps: vec![MemberChange::AddLearner(node)], context },
-            asker,
-        );
-    }
-
-    /// What is to become of the new node behind `card`.
-    fn wish_of(&self, card: &Card) -> Result<Wish, String> {
-        let old = card.replaces;
-        if old.0 == 0 {
-            return Ok(if card.learner { Wish::StaysLearner } else { Wish::Vote });
-        }
-        let members = self.machine.members();
-        let Some(member) = members.get(old) else {
-            return Err(format!("node {old}, which is to be replaced, is no member"));
-        };
-        if !self.machine.configuration().is_voter(old) {
-            let name = &member.name;
-            return Err(format!(
-                "{name} has no vote that another could take over; remove it and add the new one"
-            ));
-        }
-        match members.iter().find(|(_, heir)| heir.wish == Wish::Replaces(old)) {
-            Some((_, heir)) => {
-                Err(format!("{} is about to take the place of {} already", heir.name, member.name))
-            }
-            None => Ok(Wish::Replaces(old)),
-        }
-    }
-
-    /// A member that has lost part of its log comes back under a new number, without a vote.
-    fn replace(&mut self, old: NodeId, card: &Card, wish: Wish, asker: oneshot::Sender<Outcome>) {
-        let node = self.machine.members().next_node();
-        let context = Note::Replace(old, node, member_of(card, wish)).encode();
-        let steps = vec![MemberChange::Remove(old), MemberChange::AddLearner(node)];
-        self.propose_change(&Change { steps, context }, asker);
     }
 
     pub(crate) fn propose_change(&mut self, change: &Change, asker: oneshot::Sender<Outcome>) {

@@ -191,6 +191,11 @@ impl Node {
         if card.peer_addr.is_empty() {
             addr.clone_into(&mut card.peer_addr);
         }
+        if place == Place::Learner
+            && let Some(why) = self.core.borrow().is_no_learner(&card)
+        {
+            return Ok(AdminReply::Refused(why));
+        }
         card.learner |= place == Place::Learner;
         card.replaces = replaces.unwrap_or_default();
         door::enrol(&self.core, card).await
@@ -244,7 +249,6 @@ async fn join(node: Node) {
              with --addr and the address of a member"
         );
     }
-    let mut told = String::new();
     let mut addrs: VecDeque<String> = VecDeque::new();
     loop {
         {
@@ -258,11 +262,7 @@ async fn join(node: Node) {
         }
         let Some(addr) = addrs.pop_front() else { return };
         if let Err(error) = ask_to_be_added(&node, &addr).await {
-            let text = format!("{addr}: {error}");
-            if text != told {
-                tracing::warn!(addr, %error, "not added yet");
-            }
-            told = text;
+            node.core.borrow_mut().was_not_added(&addr, &error);
         } else {
             // It has added us, and calls; if not, it is asked again.
             addrs.push_front(addr);

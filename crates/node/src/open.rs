@@ -40,6 +40,7 @@ use crate::silence::Silence;
 use crate::snapshots::{self, Restored, Snapshots};
 use crate::stamp::StampClock;
 use crate::storage::Storage;
+use crate::waiting::Waiting;
 
 /// Why a node can't start. Nothing was changed that a second attempt would miss.
 #[derive(Debug, thiserror::Error)]
@@ -330,6 +331,7 @@ fn assemble(
         membership: Membership::default(),
         registration: Registration::new(&*env.tasks),
         founding: Founding::default(),
+        waiting: Waiting::default(),
         handover: Handover::default(),
         silence: Silence::default(),
         events: Events::default(),

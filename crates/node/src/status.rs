@@ -30,6 +30,9 @@ impl Core {
             status.cluster = self.identity.cluster.to_string();
             status.format = self.machine.format();
         }
+        if let Some((waits_for, is_refused)) = self.what_it_waits_for() {
+            (status.waits_for, status.is_refused) = (Some(waits_for), is_refused);
+        }
         status.disk_slow = self.disk_trouble();
         self.describe_log(&mut status);
         self.describe_state(&mut status);
@@ -114,11 +117,12 @@ impl Core {
             let own = node == self.identity.node;
             let known = progress.iter().find(|progress| progress.node == node);
             let matched = known.map_or(if own { last.0 } else { 0 }, |known| known.matched.0);
+            let (addr, peer_addr) = self.addrs(node, member);
             MemberStatus {
                 node: node.0,
                 id: member.name.clone(),
-                addr: member.client_addr.clone(),
-                peer_addr: member.peer_addr.clone(),
+                addr,
+                peer_addr,
                 voter: configuration.is_voter(node),
                 leader: leader == Some(node),
                 matched,

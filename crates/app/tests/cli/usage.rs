@@ -38,6 +38,14 @@ fn a_value_that_can_not_be_is_named_with_its_flag() {
 }
 
 #[test]
+fn a_word_without_a_flag_is_named_as_the_usage_names_it() {
+    let ended = run(&["member", "add", "foo"]);
+    assert!(ended.err.contains("HOST:PORT is \"foo\""), "{}", ended.err);
+    let ended = run(&["completions", "tcsh"]);
+    assert!(ended.err.contains("SHELL is \"tcsh\": it must be bash or"), "{}", ended.err);
+}
+
+#[test]
 fn what_is_missing_is_asked_for() {
     let ended = run(&["serve"]);
     assert_eq!(ended.code, Some(2));
@@ -96,4 +104,32 @@ fn a_demo_on_a_taken_port_says_so() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.err.contains(&format!("port {port}")), "{ended:?}");
     assert!(!dir.path().join("demo").exists());
+}
+
+#[test]
+fn what_is_for_programs_is_json_also_when_it_fails() {
+    let nobody = "127.0.0.1:1";
+    for (args, code) in [
+        (&["status", "--addr", nobody][..], 1),
+        (&["member", "list", "--addr", nobody], 1),
+        (&["member", "remove", "n1", "--addr", nobody], 1),
+        (&["doctor", "--addr", nobody], 1),
+        (&["backup", "create", "never-made", "--addr", nobody], 1),
+        (&["backup", "verify", "no-such-file"], 1),
+        (&["inspect", "log", "--data-dir", "no-such-dir"], 1),
+        (&["recover", "--data-dir", "no-such-dir", "--dry-run"], 1),
+        (&["recover", "--data-dir", "no-such-dir"], 2),
+    ] {
+        let ended = run(&[args, &["--output", "json"]].concat());
+        assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
+        assert!(!ended.err.is_empty(), "people are told, too: {args:?}");
+        let value: serde_json::Value =
+            serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{args:?}: {ended:?}"));
+        // The doctor's findings say it already.
+        let is_said = value["error"].is_string() || value["findings"].is_array();
+        assert!(is_said, "{args:?}: {value}");
+    }
+    // A backup on standard output is not mixed with anything.
+    let ended = run(&["backup", "create", "-", "--addr", nobody, "--output", "json"]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{ended:?}");
 }

@@ -138,6 +138,31 @@ fn a_reader_of_events_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_happens_while_a_reader_connects_is_not_lost() {
+    let mut world = World::new();
+    let (kind, member) = (EventKind::MemberAdded, "n4".to_owned());
+    let text = "n4 has come in".to_owned();
+    world.node.events = vec![Event { number: 2, wall_ms: 5, index: 77, kind, member, text }];
+    world.node.fails_when_told = true;
+    let answer = world.get("GET /v1/events");
+    let text = answer.text();
+    assert!(text.starts_with("retry: 1000\n\nid: ab-2\nevent: member-added\ndata: {"), "{text}");
+    let asked = |after| AdminRequest::Events { after };
+    let place = EventPlace { run: 0xab, number: 2 };
+    assert_eq!(world.node.administered, [asked(None), asked(Some(place))]);
+}
+
+#[test]
+fn of_a_change_in_doubt_it_is_said_where_to_look() {
+    let mut world = World::new();
+    world.node.failure = Some(Error::unknown("no majority confirmed the change in time"));
+    let problem = world.get("DELETE /v1/cluster/members/node2").problem(503, "unknown");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("Look at the members"), "{detail}");
+    assert!(!detail.contains("Idempotency-Key"), "no change of members takes one: {detail}");
+}
+
+#[test]
 fn a_refusal_is_a_conflict() {
     let mut world = World::new();
     world.node.refusal = Some("the quorum would be lost");

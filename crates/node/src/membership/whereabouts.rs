@@ -3,7 +3,7 @@
 use quorate_consensus::peers::Card;
 use quorate_consensus::{Change, MemberChange, NodeId};
 
-use super::member_of;
+use super::enrolment::member_of;
 use crate::core::Core;
 use crate::door::is_reachable;
 use crate::members::{Member, Note};
@@ -29,6 +29,21 @@ impl Core {
     /// The address at which peers reach a member.
     pub(crate) fn peer_addr(&self, node: NodeId) -> Option<String> {
         self.machine.members().get(node).map(|member| self.place(node, member))
+    }
+
+    /// Where clients and peers reach a member: by the table, or, as long as that does not say where a founder is,
+    /// by what the founder says itself.
+    pub(crate) fn addrs(&self, node: NodeId, member: &Member) -> (String, String) {
+        if !member.peer_addr.is_empty() {
+            return (member.client_addr.clone(), member.peer_addr.clone());
+        }
+        if node == self.identity.node {
+            return (self.config.client_addr.clone(), self.config.peer_addr.clone());
+        }
+        match self.membership.moved.get(&node).filter(|card| card.instance == member.instance) {
+            Some(card) => (card.client_addr.clone(), card.peer_addr.clone()),
+            None => self.founding.seen.get(&member.instance).cloned().unwrap_or_default(),
+        }
     }
 
     /// True while a member can't be reached.

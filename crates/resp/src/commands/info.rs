@@ -323,6 +323,7 @@ fn raft(facts: &Facts<'_>, lines: &mut Lines) {
     lines.put("elections_won", status.elections_won);
     lines.put("read_only", one_line(status.read_only.as_deref().unwrap_or_default()));
     lines.put("disk_slow", one_line(status.disk_slow.as_deref().unwrap_or_default()));
+    lines.put("waits_for", one_line(status.waits_for.as_deref().unwrap_or_default()));
     lines.put("stopped", one_line(status.stopped.as_deref().unwrap_or_default()));
     lines.put("num_members", status.members.len());
     for (at, member) in status.members.iter().enumerate() {
