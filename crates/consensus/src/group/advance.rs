@@ -274,9 +274,20 @@ impl Group {
                 return Ok(Body::Empty);
             }
         };
+        self.step_down_when_gone();
         let configuration = Configuration::from_raft(&state);
         self.raw.mut_store().set_configuration(configuration.clone());
         Ok(Body::Change { change, configuration })
+    }
+
+    /// raft-rs lets a leader that was removed lead on, and looks for it among the members at the next answer, or
+    /// when its disk has caught up: it would panic.
+    fn step_down_when_gone(&mut self) {
+        let raft = &mut self.raw.raft;
+        if raft.state == StateRole::Leader && raft.prs().get(self.node.0).is_none() {
+            raft.become_follower(raft.term, raft::INVALID_ID);
+            self.redraw_timeout();
+        }
     }
 
     /// Step by step, but all of them at one entry: from the old members to the new ones at once.
