@@ -123,7 +123,8 @@ pub enum OpenError {
         /// What it is instead.
         reason: String,
     },
-    /// It is up, but a member has refused to add it, for a reason that somebody has to mend; it was stopped.
+    /// It was up, and a member has refused to add it, or it has ended by itself, for a reason that somebody has to
+    /// mend.
     #[error("not added to the cluster: {reason}")]
     Refused {
         /// Who has refused, and why.

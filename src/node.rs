@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use crate::builder::Plan;
 use crate::end::Ending;
 use crate::errand;
-use crate::error::OpenError;
+use crate::error::{ErrorKind, OpenError};
 use crate::server::{End, ServeError, Server};
 use crate::store::Store;
 
@@ -97,6 +97,10 @@ impl Node {
             Ok(status) => {
                 let reason = status.waits_for.unwrap_or_default();
                 return Err(OpenError::Refused { reason });
+            }
+            // A name that was used ends the node; so does a disk that fails.
+            Err(error) if error.kind() == ErrorKind::Stopped => {
+                return Err(OpenError::Refused { reason: error.to_string() });
             }
             Err(error) => match self.store.status().await {
                 Ok(status) => match status.waits_for {

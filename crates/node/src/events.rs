@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(told(&three, &learner), ["member-demoted c"]);
         assert_eq!(told(&three, &two), ["member-removed c"]);
         let elsewhere = Member { peer_addr: "x:9".to_owned(), ..member("b") };
-        let moved = state(&[(1, member("a")), (2, elsewhere.clone())], &[1, 2]);
+        let moved = state(&[(1, member("a")), (2, elsewhere)], &[1, 2]);
         assert_eq!(told(&two, &moved), ["member-moved b"]);
         let elsewhere = Member { client_addr: "x:8".to_owned(), ..member("b") };
         let moved = state(&[(1, member("a")), (2, elsewhere)], &[1, 2]);
