@@ -12,7 +12,7 @@ use crate::cluster::{Boot, Sizes};
 use crate::fault::Profile;
 use crate::fault::kind::Tally;
 use crate::member;
-use crate::run::{Disks, Report, Setup, plan, run_plan};
+use crate::run::{Disks, Lifetimes, Report, Setup, plan, run_plan};
 use crate::shrink::{Cut, shrink};
 use crate::toy::{self, Defect};
 use crate::world::Recording;
@@ -115,7 +115,8 @@ impl Campaign {
             None if self.toy.is_some() => Setup::new(boot),
             None => Setup::drawn(seed, boot),
         };
-        Some(Setup { disks: self.disks, ..drawn })
+        let lifetimes = self.toy.map_or(Lifetimes::Kept, |_| Lifetimes::Ignored);
+        Some(Setup { disks: self.disks, lifetimes, ..drawn })
     }
 
     /// Runs `seed`; `None` when no profile has the campaign's name.

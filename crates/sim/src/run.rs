@@ -51,8 +51,20 @@ pub struct Setup {
     pub profile: Profile,
     /// What the nodes' disks are worth.
     pub disks: Disks,
+    /// What becomes of keys whose time has come.
+    pub lifetimes: Lifetimes,
     /// The program of a node.
     pub boot: Rc<Boot>,
+}
+
+/// What becomes of keys whose time has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lifetimes {
+    /// They go, to the millisecond.
+    #[default]
+    Kept,
+    /// They stay: toys do not know the time, and are not judged by it.
+    Ignored,
 }
 
 /// Whether a synced byte is a durable byte.
@@ -79,6 +91,7 @@ impl Setup {
             sizes: Sizes::default(),
             profile: Profile::first(),
             disks: Disks::Honest,
+            lifetimes: Lifetimes::Kept,
             boot,
         }
     }
@@ -196,7 +209,9 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
     let mut judgement = judge(&history);
     judgement.violations.extend(violations);
     judgement.violations.extend(whole::check(&tally, &branches));
-    judgement.violations.extend(lifetime::check(&tally, &history));
+    if setup.lifetimes == Lifetimes::Kept {
+        judgement.violations.extend(lifetime::check(&tally, &history));
+    }
     Report { seed, digest, steps, lines, text, judgement, tally, history, branches, took }
 }
 

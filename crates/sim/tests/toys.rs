@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 
 use quorate_sim::fault::Profile;
-use quorate_sim::run::{Report, Setup, plan, run, run_plan};
+use quorate_sim::run::{Lifetimes, Report, Setup, plan, run, run_plan};
 use quorate_sim::toy::{Defect, boot};
 use quorate_sim::world::Recording;
 
+fn setup(defect: Defect) -> Setup {
+    Setup { lifetimes: Lifetimes::Ignored, ..Setup::new(boot(defect)) }
+}
+
 fn report(seed: u64, defect: Defect) -> Report {
-    run(seed, &Setup::new(boot(defect)), Recording::Digest)
+    run(seed, &setup(defect), Recording::Digest)
 }
 
 /// The properties that some seed finds broken.
@@ -31,7 +35,7 @@ fn right_toy_passes() {
 #[test]
 fn same_seed_gives_same_bytes() {
     for seed in 0..4 {
-        let setup = Setup::new(boot(Defect::None));
+        let setup = setup(Defect::None);
         let (one, two) = (run(seed, &setup, Recording::Text), run(seed, &setup, Recording::Text));
         assert!(one.lines > 1000);
         assert_eq!(one.digest, two.digest);
@@ -77,7 +81,7 @@ fn cluster_that_does_not_heal_is_found() {
 #[test]
 fn harsh_profile_runs_and_counts_what_it_does() {
     // The toy has no replica to fetch from, so it may lose here: only the machinery is tested.
-    let setup = Setup { profile: Profile::harsh(), ..Setup::new(boot(Defect::None)) };
+    let setup = Setup { profile: Profile::harsh(), ..setup(Defect::None) };
     for seed in 0..5 {
         let (one, two) =
             (run(seed, &setup, Recording::Digest), run(seed, &setup, Recording::Digest));
@@ -87,7 +91,7 @@ fn harsh_profile_runs_and_counts_what_it_does() {
 
 #[test]
 fn part_of_a_plan_can_be_run() {
-    let setup = Setup::new(boot(Defect::LazySync));
+    let setup = setup(Defect::LazySync);
     let mut plan = plan(1, &setup);
     plan.faults.clear();
     let report = run_plan(1, &setup, &plan, Recording::Digest);
