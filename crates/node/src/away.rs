@@ -15,9 +15,7 @@ use crate::core::{Core, Stop};
 use crate::entry;
 use crate::jobs::Job;
 use crate::machine::{ApplyError, Machine, Owner};
-
-/// Entries that wait beyond this are not added to: appends are dropped, proposals wait.
-const QUEUED_BYTES_MAX: usize = 32 * 1024 * 1024;
+use crate::storage::{BACKLOG_BYTES_MAX, bytes_of};
 
 /// The machine, and what the entry came to.
 pub(crate) struct Returned {
@@ -34,32 +32,17 @@ pub(crate) struct Away {
     under_way: Option<Index>,
     queue: VecDeque<Committed>,
     queued_bytes: usize,
-    pub(crate) entries: u64,
 }
 
 impl Away {
     pub(crate) fn new(tasks: &dyn Tasks) -> Self {
         let lane = tasks.lane("long-entries");
-        Self { lane, under_way: None, queue: VecDeque::new(), queued_bytes: 0, entries: 0 }
+        Self { lane, under_way: None, queue: VecDeque::new(), queued_bytes: 0 }
     }
 
     /// True while an entry is applied there.
     pub(crate) fn is_busy(&self) -> bool {
         self.under_way.is_some()
-    }
-
-    /// Another state has taken the machine's place: what comes back is of no use, nor is what waits.
-    pub(crate) fn forget(&mut self) {
-        self.under_way = None;
-        self.queue.clear();
-        self.queued_bytes = 0;
-    }
-}
-
-fn bytes_of(entry: &Committed) -> usize {
-    match &entry.body {
-        Body::Normal(bytes) => bytes.len(),
-        Body::Empty | Body::Change { .. } => 0,
     }
 }
 
@@ -83,7 +66,6 @@ impl Core {
         let Some(twin) = twin else { return self.apply(&entry) };
         let mut machine = std::mem::replace(&mut self.machine, twin);
         self.away.under_way = Some(entry.index);
-        self.away.entries += 1;
         self.snapshots.run(&*self.away.lane, move || {
             let mut answers = Vec::new();
             let applied = machine.apply(&entry, &mut |owner, answer| answers.push((owner, answer)));
@@ -116,8 +98,19 @@ impl Core {
         Ok(())
     }
 
+    /// Another state has taken the machine's place: what comes back is of no use, nor is what waits. Order matters:
+    /// a queue that was full must not go on keeping appends away when it is gone.
+    pub(crate) fn forget_away(&mut self) {
+        self.away.under_way = None;
+        self.away.queue.clear();
+        self.away.queued_bytes = 0;
+        if !self.storage.blocks() {
+            self.judge_queue();
+        }
+    }
+
     fn judge_queue(&mut self) {
-        let crowded = self.away.queued_bytes > QUEUED_BYTES_MAX;
+        let crowded = self.away.queued_bytes > BACKLOG_BYTES_MAX;
         if let Some(group) = &mut self.group {
             group.set_crowded(crowded);
         }

@@ -35,7 +35,7 @@ const READS_MAX: usize = 32;
 /// Records that one job fetches.
 const FETCHED_MAX: usize = 64;
 /// Entries that wait beyond this are not added to: appends are dropped, proposals wait.
-const BACKLOG_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub(crate) const BACKLOG_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Beyond this they are applied without waiting for anything: at a start, the log may hold many.
 const BACKLOG_BYTES_FORCED: usize = 128 * 1024 * 1024;
 /// Between two attempts to write to a full disk.
@@ -172,7 +172,8 @@ fn wants_of(bytes: &[u8], want: &mut dyn FnMut(Want<'_>)) -> Option<Housekeep> {
     housekeep
 }
 
-fn bytes_of(entry: &Committed) -> usize {
+/// What a waiting entry weighs.
+pub(crate) fn bytes_of(entry: &Committed) -> usize {
     match &entry.body {
         Body::Normal(bytes) => bytes.len(),
         Body::Empty | Body::Change { .. } => 0,

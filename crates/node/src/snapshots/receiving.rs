@@ -168,7 +168,7 @@ impl Core {
         // Freeing a large state takes long: not on this thread.
         self.snapshots.making_lane.submit(Box::new(move || drop(old)));
         self.snapshots.installed += 1;
-        self.away.forget();
+        self.forget_away();
         self.storage_replaced();
         self.writes_lost_in_snapshot();
         self.snapshot_changed_members(&before);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quorate_env::tasks::{Job, Task};
 use quorate_env::{Env, Lane, Tasks};
+use quorate_node::Config;
 use quorate_sim::cluster::NodeSpec;
 use quorate_sim::resp::Frame;
 
@@ -14,8 +15,8 @@ use crate::gym::{Gym, ok};
 const TAKES: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(500);
 
-/// Lanes on which what takes long takes [`TAKES`].
-struct SlowTasks(Env);
+/// Lanes on which what takes long takes so long.
+struct SlowTasks(Env, Duration);
 
 impl Tasks for SlowTasks {
     fn spawn(&self, task: Task) {
@@ -26,15 +27,15 @@ impl Tasks for SlowTasks {
         if !name.starts_with("long-") {
             return lane;
         }
-        Box::new(SlowLane(Arc::new(Mutex::new(lane)), self.0.clone()))
+        Box::new(SlowLane(Arc::new(Mutex::new(lane)), self.0.clone(), self.1))
     }
 }
 
-struct SlowLane(Arc<Mutex<Box<dyn Lane>>>, Env);
+struct SlowLane(Arc<Mutex<Box<dyn Lane>>>, Env, Duration);
 
 impl Lane for SlowLane {
     fn submit(&self, job: Job) {
-        let (lane, sleep) = (Arc::clone(&self.0), self.1.clock.sleep(TAKES));
+        let (lane, sleep) = (Arc::clone(&self.0), self.1.clock.sleep(self.2));
         self.1.tasks.spawn(Box::pin(async move {
             sleep.await;
             lane.lock().unwrap().submit(job);
@@ -43,7 +44,7 @@ impl Lane for SlowLane {
 }
 
 fn gym() -> (Gym, u64, u64) {
-    let look = |spec: &mut NodeSpec| spec.env.tasks = Arc::new(SlowTasks(spec.env.clone()));
+    let look = |spec: &mut NodeSpec| spec.env.tasks = Arc::new(SlowTasks(spec.env.clone(), TAKES));
     let mut gym = Gym::with(1, 3, look, |_, _| (), |_| ());
     let leader = gym.leader().unwrap();
     assert_eq!(gym.ask(leader, &["SET", "k1", "old"]).0, ok());
@@ -126,4 +127,33 @@ fn a_leader_that_dies_in_the_midst_of_a_long_write_leaves_all_of_it_or_nothing()
         let all = gym.statuses();
         all.len() == 3 && all.iter().all(|status| status.databases[0].1 == 5000)
     });
+}
+
+/// What waits behind a long entry keeps further appends away. When a snapshot takes the place of all of it, they are
+/// let in again.
+#[test]
+fn a_member_that_gets_a_snapshot_in_the_midst_of_a_long_write_follows_again() {
+    let look = |spec: &mut NodeSpec| {
+        let takes = if spec.number == 3 { 4 * TAKES } else { Duration::ZERO };
+        spec.env.tasks = Arc::new(SlowTasks(spec.env.clone(), takes));
+    };
+    let adjust = |_: &NodeSpec, config: &mut Config| {
+        config.segment_bytes = 8 << 20;
+        config.snapshot_log_bytes = 1 << 20;
+        config.entries_kept = 0;
+    };
+    let mut gym = Gym::with(1, 3, look, adjust, |_| ());
+    let leader = gym.leader().unwrap();
+    assert_ne!(leader, 3, "the seed has another one lead");
+    let installed = gym.status(3).snapshots_installed;
+    let many = many();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(gym.ask(leader, &many).0, ok());
+    let value = "v".repeat(1 << 20);
+    for _ in 0..48 {
+        assert_eq!(gym.ask(leader, &["SET", "large", &value]).0, ok());
+    }
+    gym.until("a snapshot has come", |gym| gym.status(3).snapshots_installed > installed);
+    assert_eq!(gym.ask(leader, &["SET", "k1", "newer"]).0, ok());
+    gym.until("it follows", |gym| gym.status(3).digest == gym.status(leader).digest);
 }
