@@ -23,7 +23,7 @@ use crate::entry::{self, Parts};
 use crate::failure;
 use crate::frames::Frame;
 use crate::reads::ReadBatch;
-use crate::session::{Kind, Thread, Turn, Waiter};
+use crate::session::{Kind, Load, Scale, Thread, Turn, Waiter};
 
 /// Reads that a member has with the leader at a time: the others wait at home, where they belong.
 const PASSED_MAX: usize = 32;
@@ -41,6 +41,7 @@ struct Passed {
     waiter: Waiter,
     /// When its client asked.
     since: Mono,
+    _load: Load,
 }
 
 /// One that is with the leader.
@@ -65,6 +66,8 @@ pub(crate) struct Passing {
     waiting: VecDeque<Passed>,
     sent: BTreeMap<u64, Sent>,
     taken: Vec<Taken>,
+    /// What waits here weighs on it.
+    scale: Scale,
     /// The log has been told that reads are passed.
     told: bool,
 }
@@ -72,8 +75,7 @@ pub(crate) struct Passing {
 impl Passing {
     /// Bytes of reads that wait here.
     pub(crate) fn bytes(&self) -> usize {
-        let sent = self.sent.values().map(|sent| &sent.passed);
-        self.waiting.iter().chain(sent).map(|passed| passed.part.len()).sum()
+        self.scale.bytes()
     }
 
     /// Takes a batch apart.
@@ -84,7 +86,8 @@ impl Passing {
             let start = parts.position();
             parts.next()?;
             let part = bytes.get(start..parts.position()).unwrap_or_default().to_vec();
-            self.waiting.push_back(Passed { part, waiter, since });
+            let _load = self.scale.put(part.len());
+            self.waiting.push_back(Passed { part, waiter, since, _load });
         }
         Ok(())
     }
@@ -145,7 +148,7 @@ impl Core {
         }
         if self.is_leading() || !self.lacks_room() {
             let waiting = std::mem::take(&mut self.passing.waiting);
-            for Passed { part, waiter, since } in waiting.into_iter().rev() {
+            for Passed { part, waiter, since, _load } in waiting.into_iter().rev() {
                 self.reads.put_back(ReadBatch { parts: part, waiters: vec![waiter], since });
             }
             return true;
