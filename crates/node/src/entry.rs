@@ -32,6 +32,8 @@ pub(crate) const HEADER_BYTES: usize = 17;
 
 /// Fewer keys than this are not looked ahead for.
 const AHEAD_MIN: usize = 3;
+/// More parts than this are not read ahead: some have no keys, and a batch may have many of them.
+const AHEAD_MAX: usize = 2 * EXPECTED_MAX;
 
 const COMMAND: u8 = 1;
 const TRANSACTION: u8 = 2;
@@ -345,7 +347,7 @@ impl<'a> Parts<'a> {
         }
         self.spans.clear();
         let mut keys = 0;
-        while keys < EXPECTED_MAX && self.at < self.bytes.len() {
+        while keys < EXPECTED_MAX && self.ahead.len() < AHEAD_MAX && self.at < self.bytes.len() {
             match self.read() {
                 Ok(part) => {
                     keys += part.keys();
