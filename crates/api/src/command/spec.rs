@@ -240,9 +240,15 @@ impl Spec {
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         let last =
             if self.keys.last < 0 { count + self.keys.last } else { self.keys.last.min(count - 1) };
-        let step = usize::try_from(self.keys.step).unwrap_or(0).max(1);
+        let step = self.keys.step.max(1);
         let first = self.keys.first;
         let range = if first <= 0 { 1..1 } else { first..last + 1 };
-        range.step_by(step).filter_map(|at| usize::try_from(at).ok())
+        // Stepping a range would divide, and this is asked for every command.
+        let (mut at, end) = (range.start, range.end);
+        std::iter::from_fn(move || {
+            let here = Some(at).filter(|at| *at < end)?;
+            at = here.saturating_add(step);
+            usize::try_from(here).ok()
+        })
     }
 }
