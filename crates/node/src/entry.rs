@@ -178,6 +178,8 @@ pub(crate) struct Parts<'a> {
     spans: Vec<Span>,
     /// Parts that were read ahead, each with where it ends.
     ahead: VecDeque<(Part, usize)>,
+    /// Keys that it is worth to know in them, when they were read.
+    keys_ahead: usize,
     /// Why there are no more behind those.
     failed: Option<EntryError>,
     /// How far it has given parts out.
@@ -201,7 +203,7 @@ impl<'a> Parts<'a> {
 
     /// Parts without a header, as they are forwarded.
     pub(crate) fn bare(bytes: &'a [u8], spans: Vec<Span>) -> Self {
-        Self { bytes, at: 0, spans, ahead: VecDeque::new(), failed: None, given: 0 }
+        Self { bytes, at: 0, spans, ahead: VecDeque::new(), keys_ahead: 0, failed: None, given: 0 }
     }
 
     /// True when nothing is left to give out.
@@ -346,11 +348,14 @@ impl<'a> Parts<'a> {
             return false;
         }
         self.spans.clear();
-        let mut keys = 0;
-        while keys < EXPECTED_MAX && self.ahead.len() < AHEAD_MAX && self.at < self.bytes.len() {
+        self.keys_ahead = 0;
+        while self.keys_ahead < EXPECTED_MAX
+            && self.ahead.len() < AHEAD_MAX
+            && self.at < self.bytes.len()
+        {
             match self.read() {
                 Ok(part) => {
-                    keys += part.keys();
+                    self.keys_ahead += part.keys();
                     self.ahead.push_back((part, self.at));
                 }
                 Err(error) => {
@@ -369,8 +374,7 @@ impl<'a> Parts<'a> {
             Part::Command(command) => Some(command),
             _ => None,
         });
-        let keys = |command: &Command| command.spec.key_positions(command.count).count();
-        let many = commands.clone().map(keys).sum::<usize>() >= AHEAD_MIN;
+        let many = self.keys_ahead >= AHEAD_MIN;
         commands.filter(move |_| many).flat_map(|command| {
             let args = self.args(command);
             let positions = command.spec.key_positions(command.count);
