@@ -77,16 +77,13 @@ impl Core {
             Consistency::Configured | Consistency::Linearizable => {
                 Ok(group.is_alone() && self.is_current())
             }
-            Consistency::Lease => {
-                let alone = group.is_alone() || group.lease_holds(self.now());
-                Ok(alone && self.is_current())
-            }
+            Consistency::Lease => Ok(self.is_current() && self.may_lead_reads()),
         }
     }
 
     /// True when this node leads and has applied all that is committed: a follower may have answered
     /// its client before our own disk was ready.
-    fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         let committed = self.group.as_ref().map(quorate_consensus::Group::commit);
         self.is_leading() && committed == Some(self.machine.applied())
     }
@@ -235,10 +232,28 @@ impl Core {
 
     /// Executes the reads which this node may answer by itself.
     fn serve_immediate(&mut self) -> Result<bool, Stop> {
-        let Some(batch) = self.reads.take_immediate() else { return Ok(false) };
+        let leased = self.serve_leased()?;
+        let Some(batch) = self.reads.take_immediate() else { return Ok(leased) };
         let now_ms = self.now_ms();
         self.execute_reads(Indexed { index: Index(0), stamp_ms: 0, now_ms, batch })?;
         Ok(true)
+    }
+
+    /// Executes the reads for which a lease will do, or has them wait for a round.
+    fn serve_leased(&mut self) -> Result<bool, Stop> {
+        let Some((term, batch)) = self.reads.take_leased() else { return Ok(false) };
+        if term == self.term() && self.may_lead_reads() {
+            let now_ms = self.now_ms();
+            self.execute_reads(Indexed { index: Index(0), stamp_ms: 0, now_ms, batch })?;
+        } else {
+            self.reads.gather_leased(batch);
+        }
+        Ok(true)
+    }
+
+    /// True while this node knows, without asking, that nobody else leads.
+    fn may_lead_reads(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.is_alone() || group.lease_holds(self.now()))
     }
 
     fn execute_reads(&mut self, ready: Indexed) -> Result<(), Stop> {

@@ -118,10 +118,11 @@ impl Writes {
         self.open.len() > 1
     }
 
-    /// Adds one part of `commands` commands.
+    /// Adds one part of `commands` commands. Asks what the time is only where it opens a batch: that would be much
+    /// of what a command costs here.
     pub(crate) fn push(
         &mut self,
-        now: Mono,
+        now: impl FnOnce() -> Mono,
         commands: usize,
         waiter: Waiter,
         encode: impl FnOnce(&mut Vec<u8>),
@@ -133,7 +134,7 @@ impl Writes {
         };
         if !self.open.back().is_some_and(fits) {
             let parts = self.spare.pop().unwrap_or_default();
-            self.open.push_back(Batch { parts, since: now, ..Batch::default() });
+            self.open.push_back(Batch { parts, since: now(), ..Batch::default() });
         }
         let Some(batch) = self.open.back_mut() else { return };
         let before = batch.parts.len();

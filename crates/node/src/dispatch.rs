@@ -33,8 +33,8 @@ impl Core {
         };
         match kind {
             Kind::Write => {
-                let now = self.now();
-                self.writes.push(now, 1, waiter, |out| encode_call(out, call));
+                let Self { env, writes, .. } = self;
+                writes.push(|| env.clock.now(), 1, waiter, |out| encode_call(out, call));
             }
             Kind::Read(consistency) => {
                 self.take_read(consistency, waiter, |out| entry::put_command(out, call));
@@ -63,9 +63,10 @@ impl Core {
         };
         match kind {
             Kind::Write => {
-                let now = self.now();
+                let Self { env, writes, .. } = self;
                 let commands = transaction.calls.len() + 1;
-                self.writes.push(now, commands, waiter, |out| encode_transaction(out, transaction));
+                let encode = |out: &mut Vec<u8>| encode_transaction(out, transaction);
+                writes.push(|| env.clock.now(), commands, waiter, encode);
             }
             Kind::Read(consistency) => {
                 let encode = |out: &mut Vec<u8>| entry::put_transaction(out, transaction);
@@ -152,12 +153,22 @@ impl Core {
         waiter: Waiter,
         encode: impl FnOnce(&mut Vec<u8>),
     ) {
-        let now = self.now();
         // What this session was told may be newer than this node's own state: see the passing room.
         let behind = waiter.seen() > self.machine.applied().0;
-        match self.may_read_now(consistency) {
-            Ok(true) if !behind => self.reads.immediate.push(now, waiter, encode),
-            Ok(_) => self.reads.push(now, consistency, waiter, encode),
+        let goes_on = self.stopped.is_none() && !behind;
+        let leased = consistency == Consistency::Lease && goes_on && self.is_current();
+        let may_now = if leased {
+            Ok(false)
+        } else {
+            self.may_read_now(consistency).map(|may| may && !behind)
+        };
+        let term = self.term();
+        let Self { env, reads, .. } = self;
+        let now = || env.clock.now();
+        match may_now {
+            Ok(_) if leased => reads.push_leased(now, term, waiter, encode),
+            Ok(true) => reads.immediate.push(now, waiter, encode),
+            Ok(false) => reads.push(now, consistency, waiter, encode),
             Err(error) => self.answer(waiter, Err(error)),
         }
     }
@@ -178,9 +189,10 @@ impl Core {
                 self.answer(waiter, Err(Error::Overloaded { reason: reason.into() }));
             }
             Kind::Write => {
-                let now = self.now();
+                let Self { env, writes, .. } = self;
                 let commands = entry::commands_in(part);
-                self.writes.push(now, commands, waiter, |out| out.extend_from_slice(part));
+                let encode = |out: &mut Vec<u8>| out.extend_from_slice(part);
+                writes.push(|| env.clock.now(), commands, waiter, encode);
             }
             Kind::Read(consistency) => {
                 self.take_read(consistency, waiter, |out| out.extend_from_slice(part));

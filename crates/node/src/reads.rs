@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use quorate_api::Consistency;
 use quorate_api::limits::PENDING_BYTES_MAX;
-use quorate_consensus::{Index, NodeId};
+use quorate_consensus::{Index, NodeId, Term};
 use quorate_env::Mono;
 
 use crate::session::{Scale, Waiter};
@@ -25,9 +25,14 @@ pub(crate) struct ReadBatch {
 
 impl ReadBatch {
     /// Adds one read.
-    pub(crate) fn push(&mut self, now: Mono, waiter: Waiter, encode: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn push(
+        &mut self,
+        now: impl FnOnce() -> Mono,
+        waiter: Waiter,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
         if self.is_empty() {
-            self.since = now;
+            self.since = now();
         }
         encode(&mut self.parts);
         self.waiters.push(waiter);
@@ -79,6 +84,11 @@ pub(crate) struct Reads {
     /// Executed at the end of this turn. That they need not ask was found out when they came in, and
     /// holds whatever happens in the turn: the state only gets newer.
     pub(crate) immediate: ReadBatch,
+    /// Executed at the end of this turn if the lease holds then. All that had been committed was applied when each
+    /// came in, and a lease that holds later in the same term held then: so it is looked at once for all of them.
+    pub(crate) leased: ReadBatch,
+    /// The term in which those of `leased` came in.
+    leased_in: Term,
     /// True while one of `gathering` insists on more than a lease.
     strict: bool,
     pub(crate) askers: Vec<Asker>,
@@ -100,7 +110,7 @@ impl Reads {
     /// Adds one read.
     pub(crate) fn push(
         &mut self,
-        now: Mono,
+        now: impl FnOnce() -> Mono,
         consistency: Consistency,
         waiter: Waiter,
         encode: impl FnOnce(&mut Vec<u8>),
@@ -112,12 +122,46 @@ impl Reads {
         self.gathering.push(now, waiter, encode);
     }
 
+    /// Adds one read for which the lease of `term` will do.
+    pub(crate) fn push_leased(
+        &mut self,
+        now: impl FnOnce() -> Mono,
+        term: Term,
+        waiter: Waiter,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if self.leased.is_empty() {
+            self.leased_in = term;
+        }
+        if self.leased_in == term {
+            self.leased.push(now, waiter, encode);
+        } else {
+            self.push(now, Consistency::Lease, waiter, encode);
+        }
+    }
+
+    /// The reads that a lease will do for, and the term whose lease that must be.
+    pub(crate) fn take_leased(&mut self) -> Option<(Term, ReadBatch)> {
+        if self.leased.is_empty() {
+            return None;
+        }
+        let next = self.spare.pop().unwrap_or_default();
+        Some((self.leased_in, std::mem::replace(&mut self.leased, next)))
+    }
+
+    /// Adds reads that have found no lease: somebody has to be asked.
+    pub(crate) fn gather_leased(&mut self, batch: ReadBatch) {
+        let strict = self.has_gathered() && self.strict;
+        self.put_back(batch);
+        self.strict = strict;
+    }
+
     /// True when no more may be taken in, with `elsewhere` bytes of reads under way on lanes.
     pub(crate) fn is_full(&self, elsewhere: usize) -> bool {
         let asked = self.round.iter().map(|round| &round.batch);
         let asked = asked.chain(self.question.iter().map(|question| &question.batch));
         let waiting = asked.chain(self.indexed.iter().map(|indexed| &indexed.batch));
-        let all = waiting.chain([&self.gathering, &self.immediate]);
+        let all = waiting.chain([&self.gathering, &self.immediate, &self.leased]);
         all.map(|batch| batch.parts.len()).sum::<usize>() + elsewhere > PENDING_BYTES_MAX
     }
 
@@ -197,6 +241,9 @@ impl Reads {
         let mut overdue = Vec::new();
         if !self.immediate.is_empty() && self.immediate.since < limit {
             overdue.push(std::mem::take(&mut self.immediate));
+        }
+        if !self.leased.is_empty() && self.leased.since < limit {
+            overdue.push(std::mem::take(&mut self.leased));
         }
         if self.has_gathered() && self.gathering.since < limit {
             overdue.push(self.take());

@@ -5,7 +5,7 @@ use crate::session::{Kind, Thread, Turn};
 
 fn push(writes: &mut Writes, bytes: &[u8]) {
     let Turn::Go(waiter) = Thread::default().enter(Kind::Write) else { panic!("held") };
-    writes.push(Mono::default(), 1, waiter, |out| out.extend_from_slice(bytes));
+    writes.push(Mono::default, 1, waiter, |out| out.extend_from_slice(bytes));
 }
 
 fn forwarded(number: u64) -> Forwarded {
