@@ -52,7 +52,7 @@ use crate::work::{Fetch, Fetched, Work, WorkKind};
 /// A deleted record in the overlay. Told from any value by its address, which no other buffer has.
 static GONE: [u8; 1] = [0];
 
-fn is_gone(value: &Bytes) -> bool {
+fn is_gone(value: &[u8]) -> bool {
     std::ptr::eq(value.as_ptr(), GONE.as_ptr())
 }
 
@@ -363,13 +363,21 @@ impl Engine for DiskEngine {
         self.resident.recent.put(key, value)
     }
 
+    fn put_copy(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+        self.check_failed()?;
+        self.in_batch = true;
+        self.resident.cache.put(key, &Bytes::copy_from_slice(value));
+        self.resident.recent.put_copy(key, value)
+    }
+
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
         self.in_batch = true;
         self.resident.cache.forget(key);
         if self.resident.base_is_empty.get() && self.resident.flushing.is_none() {
             return self.resident.recent.delete(key);
         }
-        self.resident.recent.put(key, Bytes::from_static(&GONE))
+        self.resident.recent.put_as_given(key, Bytes::from_static(&GONE));
+        Ok(())
     }
 
     fn write(&mut self, applied: u64) -> Result<(), EngineError> {

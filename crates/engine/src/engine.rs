@@ -22,7 +22,7 @@ pub enum EngineError {
 }
 
 /// Receives records in order; `Break` ends the visit.
-pub type Visitor<'a> = &'a mut dyn FnMut(&[u8], &Bytes) -> ControlFlow<()>;
+pub type Visitor<'a> = &'a mut dyn FnMut(&[u8], &Found<'_>) -> ControlFlow<()>;
 
 /// A value that was found: lent by an engine that has it in memory, given by one that had to read it.
 ///
@@ -30,28 +30,51 @@ pub type Visitor<'a> = &'a mut dyn FnMut(&[u8], &Bytes) -> ControlFlow<()>;
 /// of a GET these were two of five cache misses.
 #[derive(Debug)]
 pub enum Found<'a> {
-    /// The engine's own.
+    /// The engine's own, and small: whoever keeps it copies it.
+    Small(&'a [u8]),
+    /// The engine's own, to be shared.
     Lent(&'a Bytes),
     /// Read for the caller.
     Given(Bytes),
 }
 
 impl Found<'_> {
-    /// The value to keep. Never copies the bytes.
+    /// The value to keep. Copies a small one.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self {
-            Self::Lent(bytes) => bytes.clone(),
             Self::Given(bytes) => bytes,
+            lent => lent.to_bytes(),
+        }
+    }
+
+    /// The same, lent once more.
+    #[must_use]
+    pub fn lend(&self) -> Found<'_> {
+        match self {
+            Self::Small(bytes) => Found::Small(bytes),
+            Self::Lent(bytes) => Found::Lent(bytes),
+            Self::Given(bytes) => Found::Lent(bytes),
+        }
+    }
+
+    /// The value to keep, while this one goes on being used. Copies a small one.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Small(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Lent(bytes) => (*bytes).clone(),
+            Self::Given(bytes) => bytes.clone(),
         }
     }
 }
 
 impl Deref for Found<'_> {
-    type Target = Bytes;
+    type Target = [u8];
 
-    fn deref(&self) -> &Bytes {
+    fn deref(&self) -> &[u8] {
         match self {
+            Self::Small(bytes) => bytes,
             Self::Lent(bytes) => bytes,
             Self::Given(bytes) => bytes,
         }
@@ -83,7 +106,7 @@ pub trait Reader {
     fn first(&self, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, EngineError> {
         let mut found = None;
         self.visit(from, to, &mut |key, value| {
-            found = Some((key.to_vec(), value.clone()));
+            found = Some((key.to_vec(), value.to_bytes()));
             ControlFlow::Break(())
         })?;
         Ok(found)

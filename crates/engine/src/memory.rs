@@ -26,6 +26,7 @@ mod reclaim;
 mod tests;
 mod tree;
 mod twin;
+mod value;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -34,16 +35,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::key::Probe;
-use self::node::Node;
+use self::node::{Node, SharedNode};
 use self::path::{Path, Paths};
 pub use self::reclaim::Reclaim;
 use self::tree::Tree;
 use self::twin::Twin;
+use self::value::Value;
 use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, View, Visitor};
 
 /// An engine that keeps everything in memory.
 ///
-/// It keeps values as they are given: a value that is a slice of a bigger buffer keeps all of that buffer.
+/// It keeps large values as they are given: one that is a slice of a bigger buffer keeps all of that buffer.
 ///
 /// Dropping it hands its tree to the [`Reclaim`] queue. Where a pause matters (a fresh engine takes the
 /// place of an old one), let the two share a queue; the last user of a queue frees what is left at once.
@@ -87,14 +89,21 @@ impl MemoryEngine {
     fn freeze(&self) -> MemoryView {
         assert!(!self.in_batch, "a view in the middle of a batch would show half of it");
         MemoryView {
-            root: Some(Arc::clone(self.tree.root())),
+            root: Some(SharedNode::clone(self.tree.root())),
             applied: self.applied,
             reclaim: self.tree.reclaim().clone(),
             _counted: Arc::clone(&self.views),
         }
     }
 
-    fn set(&mut self, probe: &Probe<'_>, path: Option<Path>, value: Bytes) {
+    /// Sets `key` to `value` itself, however small it is: to what lies at its address.
+    pub(crate) fn put_as_given(&mut self, key: &[u8], value: Bytes) {
+        let probe = Probe::new(key);
+        let path = self.paths.get_mut().find(&probe);
+        self.set(&probe, path, Value::as_given(value));
+    }
+
+    fn set(&mut self, probe: &Probe<'_>, path: Option<Path>, value: Value) {
         self.in_batch = true;
         let value = match path {
             Some(path) => self.tree.replace_at(path, probe, value),
@@ -124,9 +133,9 @@ impl fmt::Debug for MemoryEngine {
 impl Reader for MemoryEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
         let (root, probe) = (self.tree.root(), Probe::new(key));
-        let path = self.paths.borrow().find(&probe);
+        let path = self.paths.borrow_mut().find(&probe);
         let ahead = path.and_then(|path| tree::get_at(root, path, &probe));
-        Ok(ahead.or_else(|| tree::get(root, &probe)).map(Found::Lent))
+        Ok(ahead.or_else(|| tree::get(root, &probe)).map(Value::lend))
     }
 
     fn expect(&self, keys: &[&[u8]]) {
@@ -143,7 +152,7 @@ impl Engine for MemoryEngine {
     fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
         let probe = Probe::new(key);
         let path = self.paths.get_mut().find(&probe);
-        self.set(&probe, path, value);
+        self.set(&probe, path, Value::new(value));
         Ok(())
     }
 
@@ -153,7 +162,7 @@ impl Engine for MemoryEngine {
         if path.is_some_and(|path| self.tree.overwrite_at(path, &probe, value)) {
             self.in_batch = true;
         } else {
-            self.set(&probe, path, Bytes::copy_from_slice(value));
+            self.set(&probe, path, Value::copy_of(value));
         }
         Ok(())
     }
@@ -221,7 +230,7 @@ impl Engine for MemoryEngine {
 /// A root that nobody changes any more.
 struct MemoryView {
     /// `None` only while being dropped.
-    root: Option<Arc<Node>>,
+    root: Option<SharedNode>,
     applied: u64,
     reclaim: Reclaim,
     _counted: Arc<()>,
@@ -230,7 +239,7 @@ struct MemoryView {
 impl Reader for MemoryView {
     fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
         let root = self.root.as_ref();
-        Ok(root.and_then(|root| tree::get(root, &Probe::new(key)).map(Found::Lent)))
+        Ok(root.and_then(|root| tree::get(root, &Probe::new(key)).map(Value::lend)))
     }
 
     fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {

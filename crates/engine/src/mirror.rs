@@ -91,7 +91,7 @@ fn visit_both(
     loop {
         let mut records: Vec<(Vec<u8>, Bytes)> = Vec::new();
         second.visit(&from, to, &mut |key, value| {
-            records.push((key.to_vec(), value.clone()));
+            records.push((key.to_vec(), value.to_bytes()));
             if records.len() < STRETCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         let whole = records.len() < STRETCH;
@@ -103,8 +103,8 @@ fn visit_both(
             }
             seen += 1;
             let next = expected.next();
-            let next = next.as_ref().map(|(key, value)| (key.as_slice(), value));
-            assert_eq!(next, Some((key, value)), "mirror: visit at {}", key.escape_ascii());
+            let next = next.as_ref().map(|(key, value)| (key.as_slice(), &value[..]));
+            assert_eq!(next, Some((key, &**value)), "mirror: visit at {}", key.escape_ascii());
             from = key.to_vec();
             from.push(0);
             flow = visitor(key, value);
@@ -277,7 +277,7 @@ impl MirrorCellar {
         let mut memory = crate::MemoryEngine::new();
         let mut failed = Ok(());
         engine.visit(b"", b"", &mut |key, value| {
-            failed = memory.put(key, value.clone());
+            failed = memory.put(key, value.to_bytes());
             if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         failed?;

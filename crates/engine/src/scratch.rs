@@ -55,7 +55,7 @@ impl Reader for Scratch {
         self.view.visit(from, to, &mut |key, value| {
             while let Some((next, written)) = above.next_if(|(next, _)| next.as_slice() < key) {
                 if let Some(written) = written
-                    && visitor(next, written).is_break()
+                    && visitor(next, &Found::Lent(written)).is_break()
                 {
                     ended = true;
                     return std::ops::ControlFlow::Break(());
@@ -64,7 +64,7 @@ impl Reader for Scratch {
             let written = above.next_if(|(next, _)| next.as_slice() == key);
             let flow = match written {
                 Some((_, None)) => std::ops::ControlFlow::Continue(()),
-                Some((_, Some(written))) => visitor(key, written),
+                Some((_, Some(written))) => visitor(key, &Found::Lent(written)),
                 None => visitor(key, value),
             };
             ended = flow.is_break();
@@ -75,7 +75,7 @@ impl Reader for Scratch {
         }
         for (next, written) in above.take_while(|(next, _)| within(next)) {
             if let Some(written) = written
-                && visitor(next, written).is_break()
+                && visitor(next, &Found::Lent(written)).is_break()
             {
                 return Ok(());
             }
@@ -170,6 +170,6 @@ mod tests {
         assert_eq!((visit(b"b", b"g", 9), visit(b"", b"", 1)), ("bo dn ".into(), "an ".into()));
         assert_eq!(trial.get(b"f").unwrap().as_deref(), None);
         drop(trial);
-        assert_eq!(engine.get(b"d").unwrap().as_deref(), Some(&Bytes::from_static(b"old")));
+        assert_eq!(engine.get(b"d").unwrap().as_deref(), Some(&b"old"[..]));
     }
 }

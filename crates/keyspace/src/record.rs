@@ -188,7 +188,7 @@ impl<'a> Record<'a> {
         Ok(Self { brief, payload_at, bytes })
     }
 
-    /// The record to keep while the engine changes. Copies no bytes.
+    /// The record to keep while the engine changes. Copies a small one.
     pub(crate) fn into_owned(self) -> Record<'static> {
         let Self { brief, payload_at, bytes } = self;
         Record { brief, payload_at, bytes: Found::Given(bytes.into_bytes()) }
@@ -233,16 +233,20 @@ impl<'a> Record<'a> {
     /// one more owner of a value whose counter is in no cache.
     pub(crate) fn reply(&self, copies: &Copies) -> Reply {
         match &self.bytes {
-            Found::Lent(_) if self.payload().len() <= COPY_BYTES_MAX => {
+            Found::Small(_) | Found::Lent(_) if self.payload().len() <= COPY_BYTES_MAX => {
                 Reply::Bulk(copies.copy(self.payload()))
             }
             _ => Reply::Bulk(self.value()),
         }
     }
 
-    /// The payload without a copy.
+    /// The payload to keep. Copies a small one.
     pub(crate) fn value(&self) -> Bytes {
-        self.bytes.slice(self.payload_at..)
+        match &self.bytes {
+            Found::Small(_) => Bytes::copy_from_slice(self.payload()),
+            Found::Lent(bytes) => bytes.slice(self.payload_at..),
+            Found::Given(bytes) => bytes.slice(self.payload_at..),
+        }
     }
 
     /// The bytes for the engine.

@@ -191,7 +191,7 @@ pub(crate) fn records(reader: &dyn Reader, prefix: &[u8]) -> BTreeMap<Vec<u8>, B
             if !key.starts_with(prefix) {
                 return ControlFlow::Break(());
             }
-            found.insert(key.to_vec(), value.clone());
+            found.insert(key.to_vec(), value.to_bytes());
             ControlFlow::Continue(())
         })
         .expect("visited");

@@ -43,7 +43,7 @@ fn bucket(key: &[u8]) -> u16 {
 }
 
 /// The revision in a tombstone record.
-pub(crate) fn tombstone_of(bytes: &Bytes) -> Result<u64, EngineError> {
+pub(crate) fn tombstone_of(bytes: &[u8]) -> Result<u64, EngineError> {
     Decoder::new(bytes).u64().ok_or_else(|| damaged("tombstone"))
 }
 

@@ -248,7 +248,7 @@ fn replayed(seed: u64, applied: u64) -> MemoryEngine {
     let mut keyspace = Keyspace::open(Box::new(MemoryEngine::new())).unwrap();
     (1..=applied).for_each(|index| apply(&mut keyspace, seed, index));
     let copied = keyspace.view().visit(b"", b"", &mut |key, value| {
-        engine.put(key, value.clone()).unwrap();
+        engine.put(key, value.to_bytes()).unwrap();
         ControlFlow::Continue(())
     });
     copied.unwrap();

@@ -21,7 +21,7 @@ use lsm_tree::{
 use super::home::Home;
 use super::wire::{self, META, Meta};
 use super::{GONE, damage, is_gone};
-use crate::engine::{EngineError, View};
+use crate::engine::{EngineError, Found, View};
 
 /// Values this long lie outside of the tree's tables, so that compaction does not rewrite them.
 const SEPARATED_BYTES: u32 = 1024;
@@ -213,7 +213,7 @@ impl Base {
             let mut failed = None;
             let mut long: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
             let mut long_head: Vec<u8> = Vec::new();
-            let mut take = |key: &[u8], value: &Bytes| -> lsm_tree::Result<()> {
+            let mut take = |key: &[u8], value: &Found<'_>| -> lsm_tree::Result<()> {
                 let of_group = wire::is_long(key) && wire::same_head(&long_head, key);
                 if !of_group {
                     write_long(&mut ingestion, &mut long)?;
@@ -228,7 +228,7 @@ impl Base {
                 if is_gone(value) {
                     ingestion.write_tombstone(wire::tree_key(key))
                 } else {
-                    ingestion.write(wire::tree_key(key), UserValue::from(value.clone()))
+                    ingestion.write(wire::tree_key(key), UserValue::from(value.to_bytes()))
                 }
             };
             view.visit(&[], &[], &mut |key, value| match take(key, value) {

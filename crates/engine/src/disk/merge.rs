@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::below::Below;
 use super::is_gone;
-use crate::engine::{EngineError, Reader, Visitor};
+use crate::engine::{EngineError, Found, Reader, Visitor};
 
 /// Records that a cursor takes from its layer at once: few at first, since most visits are short.
 const FIRST_TAKE: usize = 4;
@@ -33,7 +33,7 @@ impl<'a> Cursor<'a> {
         if self.ahead.is_empty() && !self.ended {
             let (ahead, take) = (&mut self.ahead, self.take);
             self.layer.visit(&self.from, self.to, &mut |key, value| {
-                ahead.push_back((key.to_vec(), value.clone()));
+                ahead.push_back((key.to_vec(), value.to_bytes()));
                 if ahead.len() < take { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             self.ended = self.ahead.len() < self.take;
@@ -76,7 +76,7 @@ pub(super) fn visit(
         if let Some((next, value)) =
             below.take_if(|(next, _)| key.as_ref().is_none_or(|key| *next < *key))
         {
-            if visitor(&next, &value).is_break() {
+            if visitor(&next, &Found::Lent(&value)).is_break() {
                 return Ok(());
             }
             below = range.as_deref_mut().map_or(Ok(None), Below::next)?;
@@ -92,7 +92,7 @@ pub(super) fn visit(
             below = range.as_deref_mut().map_or(Ok(None), Below::next)?;
         }
         if let Some(value) = newest.filter(|value| !is_gone(value))
-            && visitor(&key, &value).is_break()
+            && visitor(&key, &Found::Lent(&value)).is_break()
         {
             return Ok(());
         }

@@ -9,12 +9,11 @@
 
 use std::hint::black_box;
 
-use bytes::Bytes;
-
 use super::key::Probe;
 use super::leaf::Leaf;
-use super::node::Node;
+use super::node::{Node, SharedNode};
 use super::path::{PATHS_MAX, Path, Paths};
+use super::value::Value;
 
 /// Lookups under way at once: about as many as a core has misses in flight.
 const WIDTH: usize = PATHS_MAX;
@@ -28,12 +27,12 @@ const LINE_BYTES: usize = 64;
 #[derive(Debug)]
 struct Way<'a> {
     probe: Probe<'a>,
-    node: &'a Node,
+    node: &'a SharedNode,
     path: Path,
 }
 
 /// Fetches what looking up `keys` below `root` will touch.
-pub(super) fn expect(root: &Node, keys: &[&[u8]], paths: &mut Paths) {
+pub(super) fn expect(root: &SharedNode, keys: &[&[u8]], paths: &mut Paths) {
     for keys in keys.chunks(WIDTH) {
         let mut ways: [Option<Way<'_>>; WIDTH] = [const { None }; WIDTH];
         for (way, key) in ways.iter_mut().zip(keys) {
@@ -54,17 +53,23 @@ fn descend(ways: &mut [Option<Way<'_>>; WIDTH]) {
     loop {
         let mut touched = 0;
         let mut inner_left = false;
+        // Each step knows from the one before where to look; within a step nobody waits for anybody.
         for way in ways.iter().flatten() {
-            // Two steps per level: the node itself, then the middle of its separators.
-            touched ^= way.node.len();
+            // The node itself, and the count of its owners, which a write asks for.
+            touched ^= way.node.len() ^ SharedNode::count(way.node);
         }
         for way in ways.iter().flatten() {
-            if let Node::Inner(inner) = way.node {
+            if let Node::Inner(inner) = &**way.node {
                 touched ^= inner.touch();
             }
         }
+        for way in ways.iter().flatten() {
+            if let Node::Inner(inner) = &**way.node {
+                touched ^= inner.touch_near(&way.probe);
+            }
+        }
         for way in ways.iter_mut().flatten() {
-            if let Node::Inner(inner) = way.node {
+            if let Node::Inner(inner) = &**way.node {
                 let at = inner.child_at(&way.probe);
                 way.path.push(at);
                 let Some(child) = inner.nth(at) else { continue };
@@ -83,13 +88,13 @@ fn descend(ways: &mut [Option<Way<'_>>; WIDTH]) {
 fn touch_leaves(ways: &mut [Option<Way<'_>>; WIDTH]) {
     let mut found: [Option<(&Leaf, usize)>; WIDTH] = [const { None }; WIDTH];
     for (found, way) in found.iter_mut().zip(ways.iter_mut().flatten()) {
-        if let Node::Leaf(leaf) = way.node {
+        if let Node::Leaf(leaf) = &**way.node {
             *found = leaf.guess(&way.probe).map(|at| (leaf, at));
             way.path.end(found.map_or(usize::MAX, |(_, at)| at));
         }
     }
     let mut touched = 0;
-    let mut values: [Option<&Bytes>; WIDTH] = [const { None }; WIDTH];
+    let mut values: [Option<&Value>; WIDTH] = [const { None }; WIDTH];
     for (value, (leaf, at)) in values.iter_mut().zip(found.iter().flatten()) {
         touched ^= leaf.touch(*at);
         *value = leaf.value(*at);
@@ -98,6 +103,7 @@ fn touch_leaves(ways: &mut [Option<Way<'_>>; WIDTH]) {
         touched ^= value.len();
     }
     for value in values.iter().flatten() {
+        let value = value.as_slice();
         let value = value.get(..TOUCHED_BYTES).unwrap_or(value);
         for line in value.iter().step_by(LINE_BYTES).chain(value.last()) {
             touched ^= usize::from(*line);

@@ -4,6 +4,7 @@
 //! times. The fingerprints of a whole leaf fill half a cache line, and a wrong match (1 in 256 per
 //! record) costs one comparison more. (FPTree, SIGMOD 2016, section 4.2.)
 
+use super::key::{INLINE_BYTES_MAX, Words, pad, words};
 use super::leaf::LEAF_MAX;
 
 /// Odd, with well mixed bits (the golden ratio).
@@ -13,7 +14,7 @@ const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 /// The fingerprint of a key. Only ever kept in memory: it may change between versions.
 pub(super) fn fingerprint(key: &[u8]) -> u8 {
-    fingerprint_of(hash(key))
+    fingerprint_of(hash_of(key, &words(&pad(key))))
 }
 
 /// The fingerprint of the key with this hash.
@@ -22,18 +23,17 @@ pub(super) fn fingerprint_of(hash: u64) -> u8 {
     top
 }
 
-/// A key's hash.
-pub(super) fn hash(key: &[u8]) -> u64 {
-    let (words, rest) = key.as_chunks::<8>();
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    let mut hash = key.len() as u64;
-    for word in words.iter().chain([&last]) {
-        hash = (hash.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(MIX);
-    }
-    hash
+/// The hash of `key`, whose first bytes are `words`.
+pub(super) fn hash_of(key: &[u8], words: &Words) -> u64 {
+    let mix = |hash: u64, word: &u64| (hash.rotate_left(23) ^ word).wrapping_mul(MIX);
+    let hash = words.iter().fold(key.len() as u64, mix);
+    let rest = key.get(INLINE_BYTES_MAX..).unwrap_or_default();
+    let (chunks, last) = rest.as_chunks::<8>();
+    let hash = chunks
+        .iter()
+        .map(|chunk| u64::from_le_bytes(*chunk))
+        .fold(hash, |hash, word| mix(hash, &word));
+    last.iter().fold(hash, |hash, byte| mix(hash, &u64::from(*byte)))
 }
 
 /// The fingerprints of a leaf, in the order of its keys. Slots past the last key hold leftovers.

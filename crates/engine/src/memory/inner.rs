@@ -1,14 +1,12 @@
 //! Inner nodes: children and the separators between them.
 
-use std::sync::Arc;
-
 use super::heads::Heads;
 use super::key::{Key, Probe};
 use super::ledger::{ALLOCATION_BYTES, key_bytes};
-use super::node::{Books, Node, own};
+use super::node::{Books, Node, SharedNode, own};
 
 /// Children of a full inner node.
-pub(super) const INNER_MAX: usize = 64;
+pub(super) const INNER_MAX: usize = 128;
 /// Below this many children a deletion mends the node.
 const INNER_MIN: usize = INNER_MAX / 4;
 /// Two inner nodes become one when their children fill it up to here, else they share evenly.
@@ -16,7 +14,7 @@ const INNER_MERGED_MAX: usize = INNER_MAX * 3 / 4;
 /// Resident bytes of an inner node, without what its separators allocate.
 pub(super) const INNER_BYTES: u64 = (size_of::<Inner>()
     + 3 * size_of::<usize>()
-    + INNER_MAX * (size_of::<Key>() + size_of::<Arc<Node>>() + size_of::<u64>()))
+    + INNER_MAX * (size_of::<Key>() + size_of::<SharedNode>() + size_of::<u64>()))
     as u64
     + 4 * ALLOCATION_BYTES;
 
@@ -30,7 +28,7 @@ const _: () = assert!(2 * INNER_MIN <= INNER_MERGED_MAX && INNER_MERGED_MAX < IN
 #[derive(Debug)]
 pub(super) struct Inner {
     separators: Vec<Key>,
-    children: Vec<Arc<Node>>,
+    children: Vec<SharedNode>,
     /// What is compared first: see [`Heads`].
     heads: Heads,
 }
@@ -39,14 +37,14 @@ pub(super) struct Inner {
 #[derive(Debug)]
 pub(super) struct Split {
     pub(super) separator: Key,
-    pub(super) right: Arc<Node>,
+    pub(super) right: SharedNode,
     /// Keys arrive in order: leave a full node behind rather than two halves.
     pub(super) ascending: bool,
 }
 
 impl Inner {
     /// A new root above the two halves of the old one.
-    pub(super) fn above(left: Arc<Node>, split: Split) -> Self {
+    pub(super) fn above(left: SharedNode, split: Split) -> Self {
         let mut root = Self::new();
         root.separators.push(split.separator);
         root.children.push(left);
@@ -74,10 +72,14 @@ impl Inner {
         self.len() < INNER_MIN
     }
 
-    /// Has the middle of the separators and of the children loaded; what comes back means nothing.
+    /// Has loaded what a search looks at first; what comes back means nothing.
     pub(super) fn touch(&self) -> usize {
-        let child = self.children.get(self.len() / 2).map_or(0, |child| Arc::as_ptr(child).addr());
-        self.heads.touch() ^ child
+        self.heads.touch()
+    }
+
+    /// Has loaded what a search for `probe` looks at next; what comes back means nothing.
+    pub(super) fn touch_near(&self, probe: &Probe<'_>) -> usize {
+        self.heads.touch_block(probe)
     }
 
     /// Which child `probe` is below.
@@ -86,22 +88,27 @@ impl Inner {
     }
 
     /// The child that `probe` is below.
-    pub(super) fn child(&self, probe: &Probe<'_>) -> &Arc<Node> {
+    pub(super) fn child(&self, probe: &Probe<'_>) -> &SharedNode {
         self.children.get(self.child_at(probe)).expect("one child more than separators")
     }
 
     /// The child at `at`, if there are so many.
-    pub(super) fn nth(&self, at: usize) -> Option<&Arc<Node>> {
+    pub(super) fn nth(&self, at: usize) -> Option<&SharedNode> {
         self.children.get(at)
     }
 
+    /// The child at `at`, for changing it, if there are so many.
+    pub(super) fn nth_mut(&mut self, at: usize) -> Option<&mut SharedNode> {
+        self.children.get_mut(at)
+    }
+
     /// The child at `at`, for changing it.
-    pub(super) fn child_mut(&mut self, at: usize) -> &mut Arc<Node> {
+    pub(super) fn child_mut(&mut self, at: usize) -> &mut SharedNode {
         self.children.get_mut(at).expect("one child more than separators")
     }
 
     /// The children from the `from`th on.
-    pub(super) fn children(&self, from: usize) -> impl Iterator<Item = &Arc<Node>> {
+    pub(super) fn children(&self, from: usize) -> impl Iterator<Item = &SharedNode> {
         self.children.iter().skip(from)
     }
 
@@ -112,7 +119,7 @@ impl Inner {
     }
 
     /// Takes the last child away, for taking the node apart.
-    pub(super) fn pop_child(&mut self) -> Option<Arc<Node>> {
+    pub(super) fn pop_child(&mut self) -> Option<SharedNode> {
         self.children.pop()
     }
 
@@ -142,7 +149,7 @@ impl Inner {
         }
         self.heads.set(&self.separators);
         right.heads.set(&right.separators);
-        Some(Split { separator, right: Arc::new(Node::Inner(right)), ascending })
+        Some(Split { separator, right: SharedNode::new(Node::Inner(right)), ascending })
     }
 
     fn insert_at(&mut self, at: usize, split: Split) {

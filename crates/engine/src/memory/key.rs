@@ -6,15 +6,16 @@
 
 use std::cmp::Ordering;
 
-use super::fingerprint::{fingerprint_of, hash};
+use super::fingerprint::{fingerprint_of, hash_of};
 
 /// The longest key that needs no allocation.
 pub(super) const INLINE_BYTES_MAX: usize = 30;
 
 const _: () = assert!(size_of::<Key>() == 32, "two keys fill a cache line");
 
-/// A key inside a node.
+/// A key inside a node. Aligned, so that none lies in two cache lines.
 #[derive(Clone, Debug)]
+#[repr(align(32))]
 pub(super) enum Key {
     /// Up to [`INLINE_BYTES_MAX`] bytes.
     /// Invariant: `bytes` is zero from `len` on, so that padded keys compare as wholes.
@@ -66,13 +67,16 @@ impl Key {
     }
 }
 
+/// A padded key as numbers that compare like it.
+pub(super) type Words = [u64; 4];
+
 /// A key that is looked for, prepared once per operation for the comparisons on the way down.
 #[derive(Debug)]
 pub(super) struct Probe<'a> {
     bytes: &'a [u8],
     padded: [u8; INLINE_BYTES_MAX],
     /// `padded` as numbers that compare like it.
-    words: [u64; 4],
+    words: Words,
     hash: u64,
 }
 
@@ -80,12 +84,28 @@ impl<'a> Probe<'a> {
     /// Prepares `bytes`.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         let padded = pad(bytes);
-        Self { bytes, padded, words: words(&padded), hash: hash(bytes) }
+        let words = words(&padded);
+        Self { bytes, padded, words, hash: hash_of(bytes, &words) }
     }
 
     /// The bytes looked for.
     pub(super) fn as_slice(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// The first [`INLINE_BYTES_MAX`] bytes of the key looked for.
+    pub(super) fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// Eight of its bytes, from `at` on, as a number that compares as they do; zeros behind its end.
+    #[inline]
+    pub(super) fn head(&self, at: usize) -> u64 {
+        // Out of the padded bytes without a copy: most keys are short.
+        match self.padded.get(at..).and_then(<[u8]>::first_chunk) {
+            Some(bytes) => u64::from_be_bytes(*bytes),
+            None => head(self.bytes, at),
+        }
     }
 
     /// The fingerprint of the key looked for.
@@ -141,9 +161,23 @@ impl<'a> Probe<'a> {
     }
 }
 
+/// The eight bytes of `key` from `at` on, as a number that compares as they do.
+#[inline]
+pub(super) fn head(key: &[u8], at: usize) -> u64 {
+    let rest = key.get(at..).unwrap_or_default();
+    if let Some(bytes) = rest.first_chunk() {
+        return u64::from_be_bytes(*bytes);
+    }
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    u64::from_be_bytes(bytes)
+}
+
 /// The first bytes of `bytes`, filled up with zeros.
 #[inline]
-fn pad(bytes: &[u8]) -> [u8; INLINE_BYTES_MAX] {
+pub(super) fn pad(bytes: &[u8]) -> [u8; INLINE_BYTES_MAX] {
     let mut padded = [0; INLINE_BYTES_MAX];
     let head = bytes.get(..INLINE_BYTES_MAX).unwrap_or(bytes);
     if let Some(room) = padded.get_mut(..head.len()) {
@@ -155,7 +189,7 @@ fn pad(bytes: &[u8]) -> [u8; INLINE_BYTES_MAX] {
 /// A padded key as big-endian numbers: comparing four of them in place costs a third of calling `memcmp`
 /// for 30 bytes. The last two overlap, which changes no order: what they share has compared equal.
 #[inline]
-fn words(padded: &[u8; INLINE_BYTES_MAX]) -> [u64; 4] {
+pub(super) fn words(padded: &[u8; INLINE_BYTES_MAX]) -> Words {
     let word = |at: usize| {
         padded.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_be_bytes(*bytes))
     };

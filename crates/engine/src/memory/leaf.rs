@@ -1,10 +1,9 @@
 //! Leaves: records in key order, keys and values in arrays of their own.
 
-use bytes::Bytes;
-
 use super::fingerprint::{Fingerprints, fingerprint};
 use super::key::{Key, Probe};
 use super::ledger::{ALLOCATION_BYTES, key_bytes};
+use super::value::Value;
 
 /// Records of a full leaf. Copying a leaf that a view holds touches the reference count of every value
 /// (a cache miss each): 64 made writes beside a view twice as dear and gets no faster.
@@ -19,7 +18,7 @@ const RUN_MIN: usize = 8;
 /// Resident bytes of a leaf, without what its keys and values allocate.
 pub(super) const LEAF_BYTES: u64 = (size_of::<Leaf>()
     + 3 * size_of::<usize>()
-    + LEAF_MAX * (size_of::<Key>() + size_of::<Bytes>())) as u64
+    + LEAF_MAX * (size_of::<Key>() + size_of::<Value>())) as u64
     + 3 * ALLOCATION_BYTES;
 
 const _: () = assert!(2 * LEAF_MIN <= LEAF_MERGED_MAX && LEAF_MERGED_MAX < LEAF_MAX);
@@ -29,7 +28,7 @@ const _: () = assert!(LEAF_MAX.is_multiple_of(8), "fingerprints are searched in 
 #[derive(Debug)]
 pub(super) struct Leaf {
     keys: Vec<Key>,
-    values: Vec<Bytes>,
+    values: Vec<Value>,
     prints: Fingerprints,
     /// Where the next insertion goes if keys arrive in ascending order.
     run_at: usize,
@@ -81,7 +80,7 @@ impl Leaf {
     }
 
     /// The value at `at`.
-    pub(super) fn value(&self, at: usize) -> Option<&Bytes> {
+    pub(super) fn value(&self, at: usize) -> Option<&Value> {
         self.values.get(at)
     }
 
@@ -91,12 +90,12 @@ impl Leaf {
     }
 
     /// The value of `probe`.
-    pub(super) fn get(&self, probe: &Probe<'_>) -> Option<&Bytes> {
+    pub(super) fn get(&self, probe: &Probe<'_>) -> Option<&Value> {
         self.values.get(self.find(probe)?)
     }
 
     /// The value at `at`, for replacing it.
-    pub(super) fn value_mut(&mut self, at: usize) -> Option<&mut Bytes> {
+    pub(super) fn value_mut(&mut self, at: usize) -> Option<&mut Value> {
         self.values.get_mut(at)
     }
 
@@ -106,12 +105,12 @@ impl Leaf {
     }
 
     /// The records from the `from`th on.
-    pub(super) fn records(&self, from: usize) -> impl Iterator<Item = (&Key, &Bytes)> {
+    pub(super) fn records(&self, from: usize) -> impl Iterator<Item = (&Key, &Value)> {
         self.keys.iter().zip(&self.values).skip(from)
     }
 
     /// Inserts a record which the leaf lacks; the upper part comes back as a new leaf when there is no room.
-    pub(super) fn insert(&mut self, probe: &Probe<'_>, key: Key, value: Bytes) -> Option<Self> {
+    pub(super) fn insert(&mut self, probe: &Probe<'_>, key: Key, value: Value) -> Option<Self> {
         let at = self.rank(probe);
         self.run = if at == self.run_at { self.run + 1 } else { 0 };
         self.run_at = at + 1;
@@ -137,7 +136,7 @@ impl Leaf {
     }
 
     /// Removes the record at `at`.
-    pub(super) fn remove(&mut self, at: usize) -> (Key, Bytes) {
+    pub(super) fn remove(&mut self, at: usize) -> (Key, Value) {
         self.prints.remove(at, self.len());
         (self.keys.remove(at), self.values.remove(at))
     }
@@ -192,17 +191,17 @@ impl Leaf {
     }
 
     /// Takes the last value away, for taking the leaf apart.
-    pub(super) fn pop_value(&mut self) -> Option<Bytes> {
+    pub(super) fn pop_value(&mut self) -> Option<Value> {
         self.values.pop()
     }
 
-    fn insert_at(&mut self, at: usize, key: Key, value: Bytes) {
+    fn insert_at(&mut self, at: usize, key: Key, value: Value) {
         self.prints.insert(at, self.len(), fingerprint(key.as_slice()));
         self.keys.insert(at, key);
         self.values.insert(at, value);
     }
 
-    fn push(&mut self, key: Key, value: Bytes) {
+    fn push(&mut self, key: Key, value: Value) {
         self.prints.set(self.len(), fingerprint(key.as_slice()));
         self.keys.push(key);
         self.values.push(value);

@@ -1,21 +1,12 @@
 //! What the live tree holds, counted as it changes: nothing here is ever summed up by a walk.
 
-use bytes::Bytes;
-
 use super::inner::INNER_BYTES;
 use super::key::Key;
 use super::leaf::LEAF_BYTES;
+use super::value::Value;
 
 /// What the allocator adds to an allocation on average: a header, and rounding up to 16 bytes.
 pub(super) const ALLOCATION_BYTES: u64 = 16;
-/// What `bytes` allocates beside the buffer once a value is shared (24 bytes and a header).
-const SHARED_BYTES: u64 = 32;
-
-/// Resident bytes of a value. A value that is a slice of a bigger buffer keeps all of that buffer
-/// alive, which cannot be seen from here: who calls `put` hands over buffers of their own.
-pub(super) fn value_bytes(value: &Bytes) -> u64 {
-    if value.is_empty() { 0 } else { value.len() as u64 + ALLOCATION_BYTES + SHARED_BYTES }
-}
 
 /// Resident bytes of a key beyond its place in the node.
 pub(super) fn key_bytes(key: &Key) -> u64 {
@@ -35,31 +26,31 @@ pub(super) struct Ledger {
     pub(super) inners: u64,
     /// As [`key_bytes`], of records and separators.
     pub(super) key_bytes: u64,
-    /// As [`value_bytes`].
+    /// As [`Value::resident_bytes`].
     pub(super) value_bytes: u64,
 }
 
 impl Ledger {
     /// A record came.
-    pub(super) fn record_added(&mut self, key: &Key, value: &Bytes) {
+    pub(super) fn record_added(&mut self, key: &Key, value: &Value) {
         self.records += 1;
         self.payload_bytes += (key.len() + value.len()) as u64;
         self.key_bytes += key_bytes(key);
-        self.value_bytes += value_bytes(value);
+        self.value_bytes += value.resident_bytes();
     }
 
     /// A record went.
-    pub(super) fn record_removed(&mut self, key: &Key, value: &Bytes) {
+    pub(super) fn record_removed(&mut self, key: &Key, value: &Value) {
         self.records -= 1;
         self.payload_bytes -= (key.len() + value.len()) as u64;
         self.key_bytes -= key_bytes(key);
-        self.value_bytes -= value_bytes(value);
+        self.value_bytes -= value.resident_bytes();
     }
 
     /// A record's value changed.
-    pub(super) fn value_replaced(&mut self, old: &Bytes, new: &Bytes) {
+    pub(super) fn value_replaced(&mut self, old: &Value, new: &Value) {
         self.payload_bytes = self.payload_bytes + new.len() as u64 - old.len() as u64;
-        self.value_bytes = self.value_bytes + value_bytes(new) - value_bytes(old);
+        self.value_bytes = self.value_bytes + new.resident_bytes() - old.resident_bytes();
     }
 
     /// Nodes of the tree.

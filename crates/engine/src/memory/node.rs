@@ -1,13 +1,16 @@
 //! Nodes: shared between the live tree and its views, copied when a shared one must change.
 
-use std::sync::Arc;
-
 use super::inner::Inner;
 use super::key::Key;
 use super::leaf::Leaf;
-use super::ledger::{Ledger, key_bytes, value_bytes};
+use super::ledger::{Ledger, key_bytes};
 use super::reclaim::Reclaim;
-use bytes::Bytes;
+use super::value::Value;
+
+/// A node with a count of its owners. There are no weak ones, so that asking whether one is the only owner is a
+/// plain load: the standard library's locks the count, and a locked operation waits for every store before it,
+/// here those to the cold lines of the last value.
+pub(super) type SharedNode = triomphe::Arc<Node>;
 
 /// A node of the tree.
 #[derive(Debug)]
@@ -45,14 +48,14 @@ impl Node {
 
 /// Makes `node` the live tree's own, so that it may be changed in place: a node which a view or the
 /// reclaim queue holds too is replaced by a copy first.
-pub(super) fn own<'a>(node: &'a mut Arc<Node>, books: &mut Books) -> &'a mut Node {
+pub(super) fn own<'a>(node: &'a mut SharedNode, books: &mut Books) -> &'a mut Node {
     // A view that goes away between the two lines only makes the copy a needless one. The count cannot
     // grow: who would clone the last one but us?
-    if Arc::strong_count(node) > 1 {
-        let copy = Arc::new(node.copy());
+    if !node.is_unique() {
+        let copy = SharedNode::new(node.copy());
         books.displaced(std::mem::replace(node, copy));
     }
-    Arc::get_mut(node).expect("the only owner, and there are no weak ones")
+    SharedNode::get_mut(node).expect("the only owner")
 }
 
 /// Where a change of the tree is written down.
@@ -66,15 +69,15 @@ pub(super) struct Books {
 
 impl Books {
     /// A node of the live tree was replaced by its copy; views go on using it.
-    fn displaced(&mut self, node: Arc<Node>) {
+    fn displaced(&mut self, node: SharedNode) {
         self.reclaim.hold_node(&node);
         self.reclaim.release(node);
     }
 
     /// A value left the live tree; an old node may go on using it.
-    pub(super) fn value_let_go(&mut self, value: &Bytes) {
+    pub(super) fn value_let_go(&mut self, value: &Value) {
         if self.reclaim.holds_nodes() && !value.is_unique() {
-            self.reclaim.hold_value(value_bytes(value));
+            self.reclaim.hold_value(value.resident_bytes());
         }
     }
 

@@ -7,7 +7,7 @@
 
 use super::key::Probe;
 
-/// Levels of inner nodes that a path can hold: 64^8 leaves.
+/// Levels of inner nodes that a path can hold: 128^8 leaves.
 const LEVELS_MAX: usize = 8;
 /// Paths remembered: those of one batch of lookups ahead.
 pub(super) const PATHS_MAX: usize = 16;
@@ -51,6 +51,8 @@ impl Path {
 pub(super) struct Paths {
     hashes: [u64; PATHS_MAX],
     paths: [Path; PATHS_MAX],
+    /// The place that was found last: keys are looked up in the order in which they were expected, one twice.
+    last: usize,
 }
 
 impl Paths {
@@ -63,8 +65,10 @@ impl Paths {
     }
 
     /// The path to `probe`, if it was expected.
-    pub(super) fn find(&self, probe: &Probe<'_>) -> Option<Path> {
-        let at = self.hashes.iter().position(|hash| *hash == probe.hash())?;
-        self.paths.get(at).copied()
+    pub(super) fn find(&mut self, probe: &Probe<'_>) -> Option<Path> {
+        let is_at = |at: &usize| self.hashes.get(*at) == Some(&probe.hash());
+        let near = [self.last, self.last + 1].into_iter().find(is_at);
+        self.last = near.or_else(|| (0..PATHS_MAX).find(is_at))?;
+        self.paths.get(self.last).copied()
     }
 }

@@ -4,13 +4,15 @@
 //! a node: it is handed in here, and [`Reclaim::work`] takes it apart, child by child and value by value.
 //!
 //! Invariant: every owner of a node gives it up through [`Reclaim::release`] (which notices, with
-//! `Arc::into_inner`, exactly one last owner, whatever the threads).
+//! [`last_owner`], exactly one last owner, whatever the threads).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::ledger::{Ledger, value_bytes};
-use super::node::Node;
+use triomphe::UniqueArc;
+
+use super::ledger::Ledger;
+use super::node::{Node, SharedNode};
 
 /// A value this long costs a step of its own, and so does every further stretch of it: the allocator gives
 /// large buffers back to the kernel, page by page.
@@ -61,8 +63,8 @@ impl Reclaim {
     }
 
     /// Gives up one owner of `node`. O(1): if it was the last, the node joins the queue.
-    pub(super) fn release(&self, node: Arc<Node>) {
-        if let Some(node) = Arc::into_inner(node) {
+    pub(super) fn release(&self, node: SharedNode) {
+        if let Some(node) = last_owner(node) {
             self.ownerless().push(node);
         }
     }
@@ -130,14 +132,14 @@ impl Reclaim {
             None => return 0,
             Some(Node::Inner(inner)) => {
                 if let Some(child) = inner.pop_child() {
-                    stack.extend(Arc::into_inner(child));
+                    stack.extend(last_owner(child));
                     return 1;
                 }
             }
             Some(Node::Leaf(leaf)) => {
                 if let Some(value) = leaf.pop_value() {
                     if value.is_unique() {
-                        let bytes = value_bytes(&value).cast_signed();
+                        let bytes = value.resident_bytes().cast_signed();
                         self.0.value_bytes.fetch_sub(bytes, Ordering::Relaxed);
                     }
                     return 1 + value.len() / STEP_BYTES;
@@ -157,6 +159,11 @@ impl Reclaim {
     fn ownerless(&self) -> MutexGuard<'_, Vec<Node>> {
         self.0.ownerless.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Gives up one owner; the node comes back if it was the last.
+fn last_owner(node: SharedNode) -> Option<Node> {
+    SharedNode::into_unique(node).map(UniqueArc::into_inner)
 }
 
 /// Makes glibc tidy up now what this stretch of work has freed.

@@ -1,15 +1,14 @@
 //! What only the memory engine promises: the shape of its tree, its books, and what becomes of remains.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::inner::INNER_MAX;
 use super::key::{Key, Probe};
 use super::leaf::LEAF_MAX;
 use super::ledger::{Ledger, key_bytes};
-use super::node::Node;
+use super::node::{Node, SharedNode};
 use super::tree::Tree;
+use super::value::Value;
 use super::{MemoryEngine, Reclaim};
 use crate::engine::{Engine as _, Reader as _};
 use crate::suite;
@@ -43,7 +42,12 @@ fn audit(tree: &Tree) -> Ledger {
     found
 }
 
-fn audit_below(node: &Arc<Node>, low: Option<&Key>, high: Option<&Key>, found: &mut Ledger) -> u32 {
+fn audit_below(
+    node: &SharedNode,
+    low: Option<&Key>,
+    high: Option<&Key>,
+    found: &mut Ledger,
+) -> u32 {
     match &**node {
         Node::Leaf(leaf) => {
             found.leaves += 1;
@@ -53,7 +57,11 @@ fn audit_below(node: &Arc<Node>, low: Option<&Key>, high: Option<&Key>, found: &
                 assert!(low.is_none_or(|low| low.as_slice() <= key.as_slice()));
                 assert!(high.is_none_or(|high| key.as_slice() < high.as_slice()));
                 assert!(last.is_none_or(|last| last.as_slice() < key.as_slice()));
-                assert_eq!(leaf.get(&Probe::new(key.as_slice())), Some(value), "fingerprint");
+                assert_eq!(
+                    leaf.get(&Probe::new(key.as_slice())).map(Value::as_slice),
+                    Some(value.as_slice()),
+                    "fingerprint"
+                );
                 found.record_added(key, value);
                 last = Some(key);
             }
@@ -96,7 +104,7 @@ fn scattered(n: u64) -> u64 {
 fn filled(count: u64, index: impl Fn(u64) -> u64) -> Tree {
     let mut tree = Tree::new(Reclaim::new());
     for n in 0..count {
-        tree.put(&Probe::new(&key(index(n))), value(n));
+        tree.put(&Probe::new(&key(index(n))), Value::new(value(n)));
     }
     tree
 }
@@ -105,7 +113,7 @@ fn filled(count: u64, index: impl Fn(u64) -> u64) -> Tree {
 fn ascending_keys_fill_the_leaves() {
     let mut tree = Tree::new(Reclaim::new());
     for n in 0..50_000_u64 {
-        tree.put(&Probe::new(&n.to_be_bytes()), value(n));
+        tree.put(&Probe::new(&n.to_be_bytes()), Value::new(value(n)));
     }
     let found = audit(&tree);
     assert!(found.leaves <= 50_000 / LEAF_MAX as u64 + 2, "{} leaves", found.leaves);
@@ -116,11 +124,11 @@ fn ascending_keys_fill_the_leaves() {
 fn ascending_keys_before_others_fill_the_leaves_too() {
     let mut tree = Tree::new(Reclaim::new());
     for n in 0..20_000_u64 {
-        tree.put(&Probe::new(&(1 << 60 | scattered(n)).to_be_bytes()), value(n));
+        tree.put(&Probe::new(&(1 << 60 | scattered(n)).to_be_bytes()), Value::new(value(n)));
     }
     let before = audit(&tree).leaves;
     for n in 0..50_000_u64 {
-        tree.put(&Probe::new(&n.to_be_bytes()), value(n));
+        tree.put(&Probe::new(&n.to_be_bytes()), Value::new(value(n)));
     }
     let grown = audit(&tree).leaves - before;
     assert!(grown <= 50_000 / LEAF_MAX as u64 * 21 / 20, "{grown} leaves");
@@ -182,13 +190,13 @@ fn the_books_are_right_when_views_force_copies() {
     let empty = tree.reclaim().memory_bytes();
     assert_eq!(empty, 0);
     for round in 0..10_u64 {
-        let frozen = Arc::clone(tree.root());
+        let frozen = SharedNode::clone(tree.root());
         for n in 0..2_000 {
             let n = scattered(n * 7 + round);
             if n.is_multiple_of(3) {
                 tree.remove(&key(n));
             } else {
-                tree.put(&Probe::new(&key(n)), value(n));
+                tree.put(&Probe::new(&key(n)), Value::new(value(n)));
             }
         }
         audit(&tree);
@@ -319,12 +327,12 @@ fn a_twin_and_its_views_show_the_state_from_before_a_batch_that_another_thread_w
             let view = twin.view();
             assert_eq!((view.applied(), twin.applied()), (1, 1));
             for reader in [&*view as &dyn crate::engine::Reader, &*twin] {
-                assert_eq!(reader.get(b"k").unwrap().as_deref(), Some(&Bytes::from_static(b"old")));
+                assert_eq!(reader.get(b"k").unwrap().as_deref(), Some(&b"old"[..]));
                 assert_eq!(reader.first(b"", b"j").unwrap(), None);
             }
         }
         written.join().unwrap()
     });
-    assert_eq!(engine.get(b"k").unwrap().as_deref(), Some(&Bytes::from_static(b"new")));
+    assert_eq!(engine.get(b"k").unwrap().as_deref(), Some(&b"new"[..]));
     assert_eq!((twin.stats().records, engine.stats().records), (1, 10_001));
 }

@@ -1,23 +1,21 @@
 //! The live tree: looks up, inserts, removes and visits, from the root down.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-
-use bytes::Bytes;
 
 use super::inner::{Inner, Split};
 use super::key::Probe;
 use super::leaf::Leaf;
 use super::ledger::Ledger;
-use super::node::{Books, Node, own};
+use super::node::{Books, Node, SharedNode, own};
 use super::path::Path;
 use super::reclaim::Reclaim;
+use super::value::Value;
 use crate::engine::Visitor;
 
 /// A persistent B+tree: cloning the root freezes it.
 #[derive(Debug)]
 pub(super) struct Tree {
-    root: Arc<Node>,
+    root: SharedNode,
     books: Books,
 }
 
@@ -28,7 +26,7 @@ impl Tree {
     }
 
     /// The root, for reading.
-    pub(super) fn root(&self) -> &Arc<Node> {
+    pub(super) fn root(&self) -> &SharedNode {
         &self.root
     }
 
@@ -43,10 +41,10 @@ impl Tree {
     }
 
     /// Sets `key` to `value`.
-    pub(super) fn put(&mut self, probe: &Probe<'_>, value: Bytes) {
+    pub(super) fn put(&mut self, probe: &Probe<'_>, value: Value) {
         if let Some(split) = put_below(&mut self.root, probe, value, &mut self.books) {
             let old_root = std::mem::replace(&mut self.root, empty_root());
-            self.root = Arc::new(Node::Inner(Inner::above(old_root, split)));
+            self.root = SharedNode::new(Node::Inner(Inner::above(old_root, split)));
             self.books.live.inners += 1;
         }
     }
@@ -56,8 +54,12 @@ impl Tree {
         &mut self,
         path: Path,
         key: &Probe<'_>,
-        value: Bytes,
-    ) -> Result<(), Bytes> {
+        value: Value,
+    ) -> Result<(), Value> {
+        if let Some(slot) = sole_value_at(&mut self.root, path, key) {
+            replace(slot, value, &mut self.books);
+            return Ok(());
+        }
         let Some((slot, books)) = self.value_at(path, key) else { return Err(value) };
         replace(slot, value, books);
         Ok(())
@@ -66,11 +68,14 @@ impl Tree {
     /// Writes `value` over the one at the end of `path`, if `key` is there with a value of the same length
     /// that nobody else holds; false, and nothing has changed, where not.
     pub(super) fn overwrite_at(&mut self, path: Path, key: &Probe<'_>, value: &[u8]) -> bool {
-        self.value_at(path, key).is_some_and(|(slot, _)| overwrite(slot, value))
+        if let Some(slot) = sole_value_at(&mut self.root, path, key) {
+            return slot.overwrite(value);
+        }
+        self.value_at(path, key).is_some_and(|(slot, _)| slot.overwrite(value))
     }
 
     /// The value at the end of `path`, for changing it, if `key` is there.
-    fn value_at(&mut self, path: Path, key: &Probe<'_>) -> Option<(&mut Bytes, &mut Books)> {
+    fn value_at(&mut self, path: Path, key: &Probe<'_>) -> Option<(&mut Value, &mut Books)> {
         // Looking first: a path that has become wrong must not copy nodes which a view holds.
         get_at(&self.root, path, key)?;
         let mut node = &mut self.root;
@@ -117,7 +122,7 @@ impl Drop for Tree {
 }
 
 /// The value of `probe` below `node`.
-pub(super) fn get<'a>(node: &'a Arc<Node>, probe: &Probe<'_>) -> Option<&'a Bytes> {
+pub(super) fn get<'a>(node: &'a SharedNode, probe: &Probe<'_>) -> Option<&'a Value> {
     let mut node = node;
     loop {
         match &**node {
@@ -128,7 +133,7 @@ pub(super) fn get<'a>(node: &'a Arc<Node>, probe: &Probe<'_>) -> Option<&'a Byte
 }
 
 /// The value of `probe` at the end of `path`, if it is there.
-pub(super) fn get_at<'a>(node: &'a Arc<Node>, path: Path, probe: &Probe<'_>) -> Option<&'a Bytes> {
+pub(super) fn get_at<'a>(node: &'a SharedNode, path: Path, probe: &Probe<'_>) -> Option<&'a Value> {
     let mut node = node;
     for at in path.places() {
         let Node::Inner(inner) = &**node else { return None };
@@ -136,6 +141,24 @@ pub(super) fn get_at<'a>(node: &'a Arc<Node>, path: Path, probe: &Probe<'_>) -> 
     }
     match &**node {
         Node::Leaf(leaf) if leaf.is_at(path.slot(), probe) => leaf.value(path.slot()),
+        Node::Leaf(_) | Node::Inner(_) => None,
+    }
+}
+
+/// The value of `probe` at the end of `path`, for changing it, if it is there and nobody else holds a node on the
+/// way: then nothing need be copied, and one way down does.
+fn sole_value_at<'a>(
+    node: &'a mut SharedNode,
+    path: Path,
+    probe: &Probe<'_>,
+) -> Option<&'a mut Value> {
+    let mut node = SharedNode::get_mut(node)?;
+    for at in path.places() {
+        let Node::Inner(inner) = node else { return None };
+        node = SharedNode::get_mut(inner.nth_mut(at)?)?;
+    }
+    match node {
+        Node::Leaf(leaf) if leaf.is_at(path.slot(), probe) => leaf.value_mut(path.slot()),
         Node::Leaf(_) | Node::Inner(_) => None,
     }
 }
@@ -164,15 +187,15 @@ pub(super) fn visit(
                 if to.is_some_and(|to| key.as_slice() >= to) {
                     return ControlFlow::Break(());
                 }
-                visitor(key.as_slice(), value)?;
+                visitor(key.as_slice(), &value.lend())?;
             }
         }
     }
     ControlFlow::Continue(())
 }
 
-fn empty_root() -> Arc<Node> {
-    Arc::new(Node::Leaf(Leaf::new()))
+fn empty_root() -> SharedNode {
+    SharedNode::new(Node::Leaf(Leaf::new()))
 }
 
 fn empty_ledger() -> Ledger {
@@ -180,9 +203,9 @@ fn empty_ledger() -> Ledger {
 }
 
 fn put_below(
-    node: &mut Arc<Node>,
+    node: &mut SharedNode,
     probe: &Probe<'_>,
-    value: Bytes,
+    value: Value,
     books: &mut Books,
 ) -> Option<Split> {
     match own(node, books) {
@@ -197,34 +220,16 @@ fn put_below(
     }
 }
 
-fn replace(slot: &mut Bytes, value: Bytes, books: &mut Books) {
+fn replace(slot: &mut Value, value: Value, books: &mut Books) {
     books.live.value_replaced(slot, &value);
     books.value_let_go(slot);
     *slot = value;
 }
 
-/// Writes `value` where `slot` is, if it fits to the byte and nobody else sees the place.
-fn overwrite(slot: &mut Bytes, value: &[u8]) -> bool {
-    if slot.len() != value.len() {
-        return false;
-    }
-    match std::mem::take(slot).try_into_mut() {
-        Ok(mut own) => {
-            own.copy_from_slice(value);
-            *slot = own.freeze();
-            true
-        }
-        Err(shared) => {
-            *slot = shared;
-            false
-        }
-    }
-}
-
 fn put_in_leaf(
     leaf: &mut Leaf,
     probe: &Probe<'_>,
-    value: Bytes,
+    value: Value,
     books: &mut Books,
 ) -> Option<Split> {
     if let Some(slot) = leaf.find(probe).and_then(|at| leaf.value_mut(at)) {
@@ -238,11 +243,11 @@ fn put_in_leaf(
     let separator = leaf.separator(&right);
     books.separator_added(&separator);
     let ascending = right.is_ascending();
-    Some(Split { separator, right: Arc::new(Node::Leaf(right)), ascending })
+    Some(Split { separator, right: SharedNode::new(Node::Leaf(right)), ascending })
 }
 
 /// Removes `probe`, which is there; true when `node` has become scant.
-fn remove_below(node: &mut Arc<Node>, probe: &Probe<'_>, books: &mut Books) -> bool {
+fn remove_below(node: &mut SharedNode, probe: &Probe<'_>, books: &mut Books) -> bool {
     match own(node, books) {
         Node::Inner(inner) => {
             let at = inner.child_at(probe);

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use quorate_api::{Args, Reply};
-use quorate_engine::{EngineError, Found};
+use quorate_engine::EngineError;
 
 use crate::applying::Applying;
 use crate::glob;
@@ -54,9 +54,7 @@ pub(crate) fn keys(on: &Reading<'_>, args: Args<'_>) -> Outcome {
     on.reader.visit(prefix.as_slice(), &prefix.end(), &mut |meta, value| {
         let mut take = || {
             let key = space::user_key_of_meta(meta)?;
-            if (all || glob::matches(pattern, key))
-                && on.visible(&Record::decode(Found::Lent(value))?)
-            {
+            if (all || glob::matches(pattern, key)) && on.visible(&Record::decode(value.lend())?) {
                 found.push(Reply::bulk(key));
             }
             Ok::<_, EngineError>(())

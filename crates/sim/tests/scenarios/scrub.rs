@@ -67,7 +67,7 @@ impl<T: Reader> Reader for Shelf<T> {
                 Some(last) => *last ^= 1,
                 None => return visitor(key, value),
             }
-            visitor(key, &changed.into())
+            visitor(key, &Found::Given(changed.into()))
         })
     }
 }
