@@ -38,12 +38,13 @@
 //!
 //! The binary `quorate` runs a [`Server`] in an executor of its own; so can you, see there.
 
+pub mod address;
 pub mod blocking;
 mod builder;
 mod end;
 mod errand;
 mod error;
-mod guard;
+pub mod guard;
 mod kv;
 mod listen;
 mod members;

@@ -5,15 +5,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quorate::address::Address;
+use quorate::guard::{Guards, check_name};
 use quorate::{Entrance, Pace, Secret, ServerConfig};
 use quorate_api::Consistency;
-use quorate_api::limits::ID_BYTES_MAX;
 use tracing_subscriber::EnvFilter;
 
-use crate::address::Address;
 use crate::failure::Failure;
 use crate::layers::{Layers, items, truth};
-use crate::listeners::{Addresses, Guards};
+use crate::listeners::Addresses;
 use crate::logging::{Format, Logging};
 use crate::{secret, size};
 
@@ -152,13 +152,7 @@ fn entrance(layers: &Layers) -> Result<Entrance, Failure> {
 /// # Errors
 /// It can't be one.
 pub(crate) fn id(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if text.is_empty() || text.len() > ID_BYTES_MAX || !text.bytes().all(fits) {
-        return Err(format!(
-            "it must be 1 to {ID_BYTES_MAX} letters, digits, dots, dashes and underscores"
-        ));
-    }
-    Ok(text.to_owned())
+    check_name(text).map(|()| text.to_owned())
 }
 
 /// Any text but none.

@@ -7,13 +7,13 @@ use std::io::{self, BufReader, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 
 use quorate::NodeConfig;
+use quorate::address::Address;
 use quorate_node::backup::{self, Checked, RestoreError, Verified};
 use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use self::download::Source;
-use crate::address::Address;
 use crate::failure::Failure;
 use crate::flags::{BACKUP_CREATE, BACKUP_RESTORE, BACKUP_VERIFY, CommandTable};
 use crate::layers::{Layer, Layers};
