@@ -71,7 +71,7 @@ pub use quorate_env::local::{MemoryDisk, Network};
 pub use quorate_env::mux::Protocol;
 pub use quorate_node::recover;
 pub use quorate_node::{
-    Config as NodeConfig, Entrance, FORMATS, Formats, Pace, Secret, StartError,
+    Config as NodeConfig, Entrance, FORMATS, Formats, IdentityError, Pace, Secret, StartError,
 };
 pub use scan::Scan;
 pub use server::{End, ServeError, Server, ServerConfig};

@@ -1,6 +1,7 @@
 //! The binary `quorate`: glue around the library. A command line becomes layers of raw settings, these
 //! become checked settings, these a node; `status` and `demo` look at nodes from outside.
 
+mod advice;
 mod backup;
 mod cli;
 mod demo;
