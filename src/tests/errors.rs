@@ -81,7 +81,7 @@ fn without_a_majority_nothing_is_applied_and_only_stale_reads_go_on() {
         assert_eq!(error.kind(), ErrorKind::NotApplied, "{error}");
         assert!(error.is_safe_to_retry());
         assert_eq!(store.get("k").await.unwrap_err().kind(), ErrorKind::NotApplied);
-        let stale = store.consistency(Consistency::Stale { max_staleness_ms: None });
+        let stale = store.consistency(Consistency::Stale { max_staleness: None });
         assert_eq!(stale.get("k").await.unwrap().unwrap(), "v");
         cluster.restart("n2").await.unwrap();
         assert_eq!(store.timeout(LONG).get("k").await.unwrap().unwrap(), "v");
