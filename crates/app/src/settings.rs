@@ -266,7 +266,7 @@ pub(crate) fn choice<T: Clone>(text: &str, words: &[(&str, T)]) -> Result<T, Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flags::SERVE;
+    use crate::flags::{Offer, SERVE};
     use crate::layers::{Layer, Source};
 
     fn layer(source: Source, values: &[(&'static str, &str)]) -> Layer {
@@ -352,6 +352,26 @@ mod tests {
             let refusal = refusal(name, text);
             assert!(refusal.starts_with(&format!("--{name} is {text:?}: ")), "{refusal}");
             assert!(refusal.contains(advice), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_shell_offers_what_is_taken_and_all_of_it() {
+        for flag in SERVE.flags() {
+            let words = match flag.offer {
+                Offer::OneOf(words) => {
+                    let mut sorted = words.to_vec();
+                    sorted.sort_unstable();
+                    let all = format!("it must be {}", sorted.join(" or "));
+                    assert!(refusal(flag.name, "nosuch").ends_with(&all), "{}", flag.name);
+                    words
+                }
+                Offer::Also(words) => words,
+                Offer::Nothing | Offer::File | Offer::Directory => continue,
+            };
+            for word in words {
+                assert!(check(&[(flag.name, word)], &[]).is_ok(), "--{} {word}", flag.name);
+            }
         }
     }
 
