@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use quorate::env::Env;
-use quorate::recover::{NewCluster, Survivor, look, recover};
+use quorate::recover::{NewCluster, Step, Survivor, look, recover};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::flags::RECOVER;
 use crate::layers::{Layer, Layers};
 use crate::output::{self, Output};
+use crate::progress::{Progress, Unit};
 
 /// Runs the command.
 ///
@@ -54,11 +55,13 @@ async fn carry_out(
 ) -> Result<(), Failure> {
     let told = |error: quorate::recover::RecoverError| Failure::other(error.to_string());
     // In the midst of a recovery there is no old state to look at: it is finished first.
-    let survivor = match look(env, dir) {
+    let mut progress = Progress::new();
+    let survivor = match look(env, dir, &mut |step| tell(&mut progress, step)) {
         Ok(survivor) => Some(survivor),
         Err(_) if does => None,
         Err(error) => return Err(told(error)),
     };
+    drop(progress);
     let now_ms = env.clock.wall_ms();
     if output == Output::Table
         && let Some(survivor) = &survivor
@@ -66,7 +69,14 @@ async fn carry_out(
         lines(survivor, now_ms).iter().try_for_each(|line| writeln!(out, "{line}"))?;
         out.flush()?;
     }
-    let made = if does { Some(recover(env, dir).await.map_err(told)?) } else { None };
+    let made = if does {
+        let mut progress = Progress::new();
+        let recovered = recover(env, dir, &mut |step| tell(&mut progress, step)).await;
+        drop(progress);
+        Some(recovered.map_err(told)?)
+    } else {
+        None
+    };
     match output {
         Output::Table => {
             after(made.as_ref()).iter().try_for_each(|line| writeln!(out, "{line}"))?;
@@ -74,6 +84,22 @@ async fn carry_out(
         Output::Json => writeln!(out, "{:#}", describe(survivor.as_ref(), made.as_ref(), now_ms))?,
     }
     Ok(())
+}
+
+/// How far a look or a recovery is.
+fn tell(progress: &mut Progress, step: Step) {
+    match step {
+        Step::Load { bytes, of } => {
+            progress.show("of the snapshot read", Unit::Bytes, bytes, Some(of));
+        }
+        Step::Replay { entries, of } => {
+            progress.show("of the log applied", Unit::Entries, entries, Some(of));
+        }
+        Step::Check { records } => progress.show("checked", Unit::Records, records, None),
+        Step::Write { bytes } => {
+            progress.show("of the new state written", Unit::Bytes, bytes, None);
+        }
+    }
 }
 
 fn age(stamp_ms: u64, now_ms: u64) -> String {

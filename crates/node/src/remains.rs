@@ -17,6 +17,14 @@ use crate::machine::Machine;
 use crate::open;
 use crate::snapshots::{self, Restored};
 
+/// Is told how far it is, and of how much.
+pub(crate) type Far<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Nobody wants to know.
+pub(crate) fn untold(_: u64, _: u64) {}
+
+/// Records between two words about them.
+const RECORDS_TOLD: u64 = 1024;
 /// Bytes of entries read at a time.
 const READ_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -37,6 +45,7 @@ pub(crate) fn newest(
     dir: &Path,
     kind: EngineKind,
     log: &Log,
+    tell: Far<'_>,
 ) -> Result<Option<Kept>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let found = if kind == EngineKind::Disk {
@@ -54,7 +63,7 @@ pub(crate) fn newest(
         let path = newest.map(|index| store.path(index));
         let read = |path: PathBuf| {
             let engine = Box::new(MemoryEngine::new());
-            snapshots::read(&store, &path, engine).map(|restored| (path, restored))
+            snapshots::read_telling(&store, &path, engine, tell).map(|restored| (path, restored))
         };
         path.map(read).transpose().map_err(|error| text(&error))?
     };
@@ -68,10 +77,13 @@ pub(crate) fn newest(
 ///
 /// # Errors
 /// It is damaged, or can't be read.
-pub(crate) fn read_all(machine: &Machine) -> Result<u64, EngineError> {
+pub(crate) fn read_all(machine: &Machine, tell: &mut dyn FnMut(u64)) -> Result<u64, EngineError> {
     let mut records = 0;
     machine.keyspace().view().visit(&[], &[], &mut |_, _| {
         records += 1;
+        if records % RECORDS_TOLD == 0 {
+            tell(records);
+        }
         ControlFlow::Continue(())
     })?;
     Ok(records)
@@ -108,6 +120,7 @@ pub(crate) fn replay(
     machine: &mut Machine,
     applied: (Index, Term),
     to: Index,
+    tell: Far<'_>,
 ) -> Result<(Index, Term), String> {
     let (purged, _) = log.purged(GROUP);
     if applied.0 < purged {
@@ -116,8 +129,9 @@ pub(crate) fn replay(
             applied.0
         ));
     }
-    let mut last = applied;
+    let (mut last, from) = (applied, applied.0);
     let to = to.min(log.last_index(GROUP)).next();
+    let total = to.0.saturating_sub(applied.0.next().0);
     each_entry(log, applied.0.next(), to, |entry| {
         let (index, term) = (entry.index, entry.term);
         let body = if Group::is_change(entry.kind) {
@@ -131,6 +145,7 @@ pub(crate) fn replay(
             Body::Normal(entry.data)
         };
         last = (index, term);
+        tell(index.0.saturating_sub(from.0), total);
         let applied = machine.apply(&Committed { index, term, body }, &mut |_, _| ());
         applied.map_err(|error| error.to_string())
     })?;
