@@ -20,6 +20,7 @@ mod listeners;
 mod logging;
 mod member;
 mod memory;
+mod moment;
 mod open_files;
 mod output;
 mod progress;

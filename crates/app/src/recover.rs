@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 use crate::failure::Failure;
 use crate::flags::RECOVER;
 use crate::layers::{Layer, Layers};
+use crate::moment;
 use crate::output::{self, Output};
 use crate::progress::{Progress, Unit};
 
@@ -102,17 +103,6 @@ fn tell(progress: &mut Progress, step: Step) {
     }
 }
 
-fn age(stamp_ms: u64, now_ms: u64) -> String {
-    let seconds = now_ms.saturating_sub(stamp_ms) / 1000;
-    match seconds {
-        _ if stamp_ms == 0 => "never".to_owned(),
-        0..120 => format!("{seconds} s ago"),
-        120..7_200 => format!("{} min ago", seconds / 60),
-        7_200..172_800 => format!("{} h ago", seconds / 3_600),
-        172_800.. => format!("{} days ago", seconds / 86_400),
-    }
-}
-
 fn lines(it: &Survivor, now_ms: u64) -> Vec<String> {
     let others: Vec<_> = it.others.iter().map(|(id, addr)| format!("{id} ({addr})")).collect();
     let others = if others.is_empty() {
@@ -123,7 +113,7 @@ fn lines(it: &Survivor, now_ms: u64) -> Vec<String> {
     let mut lines = vec![
         format!("{} of cluster {}, {others}", it.id, it.cluster),
         format!("last entry     {} of term {}", it.last, it.term),
-        format!("last write     {}", age(it.stamp_ms, now_ms)),
+        format!("last write     {}", moment::show(it.stamp_ms, now_ms)),
         format!("keys           {}", it.keys),
         format!("committed      {} at least, as it knows", it.commit),
         String::new(),
@@ -210,7 +200,7 @@ mod tests {
         for words in [
             "whose other members are n2 (h:2)",
             "last entry     95 of term 4",
-            "last write     5 min ago",
+            "last write     1970-01-01 00:16:40 UTC, 5 min ago",
             "Kept: 5 entries behind entry 90",
             "Lost: whatever other members have acknowledged beyond entry 95 of term 4",
         ] {
@@ -221,15 +211,5 @@ mod tests {
         let text = lines(&alone, 1_000_000).join("\n");
         assert!(text.contains("n1 of cluster ab, which has no other members"), "{text}");
         assert!(text.contains("Kept: 1 entry behind entry 90"), "{text}");
-    }
-
-    #[test]
-    fn ages_are_told_in_the_unit_that_fits() {
-        for (seconds, expected) in
-            [(5, "5 s ago"), (3_600, "60 min ago"), (7_200, "2 h ago"), (864_000, "10 days ago")]
-        {
-            assert_eq!(age(1_000, 1_000 + seconds * 1000), expected);
-        }
-        assert_eq!(age(0, 5), "never");
     }
 }
