@@ -84,6 +84,26 @@ fn is_shown_and_left_as_it_is(flags: &[&str]) {
     assert_eq!(cluster.ask::<i64>(0, &["DBSIZE"]), 30);
 }
 
+#[test]
+fn who_came_in_behind_the_snapshot_is_shown_with_its_vote() {
+    for flags in ENGINES {
+        let mut cluster = Cluster::with_flags(2, flags);
+        // What is committed is noted with what comes behind it.
+        for n in 0..3 {
+            cluster.tell(0, &["SET", "k", &n.to_string()]);
+        }
+        cluster.kill(&[0, 1]);
+        let dir = cluster.recipe(0).data_dir.display().to_string();
+        let engine = quorate_json(&["inspect", "engine", "--data-dir", &dir]);
+        let (first, second) = (&engine["members"][0], &engine["members"][1]);
+        assert!(first["voter"] == true && second["voter"] == true, "{engine}");
+        let log = quorate(&["inspect", "log", "--data-dir", &dir]).out;
+        let text = String::from_utf8(log).unwrap();
+        let came = format!("number 2 has no vote; number 2 is n2 at {}", cluster.addr(1));
+        assert!(text.contains(&came) && text.contains("number 2 has a vote"), "{text}");
+    }
+}
+
 /// What bash offers at the end of these words.
 fn offered(completions: &str, words: &[&str]) -> String {
     let quoted: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();

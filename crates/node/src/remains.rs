@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use quorate_consensus::log::{Log, LogEntry};
 use quorate_consensus::snapshot::SnapshotStore;
-use quorate_consensus::{Body, Change, Committed, Group, Index, SnapshotMark, Term};
+use quorate_consensus::{Body, Committed, Group, Index, SnapshotMark, Term};
 use quorate_engine::{EngineError, EngineKind, MemoryEngine, Reader as _};
 use quorate_env::Env;
 
@@ -110,8 +110,7 @@ pub(crate) fn each_entry(
     Ok(())
 }
 
-/// Applies what `log` has behind `applied`, up to entry `to` or its end; the last entry then. The
-/// configuration stays as it was.
+/// Applies what `log` has behind `applied`, up to entry `to` or its end; the last entry then.
 ///
 /// # Errors
 /// The log does not reach back so far, or an entry can't be applied.
@@ -135,10 +134,10 @@ pub(crate) fn replay(
     each_entry(log, applied.0.next(), to, |entry| {
         let (index, term) = (entry.index, entry.term);
         let body = if Group::is_change(entry.kind) {
-            let context = Group::change_context(&entry)
-                .ok_or_else(|| format!("entry {index} is malformed"))?;
-            let configuration = machine.configuration().clone();
-            Body::Change { change: Change { steps: Vec::new(), context }, configuration }
+            let change =
+                Group::change_of(&entry).ok_or_else(|| format!("entry {index} is malformed"))?;
+            let configuration = machine.configuration().after(&change);
+            Body::Change { change, configuration }
         } else if entry.data.is_empty() {
             Body::Empty
         } else {
