@@ -113,7 +113,7 @@ fn order(layers: &Layers) -> Result<Option<Order>, Failure> {
         "promote" => Order {
             line: format!("POST {}", path("/promote")),
             body: Value::Null,
-            done: format!("{member} shall have a vote"),
+            done: format!("{member} {} a vote", if waits { "has" } else { "shall have" }),
             until: waits.then(|| Until::Votes(member.clone())),
         },
         "demote" => Order {

@@ -246,7 +246,7 @@ async fn join(node: Node) {
         let addr = node.core.borrow().card().peer_addr;
         tracing::info!(
             "this node is in no cluster and waits until a member adds it: \
-             quorate member add {addr} --addr (the address of a member)"
+             quorate member add {addr} --addr HOST:PORT (of a member)"
         );
     }
     let mut addrs: VecDeque<String> = VecDeque::new();

@@ -113,7 +113,7 @@ impl Partial {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(format!(".partial-{}", std::process::id()));
         let path = target.with_file_name(name);
-        let file = File::create_new(&path).map_err(|error| within(&path, &error))?;
+        let file = File::create_new(&path).map_err(|error| within(target, &error))?;
         Ok(Self { path, file, whole: false })
     }
 
