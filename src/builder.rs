@@ -1,5 +1,6 @@
 //! From settings to a running node.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +12,10 @@ use quorate_env::net::Connecting;
 use quorate_env::{Disk, Env, Listener, Net};
 use quorate_node::{Entrance, Pace, Secret};
 
+use crate::address::Address;
 use crate::blocking;
 use crate::error::OpenError;
-use crate::guard;
+use crate::guard::{self, Advertised, Door, Guards, Words};
 use crate::listen::Listen;
 use crate::node::Node;
 use crate::server::ServerConfig;
@@ -106,6 +108,9 @@ pub(crate) struct Plan {
     pub(crate) join_time: Duration,
     /// Whether nodes find each other by name.
     pub(crate) by_name: bool,
+    /// Whom strangers would meet; judged on the node's thread, for names are looked up.
+    pub(crate) doors: Vec<Door>,
+    pub(crate) guards: Guards,
 }
 
 /// Peers on the network within the process, clients on real ports.
@@ -341,21 +346,24 @@ impl Builder {
     }
 
     fn plan(self) -> Result<Plan, OpenError> {
-        let invalid = |text: &'static str| Err(OpenError::Invalid(text.into()));
-        let (config, disk) = self.settings();
+        let (mut config, disk) = self.settings()?;
         let Self { network, exactly_once, join_time, is_open, .. } = self;
-        let (mut config, mut env) = (config, quorate_env::real::env());
+        let mut env = quorate_env::real::env();
         let name = config.node.id.clone();
-        guard::check_name(&name)?;
-        if !is_open {
-            guard::check_listeners(&config)?;
-        }
-        guard::check_addresses(&config)?;
+        guard::check_name(&name)
+            .map_err(|advice| invalid(format!("the name is {name:?}: {advice}")))?;
+        let doors = doors(&config)?;
+        check_reachable(&config, &doors, network.is_some())?;
+        let guards = Guards {
+            password: config.password.is_some(),
+            cluster_secret: !config.node.secret.is_empty(),
+            insecure: is_open,
+        };
         if let Some(disk) = disk {
             if config.node.cellar.kind().name() != "memory" {
-                return invalid(
+                return Err(invalid(
                     "the disk engine keeps its files in a directory: say which (data_dir)",
-                );
+                ));
             }
             env.disk = Arc::new(disk) as Arc<dyn Disk>;
         }
@@ -374,18 +382,18 @@ impl Builder {
         let can_be_found = config.listeners.iter().any(|listen| listen.takes(Protocol::Peer));
         match (&config.node.entrance, can_be_found) {
             (Entrance::Join(_), false) => {
-                return invalid(
+                return Err(invalid(
                     "a node that joins a cluster needs a port or a network for its peers",
-                );
+                ));
             }
             (Entrance::Wait, false) => config.node.entrance = Entrance::Bootstrap,
             _ => {}
         }
-        Ok(Plan { env, config, exactly_once, join_time, by_name })
+        Ok(Plan { env, config, exactly_once, join_time, by_name, doors, guards })
     }
 
     /// The settings, with what was told to [`Builder::configure`] above all, and the memory that is the disk.
-    pub(crate) fn settings(&self) -> (ServerConfig, Option<MemoryDisk>) {
+    pub(crate) fn settings(&self) -> Result<(ServerConfig, Option<MemoryDisk>), OpenError> {
         let (mut config, disk) = (self.config.clone(), self.disk.clone());
         if let Engine::Disk { cache_bytes } = self.engine {
             config.node.keep_on_disk(cache_bytes);
@@ -394,13 +402,15 @@ impl Builder {
             let limit = &mut config.node.snapshot_log_bytes;
             *limit = (*limit).min(MEMORY_LOG_BYTES);
         }
-        if let Some(advertised) = &self.advertised {
-            let addr = guard::advertised(advertised, &config);
+        if let Some(text) = &self.advertised {
+            let given = guard::Setting { place: "advertise", text };
+            let advertised = Advertised::of(&doors(&config)?, Some(&given), None);
+            let Advertised { client, peer } = advertised.map_err(invalid)?;
             // Peers on a network find the node by its name.
             if self.network.is_none() {
-                config.node.peer_addr.clone_from(&addr);
+                config.node.peer_addr = peer;
             }
-            config.node.client_addr = addr;
+            config.node.client_addr = client;
         }
         let usual = config.node.patience;
         config.node.patience = usual.min(PATIENCE);
@@ -412,6 +422,34 @@ impl Builder {
         if config.node.patience == brief && !config.listeners.is_empty() {
             config.node.patience = usual;
         }
-        (config, disk)
+        Ok((config, disk))
     }
+}
+
+fn invalid(text: impl Into<Cow<'static, str>>) -> OpenError {
+    OpenError::Invalid(text.into())
+}
+
+fn doors(config: &ServerConfig) -> Result<Vec<Door>, OpenError> {
+    let doors = config.listeners.iter().map(|listen| Door::of("listen", listen));
+    doors.collect::<Result<_, _>>().map_err(invalid)
+}
+
+/// Whether the others, and those whom this node looks for, are at addresses that one can connect to.
+fn check_reachable(config: &ServerConfig, doors: &[Door], by_name: bool) -> Result<(), OpenError> {
+    let node = &config.node;
+    let advertised = Advertised { client: node.client_addr.clone(), peer: node.peer_addr.clone() };
+    let mut doors = doors.to_vec();
+    if by_name {
+        // Peers are on the network within the process.
+        doors.iter_mut().for_each(|door| door.protocols.retain(|it| *it != Protocol::Peer));
+        return advertised.check(&doors, &Words::BUILDER).map_err(invalid);
+    }
+    if let Entrance::Join(addrs) = &node.entrance {
+        for addr in addrs {
+            Address::parse_reachable(addr)
+                .map_err(|advice| invalid(format!("join is {addr:?}: {advice}")))?;
+        }
+    }
+    advertised.check(&doors, &Words::BUILDER).map_err(invalid)
 }

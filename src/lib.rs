@@ -38,12 +38,13 @@
 //!
 //! The binary `quorate` runs a [`Server`] in an executor of its own; so can you, see there.
 
+pub mod address;
 pub mod blocking;
 mod builder;
 mod end;
 mod errand;
 mod error;
-mod guard;
+pub mod guard;
 mod kv;
 mod listen;
 mod members;
@@ -70,7 +71,7 @@ pub use quorate_env::local::{MemoryDisk, Network};
 pub use quorate_env::mux::Protocol;
 pub use quorate_node::recover;
 pub use quorate_node::{
-    Config as NodeConfig, Entrance, FORMATS, Formats, Pace, Secret, StartError,
+    Config as NodeConfig, Entrance, FORMATS, Formats, IdentityError, Pace, Secret, StartError,
 };
 pub use scan::Scan;
 pub use server::{End, ServeError, Server, ServerConfig};

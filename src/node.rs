@@ -17,7 +17,8 @@ use crate::builder::Plan;
 use crate::end::Ending;
 use crate::errand;
 use crate::error::{ErrorKind, OpenError};
-use crate::server::{End, ServeError, Server};
+use crate::guard::Words;
+use crate::server::{End, Server};
 use crate::store::Store;
 
 /// What a node's thread is told.
@@ -42,7 +43,7 @@ pub struct Node {
 }
 
 /// What the thread says when the node is up.
-type Up = Result<Vec<String>, ServeError>;
+type Up = Result<Vec<String>, OpenError>;
 
 impl Node {
     pub(crate) async fn start(plan: Plan) -> Result<Self, OpenError> {
@@ -51,14 +52,16 @@ impl Node {
         let client: Bytes = random.map(u64::to_be_bytes).concat().into();
         let ending = Ending::default();
         let store = Store::new(requests, client, ending.clone(), &plan);
-        let Plan { env, config, join_time, .. } = plan;
+        let Plan { env, config, join_time, doors, guards, .. } = plan;
         let (orders, ordered) = watch::channel(Order::Live);
         let (up, is_up) = oneshot::channel::<Up>();
         let name = config.node.id.clone();
         let joins = config.node.entrance.clone();
         let patience = config.node.patience;
         let main = move || async move {
-            let server = match Server::start(&env, config) {
+            let allowed = doors.iter().try_for_each(|door| door.check(guards, &Words::BUILDER));
+            let allowed = allowed.map_err(|text| OpenError::Invalid(text.into()));
+            let server = match allowed.and_then(|()| Ok(Server::start(&env, config)?)) {
                 Ok(server) => server,
                 Err(error) => {
                     drop(up.send(Err(error)));

@@ -51,7 +51,7 @@ impl ServerConfig {
 pub enum ServeError {
     /// A port can't be had.
     #[error(
-        "can't listen on {addr}: {source}; is another process using it? Choose another address with --listen"
+        "can't listen on {addr}: {source}; is another process using it? Choose another address"
     )]
     Listen {
         /// The address.

@@ -75,6 +75,20 @@ impl Store {
 
     /// With reads that may miss this much. The default is what the node was built with, and that is
     /// [`Consistency::Linearizable`] unless told otherwise.
+    ///
+    /// ```
+    /// # quorate::blocking::run(async {
+    /// # let node = quorate::Builder::new("n1").start().await?;
+    /// # let store = node.store();
+    /// use std::time::Duration;
+    /// use quorate::Consistency;
+    ///
+    /// store.set("k", "v").await?;
+    /// // What this node has, or an error when it has heard of no leader for longer.
+    /// let recent = Consistency::Stale { max_staleness: Some(Duration::from_secs(2)) };
+    /// assert_eq!(store.consistency(recent).get("k").await?.as_deref(), Some(&b"v"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn consistency(&self, consistency: Consistency) -> Self {
         self.with(|options| options.consistency = consistency)

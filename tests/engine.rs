@@ -131,8 +131,9 @@ fn a_directory_made_with_the_other_engine_is_refused_and_left_alone() {
         let at = other.flags.iter().position(|flag| flag == "--engine").unwrap();
         asked.clone_into(&mut other.flags[at + 1]);
         let text = refused(other, "other");
-        let told =
-            format!("was made with --engine {made_with} and can't be opened with --engine {asked}");
+        let told = format!(
+            "was made with the {made_with} engine and can't be opened with the {asked} engine"
+        );
         assert!(text.contains(&told), "{text}");
         cluster.restart(node);
         assert_eq!(cluster.ask::<String>(node, &["GET", "k"]), made_with);

@@ -147,7 +147,7 @@ fn nodes_with_different_expectations_wait_and_say_so() {
     for node in 0..3 {
         cluster.restart(node);
     }
-    cluster.wait_for_log(0, "n3 was started with --bootstrap-expect 2, this node with 3");
+    cluster.wait_for_log(0, "n3 expects 2 founders, this node 3");
     assert_eq!(ids(&cluster), BTreeSet::from([String::new()]));
     cluster.kill(&[2]);
     cluster.recipe_mut(2).flags[1] = "3".to_owned();

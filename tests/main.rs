@@ -56,6 +56,7 @@ mod strace;
 mod tool;
 mod torture;
 mod tour;
+mod translation;
 mod upgrade;
 mod wall_clock;
 mod wire;

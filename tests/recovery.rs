@@ -8,6 +8,7 @@ use crate::cluster::{Cluster, ENGINES, Entrance};
 use crate::http;
 use crate::patience::{LONG, until};
 use crate::quorate::{done, json, refused, run};
+use crate::tool;
 
 /// Every file below `dir`, with its bytes.
 fn content(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -56,6 +57,18 @@ fn a_survivor_becomes_a_cluster_that_the_others_join_anew() {
     }
 }
 
+/// What is large takes long: then a line says how far it is, and is gone in the end.
+fn how_far_it_is_shows_on_a_terminal(dir: &str) {
+    if !tool::is_there(&["script", "--version"]) {
+        return;
+    }
+    let command = format!("{} recover --data-dir {dir} --dry-run", env!("CARGO_BIN_EXE_quorate"));
+    let said = tool::output_of(&["script", "-qec", &command, "/dev/null"], "", LONG);
+    let (bar, found) = said.rsplit_once("\r\u{1b}[K").expect("a bar that is gone in the end");
+    assert!(bar.contains("of the snapshot read") || bar.contains("of the log applied"), "{said:?}");
+    assert!(found.contains("n1 of cluster") && found.contains("Nothing was changed"), "{said:?}");
+}
+
 /// Looks without touching anything; the survivor's last entry.
 fn last_of_a_dry_run(dir: &Path, old: &str) -> u64 {
     let text = dir.to_str().unwrap();
@@ -72,6 +85,7 @@ fn last_of_a_dry_run(dir: &Path, old: &str) -> u64 {
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
+    how_far_it_is_shows_on_a_terminal(text);
     let look = json(&["recover", "--data-dir", text, "--dry-run"]);
     assert_eq!(
         (&look["survivor"]["cluster"], &look["survivor"]["keys"]),

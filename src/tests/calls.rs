@@ -186,7 +186,7 @@ fn databases_and_consistencies_are_chosen_per_handle() {
         let other = store.database(3);
         other.set("k", "three").await.unwrap();
         assert_eq!(store.get("k").await.unwrap(), None);
-        let stale = Consistency::Stale { max_staleness_ms: None };
+        let stale = Consistency::Stale { max_staleness: None };
         for consistency in [Consistency::Lease, Consistency::Linearizable, stale] {
             let read = other.consistency(consistency).get("k").await.unwrap();
             assert_eq!(read.unwrap(), "three", "{consistency:?}");

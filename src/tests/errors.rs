@@ -81,7 +81,7 @@ fn without_a_majority_nothing_is_applied_and_only_stale_reads_go_on() {
         assert_eq!(error.kind(), ErrorKind::NotApplied, "{error}");
         assert!(error.is_safe_to_retry());
         assert_eq!(store.get("k").await.unwrap_err().kind(), ErrorKind::NotApplied);
-        let stale = store.consistency(Consistency::Stale { max_staleness_ms: None });
+        let stale = store.consistency(Consistency::Stale { max_staleness: None });
         assert_eq!(stale.get("k").await.unwrap().unwrap(), "v");
         cluster.restart("n2").await.unwrap();
         assert_eq!(store.timeout(LONG).get("k").await.unwrap().unwrap(), "v");
@@ -136,9 +136,17 @@ fn what_the_binary_refuses_to_run_is_refused_here_too() {
         }
         let open = || Builder::new("n1").listen("0.0.0.0:0").bootstrap();
         let refusal = async |builder: Builder| builder.start().await.unwrap_err().to_string();
-        assert!(refusal(open()).await.contains("a password for clients and a cluster_secret"));
-        assert!(refusal(open().password("x")).await.contains("give a cluster_secret"));
+        let advertised = || open().advertise("localhost:7400");
+        assert!(refusal(advertised()).await.contains("give a password and a cluster_secret; or"));
+        assert!(refusal(advertised().password("x")).await.contains("give a cluster_secret; or"));
         assert!(refusal(open().insecure()).await.contains("say with advertise"));
+        let unclear = Builder::new("n1").listen("7400");
+        assert!(refusal(unclear).await.contains("listen is \"7400\": the port is missing"));
+        let nowhere = Builder::new("n1").listen("127.0.0.1:0").join(["n2:0"]);
+        assert!(refusal(nowhere).await.contains("join is \"n2:0\": port 0 can't be connected to"));
+        let network = crate::Network::new();
+        let peers_elsewhere = open().network(&network).insecure().advertise("localhost:7400");
+        peers_elsewhere.start().await.unwrap();
         open().insecure().advertise("localhost:7400").start().await.unwrap();
     });
 }
@@ -153,7 +161,7 @@ fn what_is_configured_stands_whatever_else_is_said() {
         config.password = Some("configured".to_owned());
     });
     let builder = builder.bootstrap().join(["n2"]).engine(crate::Engine::Memory).password("said");
-    let (config, _) = builder.settings();
+    let (config, _) = builder.settings().unwrap();
     assert_eq!(config.node.entrance, crate::Entrance::Expect(3));
     assert_eq!(config.node.snapshot_log_bytes, 1 << 40);
     assert_eq!(config.node.patience, Duration::from_secs(9));

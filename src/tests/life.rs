@@ -224,7 +224,7 @@ fn an_engine_on_disk_needs_a_directory_that_is_its_own() {
         let builder = || Builder::new("n1").data_dir(dir.path());
         builder().start().await.unwrap().shutdown().await.unwrap();
         let other = builder().engine(Engine::disk()).start().await.unwrap_err();
-        assert!(other.to_string().contains("was made with --engine memory"), "{other}");
+        assert!(other.to_string().contains("was made with the memory engine"), "{other}");
         builder().start().await.unwrap().shutdown().await.unwrap();
     });
 }

@@ -1,6 +1,7 @@
 //! The library as its users see it: real nodes on threads of their own, within this process.
 
 mod calls;
+mod changes;
 mod cluster;
 mod errors;
 mod life;

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod commands;
+mod flags;
 mod headers;
 mod leftovers;
 mod links;
@@ -54,6 +55,7 @@ const RULES: &[Rule] = &[
     blobs::check,
     whitespace::check,
     outside::check,
+    flags::check,
     commands::check,
 ];
 

@@ -1,5 +1,7 @@
 //! One request to a session: a command or a transaction, with how it is to be executed.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{Args, OwnedArgs, Spec};
@@ -17,8 +19,8 @@ pub enum Consistency {
     /// This node's own state, never older than what the session has seen. With a bound, an error when
     /// the node has not heard of a leader's state for longer.
     Stale {
-        /// The bound in milliseconds; `None`: any age.
-        max_staleness_ms: Option<u64>,
+        /// The bound; `None`: any age.
+        max_staleness: Option<Duration>,
     },
 }
 

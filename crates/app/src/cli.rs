@@ -1,9 +1,10 @@
 //! The command line: clap's tree is built from the flag tables, and what was given becomes a layer.
 
+use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 
-use crate::flags::{COMMANDS, CommandTable, Flag, GROUPS, Kind};
+use crate::flags::{COMMANDS, CommandTable, Flag, GROUPS, Kind, Offer};
 use crate::layers::{Layer, Source};
 
 /// What the user wants.
@@ -15,8 +16,20 @@ pub(crate) struct Invocation {
     pub(crate) flags: Layer,
 }
 
+/// What the tree is for. Whether a value can be is judged later, whoever gave it; so only to others than the parser
+/// it says which values there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// To parse a command line, and to explain it.
+    Parse,
+    /// To be completed by a shell.
+    Complete,
+    /// To be read, as a manual.
+    Read,
+}
+
 /// The whole tree.
-pub(crate) fn tree() -> Command {
+pub(crate) fn tree(purpose: Use) -> Command {
     Command::new("quorate")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A distributed, fault-tolerant, durable, linearizable key-value store")
@@ -25,18 +38,18 @@ pub(crate) fn tree() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(100)
-        .subcommands(top_level())
+        .subcommands(top_level(purpose))
 }
 
 /// Commands in the order of the tables; those of a group stand where its first one does.
-fn top_level() -> Vec<Command> {
+fn top_level(purpose: Use) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     for table in COMMANDS {
         let Some((group, name)) = table.name.split_once(' ') else {
-            commands.push(subcommand(table.name, table));
+            commands.push(subcommand(table.name, table, purpose));
             continue;
         };
-        let inner = subcommand(name, table);
+        let inner = subcommand(name, table, purpose);
         match commands.iter().position(|command| command.get_name() == group) {
             Some(at) => {
                 let outer = commands.remove(at).subcommand(inner);
@@ -57,11 +70,11 @@ fn group(name: &'static str) -> Command {
         .disable_help_subcommand(true)
 }
 
-fn subcommand(name: &'static str, table: &'static CommandTable) -> Command {
+fn subcommand(name: &'static str, table: &'static CommandTable, purpose: Use) -> Command {
     let command = Command::new(name).about(table.about).after_help(table.after);
     table.families.iter().fold(command, |command, family| {
-        let args = family.flags.iter().map(|flag| arg(table, flag).help_heading(family.heading));
-        command.args(args)
+        let arg = |flag| offered(flag, arg(table, flag), purpose).help_heading(family.heading);
+        command.args(family.flags.iter().map(arg))
     })
 }
 
@@ -83,6 +96,23 @@ fn arg(table: &CommandTable, flag: &'static Flag) -> Arg {
     }
 }
 
+/// `arg`, with what there is to say.
+fn offered(flag: &Flag, arg: Arg, purpose: Use) -> Arg {
+    match (purpose, flag.kind, flag.offer) {
+        (Use::Parse, ..) => arg,
+        // A shell would offer the value behind a space, where it is none.
+        (Use::Complete, Kind::Switch, _) => {
+            Arg::new(flag.name).long(flag.name).help(flag.help).action(ArgAction::SetTrue)
+        }
+        (_, _, Offer::OneOf(words)) | (Use::Complete, _, Offer::Also(words)) => {
+            arg.value_parser(PossibleValuesParser::new(words))
+        }
+        (_, _, Offer::File) => arg.value_hint(ValueHint::FilePath),
+        (_, _, Offer::Directory) => arg.value_hint(ValueHint::DirPath),
+        (_, _, Offer::Nothing | Offer::Also(_)) => arg.value_hint(ValueHint::Other),
+    }
+}
+
 /// Parses the command line, the binary's name first.
 ///
 /// # Errors
@@ -90,13 +120,14 @@ fn arg(table: &CommandTable, flag: &'static Flag) -> Arg {
 pub(crate) fn parse(
     args: impl IntoIterator<Item = std::ffi::OsString>,
 ) -> Result<Invocation, clap::Error> {
-    let matches = tree().try_get_matches_from(args)?;
+    let matches = tree(Use::Parse).try_get_matches_from(args)?;
     let found = matches.subcommand().and_then(|(name, matches)| match matches.subcommand() {
         Some((inner, matches)) => find(&format!("{name} {inner}")).zip(Some(matches)),
         None => find(name).zip(Some(matches)),
     });
-    let (table, matches) =
-        found.ok_or_else(|| tree().error(ErrorKind::MissingSubcommand, "a command is missing"))?;
+    let (table, matches) = found.ok_or_else(|| {
+        tree(Use::Parse).error(ErrorKind::MissingSubcommand, "a command is missing")
+    })?;
     Ok(Invocation { table, flags: layer(table, matches) })
 }
 
@@ -117,12 +148,12 @@ fn layer(table: &CommandTable, matches: &ArgMatches) -> Layer {
 
 /// An error of ours in clap's clothes: with the usage of the command.
 pub(crate) fn wrong_usage(table: &CommandTable, text: &str) -> clap::Error {
-    let mut root = tree();
+    let mut root = tree(Use::Parse);
     root.build();
     let found = table.name.split(' ').try_fold(&mut root, Command::find_subcommand_mut);
     match found {
         Some(command) => command.error(ErrorKind::ValueValidation, text),
-        None => tree().error(ErrorKind::ValueValidation, text),
+        None => tree(Use::Parse).error(ErrorKind::ValueValidation, text),
     }
 }
 
@@ -137,7 +168,9 @@ mod tests {
 
     #[test]
     fn the_tree_is_sound() {
-        tree().debug_assert();
+        for purpose in [Use::Parse, Use::Complete, Use::Read] {
+            tree(purpose).debug_assert();
+        }
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use quorate::address::Address;
 use quorate_env::Env;
 use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-use crate::address::Address;
 use crate::failure::Failure;
 use crate::flags::DOCTOR;
 use crate::layers::{Layer, Layers};

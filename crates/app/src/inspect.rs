@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 use crate::failure::Failure;
 use crate::flags::{CommandTable, INSPECT_ENGINE, INSPECT_LOG, INSPECT_SNAPSHOT};
 use crate::layers::{Layer, Layers};
-use crate::{settings, table};
+use crate::{moment, settings, table};
 
 /// More would be a log, not a look at it.
 const COUNT_MAX: u64 = 1_000_000;
@@ -191,12 +191,13 @@ pub(crate) fn engine(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
         });
         return Ok(writeln!(out, "{object:#}")?);
     }
+    let now_ms = quorate::env::real::env().clock.wall_ms();
     let about = if view.estimated { "about " } else { "" };
     let mut lines = vec![
         owner_line(&view.owner),
         format!("engine {}: what it kept at entry {}, and the log", view.engine, view.snapshot),
         format!("applied to entry {}, digest {:016x}", view.applied, view.digest),
-        format!("stamp {} (Unix milliseconds)", view.stamp_ms),
+        format!("last write {}", moment::show(view.stamp_ms, now_ms)),
         format!("{}{} records, {} bytes", about, view.records, view.payload_bytes),
         String::new(),
     ];

@@ -2,9 +2,10 @@
 //! before it may listen where strangers are.
 
 use quorate::Listen;
+use quorate::address::Address;
+use quorate::guard::{Advertised, Door, Guards, Setting, Words};
 use quorate_env::mux::Protocol;
 
-use crate::address::{self, Address};
 use crate::failure::Failure;
 use crate::layers::{Layers, items};
 
@@ -15,14 +16,14 @@ const OWN: [(&str, Protocol); 3] = [
     ("peer-listen", Protocol::Peer),
 ];
 
-/// A listener, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Door {
-    /// How to name it to whoever gave it.
-    place: String,
-    address: Address,
-    protocols: Vec<Protocol>,
-}
+/// The flags that a refusal advises to give.
+const WORDS: Words = Words {
+    password: "a --password-file",
+    cluster_secret: "a --cluster-secret-file",
+    insecure: "--insecure",
+    advertise: "--advertise",
+    peer_advertise: "--peer-advertise",
+};
 
 /// All that a server must know about addresses.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,17 +38,6 @@ pub(crate) struct Addresses {
     pub(crate) http_hosts: Vec<String>,
 }
 
-/// What the node asks of those who connect.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Guards {
-    /// Clients need a password.
-    pub(crate) password: bool,
-    /// Peers need the cluster's secret.
-    pub(crate) cluster_secret: bool,
-    /// The operator has said that no guard is needed.
-    pub(crate) insecure: bool,
-}
-
 impl Addresses {
     /// Checks what `layers` say.
     ///
@@ -55,18 +45,15 @@ impl Addresses {
     /// An address is malformed, missing or open to strangers.
     pub(crate) fn check(layers: &Layers, guards: Guards) -> Result<Self, Failure> {
         let doors = doors(layers)?;
-        for door in &doors {
-            guard(door, guards)?;
-        }
-        let (client_addr, peer_addr) = advertised(layers, &doors)?;
+        let advertised = advertised(layers, &doors, guards).map_err(Failure::usage)?;
         let http_hosts = layers.get("http-host");
         let http_hosts = http_hosts
             .map_or_else(Vec::new, |given| items(given.text).map(str::to_owned).collect());
         let listen = |door: Door| Listen::only(door.address.to_string(), door.protocols);
         Ok(Self {
             listeners: doors.into_iter().map(listen).collect(),
-            client_addr,
-            peer_addr,
+            client_addr: advertised.client,
+            peer_addr: advertised.peer,
             http_hosts,
         })
     }
@@ -105,73 +92,15 @@ fn doors(layers: &Layers) -> Result<Vec<Door>, Failure> {
     Ok(doors)
 }
 
-/// Strangers must not reach what nobody guards.
-fn guard(door: &Door, guards: Guards) -> Result<(), Failure> {
-    if guards.insecure {
-        return Ok(());
-    }
-    let is_loopback = door.address.is_loopback();
-    let refused =
-        |text: &str| Failure::usage(format!("{} is {}: {text}", door.place, door.address));
-    if is_loopback.map_err(|text| refused(&text))? {
-        return Ok(());
-    }
-    let takes_peers = door.protocols.contains(&Protocol::Peer);
-    let takes_clients = door.protocols.iter().any(|protocol| *protocol != Protocol::Peer);
-    let missing = match (takes_clients && !guards.password, takes_peers && !guards.cluster_secret) {
-        (false, false) => return Ok(()),
-        (true, false) => "clients on other machines reach it, so give a --password-file",
-        (false, true) => "peers on other machines reach it, so give a --cluster-secret-file",
-        (true, true) => {
-            "clients and peers on other machines reach it, so give a --password-file and a \
-             --cluster-secret-file"
-        }
-    };
-    Err(refused(&format!(
-        "{missing}; or listen on 127.0.0.1; or say --insecure if whoever reaches the port may have the data"
-    )))
-}
-
-/// The addresses for clients and for peers; empty ones are those of the listeners.
-fn advertised(layers: &Layers, doors: &[Door]) -> Result<(String, String), Failure> {
-    let takes = |protocol: Protocol| {
-        doors.iter().enumerate().find(move |(_, door)| door.protocols.contains(&protocol))
-    };
-    let client = takes(Protocol::Resp).or_else(|| takes(Protocol::Http));
-    let peer = takes(Protocol::Peer);
-    let (mut client_addr, mut peer_addr) = (String::new(), String::new());
-    if let Some(given) = layers.get("advertise") {
-        let (host, port) = given.parse(address::split)?;
-        // A port is that of the listener for clients; a separate one for peers keeps its own.
-        let shared = client.map(|(at, _)| at) == peer.map(|(at, _)| at);
-        let at = |door: Option<(usize, &Door)>, port: Option<u16>| {
-            let port = port.or(door.map(|(_, door)| door.address.port)).unwrap_or_default();
-            given.parse(|_| {
-                Address::parse_reachable(&Address { host: host.clone(), port }.to_string())
-            })
-        };
-        client_addr = at(client, port)?.to_string();
-        if layers.get("peer-advertise").is_none() {
-            peer_addr = at(peer, port.filter(|_| shared))?.to_string();
-        }
-    }
-    if let Some(address) = layers.parse("peer-advertise", Address::parse_reachable)? {
-        peer_addr = address.to_string();
-    }
-    for (door, addr, flag) in
-        [(client, &client_addr, "advertise"), (peer, &peer_addr, "peer-advertise")]
-    {
-        if let Some((_, door)) =
-            door.filter(|(_, door)| door.address.is_everywhere() && addr.is_empty())
-        {
-            return Err(Failure::usage(format!(
-                "{} is {}, which is every address of this machine: say with --{flag} which one others are \
-                 to use",
-                door.place, door.address
-            )));
-        }
-    }
-    Ok((client_addr, peer_addr))
+/// Where others reach the node behind these doors, which nobody reaches who must not.
+fn advertised(layers: &Layers, doors: &[Door], guards: Guards) -> Result<Advertised, String> {
+    doors.iter().try_for_each(|door| door.check(guards, &WORDS))?;
+    let [advertise, peer_advertise] = ["advertise", "peer-advertise"].map(|name| layers.get(name));
+    let [advertise, peer_advertise] = [&advertise, &peer_advertise]
+        .map(|given| given.as_ref().map(|it| Setting { place: &it.place, text: it.text }));
+    let advertised = Advertised::of(doors, advertise.as_ref(), peer_advertise.as_ref())?;
+    advertised.check(doors, &WORDS)?;
+    Ok(advertised)
 }
 
 #[cfg(test)]

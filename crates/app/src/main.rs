@@ -1,7 +1,7 @@
 //! The binary `quorate`: glue around the library. A command line becomes layers of raw settings, these
 //! become checked settings, these a node; `status` and `demo` look at nodes from outside.
 
-mod address;
+mod advice;
 mod backup;
 mod cli;
 mod demo;
@@ -20,6 +20,7 @@ mod listeners;
 mod logging;
 mod member;
 mod memory;
+mod moment;
 mod open_files;
 mod output;
 mod progress;

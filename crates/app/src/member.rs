@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::time::Duration;
 
+use quorate::address::Address;
 use quorate_env::Env;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-use crate::address::Address;
 use crate::failure::Failure;
 use crate::flags::CommandTable;
 use crate::http::{Server, segment};
@@ -113,7 +113,7 @@ fn order(layers: &Layers) -> Result<Option<Order>, Failure> {
         "promote" => Order {
             line: format!("POST {}", path("/promote")),
             body: Value::Null,
-            done: format!("{member} shall have a vote"),
+            done: format!("{member} {} a vote", if waits { "has" } else { "shall have" }),
             until: waits.then(|| Until::Votes(member.clone())),
         },
         "demote" => Order {

@@ -16,6 +16,8 @@ pub(crate) enum Unit {
     Bytes,
     /// Entries of the log.
     Entries,
+    /// Records of a state.
+    Records,
 }
 
 /// One line on standard error, written again and again, gone in the end.
@@ -51,6 +53,7 @@ fn line(what: &str, unit: Unit, done: u64, total: Option<u64>) -> String {
     let (divisor, unit) = match unit {
         Unit::Bytes => (MIB, "MiB"),
         Unit::Entries => (1, "entries"),
+        Unit::Records => (1, "records"),
     };
     match total {
         Some(total) if total > 0 => {

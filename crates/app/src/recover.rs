@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use quorate::env::Env;
-use quorate::recover::{NewCluster, Survivor, look, recover};
+use quorate::recover::{NewCluster, Step, Survivor, look, recover};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
@@ -12,7 +12,9 @@ use tokio::task::LocalSet;
 use crate::failure::Failure;
 use crate::flags::RECOVER;
 use crate::layers::{Layer, Layers};
+use crate::moment;
 use crate::output::{self, Output};
+use crate::progress::{Progress, Unit};
 
 /// Runs the command.
 ///
@@ -54,11 +56,13 @@ async fn carry_out(
 ) -> Result<(), Failure> {
     let told = |error: quorate::recover::RecoverError| Failure::other(error.to_string());
     // In the midst of a recovery there is no old state to look at: it is finished first.
-    let survivor = match look(env, dir) {
+    let mut progress = Progress::new();
+    let survivor = match look(env, dir, &mut |step| tell(&mut progress, step)) {
         Ok(survivor) => Some(survivor),
         Err(_) if does => None,
         Err(error) => return Err(told(error)),
     };
+    drop(progress);
     let now_ms = env.clock.wall_ms();
     if output == Output::Table
         && let Some(survivor) = &survivor
@@ -66,7 +70,14 @@ async fn carry_out(
         lines(survivor, now_ms).iter().try_for_each(|line| writeln!(out, "{line}"))?;
         out.flush()?;
     }
-    let made = if does { Some(recover(env, dir).await.map_err(told)?) } else { None };
+    let made = if does {
+        let mut progress = Progress::new();
+        let recovered = recover(env, dir, &mut |step| tell(&mut progress, step)).await;
+        drop(progress);
+        Some(recovered.map_err(told)?)
+    } else {
+        None
+    };
     match output {
         Output::Table => {
             after(made.as_ref()).iter().try_for_each(|line| writeln!(out, "{line}"))?;
@@ -76,14 +87,19 @@ async fn carry_out(
     Ok(())
 }
 
-fn age(stamp_ms: u64, now_ms: u64) -> String {
-    let seconds = now_ms.saturating_sub(stamp_ms) / 1000;
-    match seconds {
-        _ if stamp_ms == 0 => "never".to_owned(),
-        0..120 => format!("{seconds} s ago"),
-        120..7_200 => format!("{} min ago", seconds / 60),
-        7_200..172_800 => format!("{} h ago", seconds / 3_600),
-        172_800.. => format!("{} days ago", seconds / 86_400),
+/// How far a look or a recovery is.
+fn tell(progress: &mut Progress, step: Step) {
+    match step {
+        Step::Load { bytes, of } => {
+            progress.show("of the snapshot read", Unit::Bytes, bytes, Some(of));
+        }
+        Step::Replay { entries, of } => {
+            progress.show("of the log applied", Unit::Entries, entries, Some(of));
+        }
+        Step::Check { records } => progress.show("checked", Unit::Records, records, None),
+        Step::Write { bytes } => {
+            progress.show("of the new state written", Unit::Bytes, bytes, None);
+        }
     }
 }
 
@@ -97,7 +113,7 @@ fn lines(it: &Survivor, now_ms: u64) -> Vec<String> {
     let mut lines = vec![
         format!("{} of cluster {}, {others}", it.id, it.cluster),
         format!("last entry     {} of term {}", it.last, it.term),
-        format!("last write     {}", age(it.stamp_ms, now_ms)),
+        format!("last write     {}", moment::show(it.stamp_ms, now_ms)),
         format!("keys           {}", it.keys),
         format!("committed      {} at least, as it knows", it.commit),
         String::new(),
@@ -184,7 +200,7 @@ mod tests {
         for words in [
             "whose other members are n2 (h:2)",
             "last entry     95 of term 4",
-            "last write     5 min ago",
+            "last write     1970-01-01 00:16:40 UTC, 5 min ago",
             "Kept: 5 entries behind entry 90",
             "Lost: whatever other members have acknowledged beyond entry 95 of term 4",
         ] {
@@ -195,15 +211,5 @@ mod tests {
         let text = lines(&alone, 1_000_000).join("\n");
         assert!(text.contains("n1 of cluster ab, which has no other members"), "{text}");
         assert!(text.contains("Kept: 1 entry behind entry 90"), "{text}");
-    }
-
-    #[test]
-    fn ages_are_told_in_the_unit_that_fits() {
-        for (seconds, expected) in
-            [(5, "5 s ago"), (3_600, "60 min ago"), (7_200, "2 h ago"), (864_000, "10 days ago")]
-        {
-            assert_eq!(age(1_000, 1_000 + seconds * 1000), expected);
-        }
-        assert_eq!(age(0, 5), "never");
     }
 }

@@ -11,7 +11,7 @@ use crate::flags::{COMMANDS, SERVE};
 use crate::layers::{Layer, Layers};
 use crate::settings::Settings;
 use crate::stop::Stop;
-use crate::{file, huge_pages, joining, logging, memory, open_files, progress, size, stop};
+use crate::{advice, file, huge_pages, joining, logging, memory, open_files, progress, size, stop};
 
 /// Runs the command.
 ///
@@ -93,7 +93,7 @@ async fn serve(config: quorate::ServerConfig, mut stop: Stop) -> Result<(), Fail
     #[cfg(feature = "failpoints")]
     let env = crate::failpoints::armed(env, &config.node.data_dir)?;
     let server = Server::start(&env, config);
-    let server = server.map_err(|error| told(&error.to_string()))?;
+    let server = server.map_err(|error| told(&advice::on(&error)))?;
     tracing::info!(
         id,
         dir,

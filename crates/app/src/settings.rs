@@ -5,15 +5,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quorate::address::Address;
+use quorate::guard::{Guards, check_name};
 use quorate::{Entrance, Pace, Secret, ServerConfig};
 use quorate_api::Consistency;
-use quorate_api::limits::ID_BYTES_MAX;
 use tracing_subscriber::EnvFilter;
 
-use crate::address::Address;
 use crate::failure::Failure;
 use crate::layers::{Layers, items, truth};
-use crate::listeners::{Addresses, Guards};
+use crate::listeners::Addresses;
 use crate::logging::{Format, Logging};
 use crate::{secret, size};
 
@@ -152,13 +152,7 @@ fn entrance(layers: &Layers) -> Result<Entrance, Failure> {
 /// # Errors
 /// It can't be one.
 pub(crate) fn id(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if text.is_empty() || text.len() > ID_BYTES_MAX || !text.bytes().all(fits) {
-        return Err(format!(
-            "it must be 1 to {ID_BYTES_MAX} letters, digits, dots, dashes and underscores"
-        ));
-    }
-    Ok(text.to_owned())
+    check_name(text).map(|()| text.to_owned())
 }
 
 /// Any text but none.
@@ -272,7 +266,7 @@ pub(crate) fn choice<T: Clone>(text: &str, words: &[(&str, T)]) -> Result<T, Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flags::SERVE;
+    use crate::flags::{Offer, SERVE};
     use crate::layers::{Layer, Source};
 
     fn layer(source: Source, values: &[(&'static str, &str)]) -> Layer {
@@ -358,6 +352,26 @@ mod tests {
             let refusal = refusal(name, text);
             assert!(refusal.starts_with(&format!("--{name} is {text:?}: ")), "{refusal}");
             assert!(refusal.contains(advice), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_shell_offers_what_is_taken_and_all_of_it() {
+        for flag in SERVE.flags() {
+            let words = match flag.offer {
+                Offer::OneOf(words) => {
+                    let mut sorted = words.to_vec();
+                    sorted.sort_unstable();
+                    let all = format!("it must be {}", sorted.join(" or "));
+                    assert!(refusal(flag.name, "nosuch").ends_with(&all), "{}", flag.name);
+                    words
+                }
+                Offer::Also(words) => words,
+                Offer::Nothing | Offer::File | Offer::Directory => continue,
+            };
+            for word in words {
+                assert!(check(&[(flag.name, word)], &[]).is_ok(), "--{} {word}", flag.name);
+            }
         }
     }
 

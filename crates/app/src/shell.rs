@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::ValueEnum as _;
 use clap_complete::Shell;
 
-use crate::cli;
+use crate::cli::{self, Use};
 use crate::failure::Failure;
 use crate::flags::{COMPLETIONS, MAN};
 use crate::layers::{Layer, Layers};
@@ -24,7 +24,7 @@ pub(crate) fn completions(flags: Layer, out: &mut dyn Write) -> Result<(), Failu
     let parse = |text: &str| text.parse::<Shell>().map_err(|_| known());
     let shell = layers.require("shell", parse, "name a shell")?;
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut cli::tree(), "quorate", &mut text);
+    clap_complete::generate(shell, &mut cli::tree(Use::Complete), "quorate", &mut text);
     Ok(out.write_all(&text)?)
 }
 
@@ -37,10 +37,10 @@ pub(crate) fn man(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
     let text = |text: &str| Ok::<_, String>(text.to_owned());
     let dir = layers.require("dir", text, "say where the pages go")?;
     if dir == "-" {
-        return Ok(clap_mangen::Man::new(cli::tree()).render(out)?);
+        return Ok(clap_mangen::Man::new(cli::tree(Use::Read)).render(out)?);
     }
     let failed = |error: std::io::Error| Failure::other(format!("{dir}: {error}"));
     std::fs::create_dir_all(&dir).map_err(failed)?;
-    clap_mangen::generate_to(cli::tree(), Path::new(&dir)).map_err(failed)?;
+    clap_mangen::generate_to(cli::tree(Use::Read), Path::new(&dir)).map_err(failed)?;
     Ok(writeln!(out, "the pages are in {dir}")?)
 }

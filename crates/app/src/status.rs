@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::time::Duration;
 
+use quorate::address::Address;
 use quorate_env::Env;
 use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-use crate::address::Address;
 use crate::failure::Failure;
 use crate::flags::STATUS;
 use crate::layers::{Layer, Layers};

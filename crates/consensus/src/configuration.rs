@@ -87,6 +87,40 @@ impl Configuration {
         Ok(read)
     }
 
+    /// What `change` makes of it, as raft does: several steps begin a joint configuration, none end it.
+    #[must_use]
+    pub fn after(&self, change: &Change) -> Self {
+        let mut next = self.clone();
+        if change.steps.is_empty() {
+            next.voters_outgoing.clear();
+            next.learners.append(&mut next.learners_next);
+        }
+        if change.steps.len() > 1 {
+            next.voters_outgoing.clone_from(&self.voters);
+        }
+        for step in &change.steps {
+            let (MemberChange::AddLearner(node)
+            | MemberChange::Promote(node)
+            | MemberChange::Remove(node)) = *step;
+            for list in [&mut next.voters, &mut next.learners, &mut next.learners_next] {
+                list.retain(|member| *member != node);
+            }
+            match step {
+                MemberChange::Promote(_) => next.voters.push(node),
+                // It still has a vote in the half that goes.
+                MemberChange::AddLearner(_) if next.voters_outgoing.contains(&node) => {
+                    next.learners_next.push(node);
+                }
+                MemberChange::AddLearner(_) => next.learners.push(node),
+                MemberChange::Remove(_) => {}
+            }
+        }
+        for list in [&mut next.voters, &mut next.learners, &mut next.learners_next] {
+            list.sort_unstable();
+        }
+        next
+    }
+
     pub(crate) fn to_raft(&self) -> ConfState {
         let ids = |list: &[NodeId]| list.iter().map(|node| node.0).collect::<Vec<_>>();
         let mut state = ConfState::default();
@@ -214,6 +248,41 @@ mod tests {
         };
         assert!(joint.has_quorum(|node| [1, 2, 4].contains(&node.0)));
         assert!(!joint.has_quorum(|node| [1, 2, 3].contains(&node.0)));
+    }
+
+    /// What raft-rs makes of it.
+    fn by_raft(configuration: &Configuration, change: &Change) -> Configuration {
+        let store = raft::storage::MemStorage::new_with_conf_state(configuration.to_raft());
+        let config = raft::Config { id: 1, ..raft::Config::default() };
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let mut node = raft::RawNode::new(&config, store, &logger).unwrap();
+        Configuration::from_raft(&node.apply_conf_change(&change.to_raft()).unwrap())
+    }
+
+    #[test]
+    fn a_change_is_followed_as_raft_follows_it() {
+        use MemberChange::{AddLearner, Promote, Remove};
+        let mut configuration = Configuration::of_one(NodeId(1));
+        for steps in [
+            &[AddLearner(NodeId(2))][..],
+            &[Promote(NodeId(2))],
+            &[AddLearner(NodeId(3))],
+            // One takes another one's place.
+            &[Promote(NodeId(3)), Remove(NodeId(2))],
+            &[],
+            &[AddLearner(NodeId(4)), Promote(NodeId(5))],
+            &[],
+            // A voter steps back while another one comes.
+            &[AddLearner(NodeId(5)), Promote(NodeId(4))],
+            &[],
+            &[Remove(NodeId(5))],
+            &[AddLearner(NodeId(4))],
+        ] {
+            let change = Change { steps: steps.to_vec(), context: Bytes::new() };
+            let expected = by_raft(&configuration, &change);
+            configuration = configuration.after(&change);
+            assert_eq!(configuration, expected, "{steps:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Query strings. Parameters that are not known are refused: a mistyped `ttl` would otherwise keep a key for
 //! good, and so would one that is given to an ancestor's dialect. Only reads in those take what they don't know.
 
+use std::time::Duration;
+
 use axum::extract::Query;
 use axum::http::Uri;
 use quorate_api::{Caution, Consistency};
@@ -120,7 +122,9 @@ fn parse<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
 fn chosen(consistency: Option<&str>, bound: Option<&str>) -> Result<Consistency, Problem> {
     let bound = bound.map(|bound| duration::milliseconds("max_staleness", bound)).transpose()?;
     match (consistency, bound) {
-        (Some("stale"), max_staleness_ms) => Ok(Consistency::Stale { max_staleness_ms }),
+        (Some("stale"), bound) => {
+            Ok(Consistency::Stale { max_staleness: bound.map(Duration::from_millis) })
+        }
         (_, Some(_)) => Err(Problem::bad(
             "max_staleness bounds stale reads only. Add consistency=stale, or remove it.",
         )),
@@ -139,13 +143,13 @@ mod tests {
 
     #[test]
     fn a_read_chooses_its_consistency() {
-        let stale = |max_staleness_ms| Consistency::Stale { max_staleness_ms };
+        let stale = |max_staleness| Consistency::Stale { max_staleness };
         for (query, expected) in [
             ("/k", Consistency::Configured),
             ("/k?consistency=linearizable", Consistency::Linearizable),
             ("/k?consistency=lease", Consistency::Lease),
             ("/k?consistency=stale", stale(None)),
-            ("/k?consistency=stale&max_staleness=500ms", stale(Some(500))),
+            ("/k?consistency=stale&max_staleness=500ms", stale(Some(Duration::from_millis(500)))),
         ] {
             assert_eq!(consistency(&Uri::from_static(query)).unwrap(), expected, "{query}");
         }

@@ -64,14 +64,16 @@ impl Core {
             return Err(self.no_leader());
         };
         match consistency {
-            Consistency::Stale { max_staleness_ms: None } => Ok(true),
-            Consistency::Stale { max_staleness_ms: Some(max_ms) } => {
-                let age_ms = self.now().since(self.led_at).as_millis();
-                if age_ms <= u128::from(max_ms) || self.is_leading() {
+            Consistency::Stale { max_staleness: None } => Ok(true),
+            Consistency::Stale { max_staleness: Some(max) } => {
+                let age = self.now().since(self.led_at);
+                if age <= max || self.is_leading() {
                     return Ok(true);
                 }
                 Err(Error::not_applied(format!(
-                    "this node has not heard of a leader for {age_ms} ms, {max_ms} ms are allowed"
+                    "this node has not heard of a leader for {} ms, {} ms are allowed",
+                    age.as_millis(),
+                    max.as_millis()
                 )))
             }
             Consistency::Configured | Consistency::Linearizable => {

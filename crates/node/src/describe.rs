@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use quorate_api::AdminReply;
-use quorate_consensus::Group;
 use quorate_consensus::log::LogEntry;
+use quorate_consensus::{Change, Group, MemberChange};
 
 use crate::entry::{Part, Parts};
 use crate::members::Note;
@@ -15,15 +15,44 @@ const SHOWN_MAX: usize = 64;
 /// An entry, readable.
 pub(crate) fn entry(entry: &LogEntry) -> AdminReply {
     let (kind, data) = if Group::is_change(entry.kind) {
-        let note = Group::change_context(entry).map(Note::decode);
-        let text = note.map_or_else(|| "unreadable".to_owned(), |note| format!("{note:?}"));
-        ("configuration", text)
+        let text = Group::change_of(entry).and_then(|change| self::change(&change));
+        ("configuration", text.unwrap_or_else(|| "unreadable".to_owned()))
     } else if entry.data.is_empty() {
         ("empty", String::new())
     } else {
         ("command", parts(&entry.data))
     };
     AdminReply::LogEntry { index: entry.index.0, term: entry.term.0, kind, data }
+}
+
+/// Who gets a vote, and what the members table hears of it.
+fn change(change: &Change) -> Option<String> {
+    let note = Note::decode(change.context.clone()).ok()?;
+    let mut said: Vec<_> = change
+        .steps
+        .iter()
+        .map(|step| match step {
+            MemberChange::AddLearner(node) => format!("number {node} has no vote"),
+            MemberChange::Promote(node) => format!("number {node} has a vote"),
+            MemberChange::Remove(node) => format!("number {node} leaves"),
+        })
+        .collect();
+    if change.steps.is_empty() {
+        said.push("the change is complete".to_owned());
+    }
+    match note {
+        Note::Put(node, member) => {
+            said.push(format!("number {node} is {} at {}", member.name, member.peer_addr));
+        }
+        Note::Gone(node) => said.push(format!("number {node} is gone for good")),
+        Note::Replace(old, new, member) => {
+            said.push(format!("number {new} is {}, which was number {old}", member.name));
+        }
+        Note::Succeed(old, new) => said.push(format!("number {new} takes the place of {old}")),
+        Note::Format(format) => said.push(format!("the cluster writes format {format}")),
+        Note::None => {}
+    }
+    Some(said.join("; "))
 }
 
 fn parts(bytes: &[u8]) -> String {

@@ -109,7 +109,7 @@ impl Core {
         match seen {
             Some(seen) if card.last.0 < seen.matched && !card.in_doubt => Err(format!(
                 "node {} has acknowledged entries up to {}, but its log ends at {}: its disk has gone back. \
-                 Remove it and let it join again under a new --id",
+                 Remove it and let it join again under a new id",
                 card.node, seen.matched, card.last.0
             )),
             _ => Ok(()),
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn only_what_somebody_has_to_mend_is_a_refusal_for_good() {
-        assert!(is_final("a member is called \"n2\" already; give the new node another --id"));
+        assert!(is_final("a member is called \"n2\" already; give the new node another id"));
         assert!(is_final(REMOVED));
         let stopped = Error::Stopped { reason: "x".into() };
         let full = Error::Overloaded { reason: "x".into() };

@@ -25,10 +25,15 @@ use quorate_keyspace::keyspace::EXPECTED_MAX;
 
 /// The format of entries.
 const FORMAT: u8 = 1;
-/// The same, of an entry that takes long to apply.
+/// The same, of an entry that takes long to apply, as some builds wrote it. Others could not read that, and the
+/// members of a cluster that is being upgraded must.
 const FORMAT_LONG: u8 = 2;
+/// What the seed of an entry begins with that takes long to apply. Of others one in 65536 does by chance: what
+/// becomes of it is the same, a little later.
+const SEED_LONG: [u8; 2] = *b"LO";
 /// Bytes in front of the first part.
 pub(crate) const HEADER_BYTES: usize = 17;
+const SEED_AT: usize = 9;
 
 /// Fewer keys than this are not looked ahead for.
 const AHEAD_MIN: usize = 3;
@@ -112,10 +117,14 @@ pub(crate) fn put_header(out: &mut Vec<u8>) {
 
 /// Sets stamp and seed in an entry that begins with a header.
 pub(crate) fn seal(entry: &mut [u8], stamp_ms: u64, seed: u64) {
+    let long = is_marked(entry);
     if let Some(header) = entry.get_mut(1..HEADER_BYTES) {
         let (stamp, chance) = header.split_at_mut(8);
         stamp.copy_from_slice(&stamp_ms.to_le_bytes());
         chance.copy_from_slice(&seed.to_le_bytes());
+    }
+    if long {
+        mark_long(entry);
     }
 }
 
@@ -420,13 +429,18 @@ const SCAN_MAX: u64 = 4 * 1024;
 /// True for an entry that holds a command, or a block, which takes long: whoever made it has said so. Small
 /// commands do not, however many they are: an entry is closed at [`quorate_api::limits::ENTRY_BYTES_TARGET`].
 pub(crate) fn is_long(entry: &[u8]) -> bool {
-    entry.first() == Some(&FORMAT_LONG)
+    // An argument takes two bytes at least.
+    entry.len() > 2 * LONG_ARGS && (entry.first() == Some(&FORMAT_LONG) || is_marked(entry))
+}
+
+fn is_marked(entry: &[u8]) -> bool {
+    entry.get(SEED_AT..).is_some_and(|seed| seed.starts_with(&SEED_LONG))
 }
 
 /// Says in the header of `entry` that something in it takes long.
 pub(crate) fn mark_long(entry: &mut [u8]) {
-    if let Some(format) = entry.first_mut() {
-        *format = FORMAT_LONG;
+    if let Some(beginning) = entry.get_mut(SEED_AT..SEED_AT + SEED_LONG.len()) {
+        beginning.copy_from_slice(&SEED_LONG);
     }
 }
 

@@ -147,13 +147,13 @@ fn decide(own: &Card, others: &[Seen], nodes: usize) -> Step {
     let founders: Vec<_> = others.iter().filter(takes_part).map(|seen| &seen.card).collect();
     if let Some(other) = founders.iter().find(|card| card.expect != nodes as u64) {
         return Step::Wait(format!(
-            "{} was started with --bootstrap-expect {}, this node with {nodes}: give the same number to all",
+            "{} expects {} founders, this node {nodes}: give the same number to all",
             other.name, other.expect
         ));
     }
     if let Some(twin) = founders.iter().find(|card| card.name == own.name) {
         return Step::Wait(format!(
-            "the node at {} is called {:?} as well: give each node an --id of its own",
+            "the node at {} is called {:?} as well: give each node an id of its own",
             twin.peer_addr, own.name
         ));
     }
@@ -167,7 +167,7 @@ fn decide(own: &Card, others: &[Seen], nodes: usize) -> Step {
             format!("{count} of {nodes} nodes are there: {names}")
         } else {
             format!(
-                "{count} nodes are there ({names}), but --bootstrap-expect is {nodes}: stop those too many"
+                "{count} nodes are there ({names}), but {nodes} founders are expected: stop those too many"
             )
         });
     }

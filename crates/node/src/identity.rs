@@ -60,22 +60,20 @@ pub enum IdentityError {
     },
     /// Another process uses it.
     #[error(
-        "data directory {dir} is in use by another process; stop that one first, or give this node its own with --data-dir"
+        "data directory {dir} is in use by another process; stop that one first, or give this node a directory of its own"
     )]
     Locked {
         /// The directory.
         dir: String,
     },
     /// It is no directory.
-    #[error("{dir} is a file; give a directory, or the name of a new one, with --data-dir")]
+    #[error("{dir} is a file; give a directory, or the name of a new one")]
     File {
         /// What was given.
         dir: String,
     },
     /// It holds something else.
-    #[error(
-        "{dir} is not empty and not a Quorate data directory; give an empty or new one with --data-dir"
-    )]
+    #[error("{dir} is not empty and not a Quorate data directory; give an empty or new one")]
     Foreign {
         /// The directory.
         dir: String,
@@ -92,7 +90,7 @@ pub enum IdentityError {
     },
     /// The identity file is damaged.
     #[error(
-        "{dir}/identity is damaged ({what}); this node can't know who it is: move the directory away and let the node join again under a new --id"
+        "{dir}/identity is damaged ({what}); this node can't know who it is: move the directory away and let the node join again under a new id"
     )]
     Damaged {
         /// The directory.
@@ -102,7 +100,7 @@ pub enum IdentityError {
     },
     /// Its data is kept in another kind of engine.
     #[error(
-        "data directory {dir} was made with --engine {found} and can't be opened with --engine {asked}; \
+        "data directory {dir} was made with the {found} engine and can't be opened with the {asked} engine; \
          to change the engine, let the node leave and join again with a new directory"
     )]
     OtherEngine {
@@ -115,7 +113,7 @@ pub enum IdentityError {
     },
     /// It belongs to another node.
     #[error(
-        "data directory {dir} belongs to node {found:?}, but --id says {asked:?}; a node keeps its name for life"
+        "data directory {dir} belongs to node {found:?}, not to {asked:?}; a node keeps its name for life"
     )]
     OtherName {
         /// The directory.

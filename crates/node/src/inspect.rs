@@ -168,7 +168,7 @@ impl Held {
     }
 
     fn newest(&self, dir: &Path, log: &Log) -> Result<Option<Kept>, InspectError> {
-        remains::newest(&self.env, dir, self.engine, log).map_err(unreadable)
+        remains::newest(&self.env, dir, self.engine, log, &mut remains::untold).map_err(unreadable)
     }
 }
 
@@ -244,7 +244,7 @@ pub fn snapshot(env: &Env, dir: &Path) -> Result<Option<SnapshotView>, InspectEr
         bytes,
         index: mark.index.0,
         term: mark.term.0,
-        records: remains::read_all(&machine).map_err(unreadable)?,
+        records: remains::read_all(&machine, &mut |_| ()).map_err(unreadable)?,
         keys: keyspace.databases().iter().map(|row| row.keys).sum(),
         members: members(&machine),
     }))
@@ -265,7 +265,7 @@ pub fn engine(env: &Env, dir: &Path) -> Result<EngineView, InspectError> {
         }
     };
     let commit = recovered.groups.get(&GROUP).map_or(Index(0), |group| group.hard_state.commit);
-    remains::replay(&log, &mut machine, kept, commit).map_err(unreadable)?;
+    remains::replay(&log, &mut machine, kept, commit, &mut remains::untold).map_err(unreadable)?;
     let keyspace = machine.keyspace();
     let stats = keyspace.engine().stats();
     let rows = keyspace.databases();

@@ -57,6 +57,7 @@ mod writes;
 pub use config::{Config, Entrance};
 pub use core::Stop;
 pub use format::FORMATS;
+pub use identity::IdentityError;
 pub use node::Node;
 pub use open::StartError;
 pub use quorate_consensus::Pace;

@@ -95,7 +95,7 @@ impl NewState {
     }
 }
 
-/// Writes all of `view` as the state `mark` in `dir`.
+/// Writes all of `view` as the state `mark` in `dir`; `tell` is told how many bytes so far.
 ///
 /// # Errors
 /// The device failed, or what `view` reads is damaged.
@@ -105,9 +105,10 @@ pub(crate) fn write(
     cellar: &dyn Cellar,
     mark: SnapshotMark,
     view: Box<dyn View>,
+    tell: &mut dyn FnMut(u64),
 ) -> Result<(), RestoreError> {
     let mut state = NewState::begin(env, dir, cellar, mark)?;
-    match fill(&mut state, view) {
+    match fill(&mut state, view, tell) {
         Ok(()) => state.finish(),
         Err(error) => {
             state.abandon();
@@ -116,12 +117,19 @@ pub(crate) fn write(
     }
 }
 
-fn fill(state: &mut NewState, view: Box<dyn View>) -> Result<(), RestoreError> {
+fn fill(
+    state: &mut NewState,
+    view: Box<dyn View>,
+    tell: &mut dyn FnMut(u64),
+) -> Result<(), RestoreError> {
     let mut export = Export::new(view);
     let mut piece = Vec::new();
+    let mut written = 0;
     loop {
         let more = export.next(PIECE_BYTES, &mut piece)?;
         state.write(&piece)?;
+        written += piece.len() as u64;
+        tell(written);
         if !more {
             return Ok(());
         }

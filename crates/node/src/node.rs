@@ -245,8 +245,8 @@ async fn join(node: Node) {
     if seeds.is_empty() && node.core.borrow().group.is_none() {
         let addr = node.core.borrow().card().peer_addr;
         tracing::info!(
-            "this node is in no cluster and waits until a member adds it: quorate member add {addr}, \
-             with --addr and the address of a member"
+            "this node is in no cluster and waits until a member adds it: \
+             quorate member add {addr} --addr HOST:PORT (of a member)"
         );
     }
     let mut addrs: VecDeque<String> = VecDeque::new();

@@ -266,7 +266,7 @@ impl Core {
             self.stop(format!(
                 "this node's state differs from that of {differ} other members at the same index; \
                  it never answers from a state that may be wrong. Move its data directory away and \
-                 let it join again under a new --id"
+                 let it join again under a new id"
             ));
         }
     }

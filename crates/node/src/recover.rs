@@ -93,6 +93,38 @@ pub struct NewCluster {
     pub kept: Vec<PathBuf>,
 }
 
+/// How far a look or a recovery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Bytes of the snapshot that were read; a state that lies in an engine's own files is not read at this point.
+    Load {
+        /// So far.
+        bytes: u64,
+        /// In all.
+        of: u64,
+    },
+    /// Entries of the log that were applied to it.
+    Replay {
+        /// So far.
+        entries: u64,
+        /// In all.
+        of: u64,
+    },
+    /// Records of the state that were read and found whole.
+    Check {
+        /// So far.
+        records: u64,
+    },
+    /// Bytes of the new state that were written.
+    Write {
+        /// So far.
+        bytes: u64,
+    },
+}
+
+/// Is told how far it is, often.
+pub type Tell<'a> = &'a mut dyn FnMut(Step);
+
 /// A survivor's state.
 struct Remains {
     identity: Identity,
@@ -112,10 +144,11 @@ fn unusable(error: impl std::fmt::Display) -> RecoverError {
 ///
 /// # Errors
 /// [`RecoverError`].
-pub fn look(env: &Env, dir: &Path) -> Result<Survivor, RecoverError> {
-    let (unfinished, remains) = remains(env, dir)?;
+pub fn look(env: &Env, dir: &Path, tell: Tell<'_>) -> Result<Survivor, RecoverError> {
+    let (unfinished, remains) = remains(env, dir, tell)?;
     // So that the one which is chosen can be recovered.
-    remains::read_all(&remains.machine).map_err(unusable)?;
+    remains::read_all(&remains.machine, &mut |records| tell(Step::Check { records }))
+        .map_err(unusable)?;
     Ok(remains.describe(unfinished))
 }
 
@@ -123,21 +156,23 @@ pub fn look(env: &Env, dir: &Path) -> Result<Survivor, RecoverError> {
 ///
 /// # Errors
 /// [`RecoverError`]; after a failing device the same may be tried again.
-pub async fn recover(env: &Env, dir: &Path) -> Result<NewCluster, RecoverError> {
+pub async fn recover(env: &Env, dir: &Path, tell: Tell<'_>) -> Result<NewCluster, RecoverError> {
     if is_unfinished(env, dir)? {
         let (_, lock) = open_identity(env, dir)?;
         let made = take_place(env, dir);
         drop(lock);
         return made;
     }
-    let (_, mut remains) = remains(env, dir)?;
+    let (_, mut remains) = remains(env, dir, tell)?;
     let workshop = dir.join(WORKSHOP);
     clear(env, &workshop)?;
     let cluster = ClusterId(env.rng.next_u64() | 1);
     let mark = remains.begin_anew(cluster)?;
     let view = remains.machine.keyspace().view();
     let cellar = config::cellar_of(remains.identity.engine);
-    new_state::write(env, &workshop, &*cellar, mark.clone(), view).map_err(unusable)?;
+    let mut written = |bytes| tell(Step::Write { bytes });
+    new_state::write(env, &workshop, &*cellar, mark.clone(), view, &mut written)
+        .map_err(unusable)?;
     fresh_log::write(env, &workshop.join("log"), &mark).await.map_err(unusable)?;
     // Order matters: with this file the new state is complete, and from here on it takes the old one's place,
     // whatever happens.
@@ -179,7 +214,7 @@ fn open_identity(env: &Env, dir: &Path) -> Result<(Identity, Box<dyn DirLock>), 
 }
 
 /// Reads everything, through an overlay.
-fn remains(env: &Env, dir: &Path) -> Result<(bool, Remains), RecoverError> {
+fn remains(env: &Env, dir: &Path, tell: Tell<'_>) -> Result<(bool, Remains), RecoverError> {
     let unfinished = is_unfinished(env, dir)?;
     let (identity, lock) = open_identity(env, dir)?;
     if identity.node.0 == 0 && identity.lost_node.0 != 0 {
@@ -192,11 +227,14 @@ fn remains(env: &Env, dir: &Path) -> Result<(bool, Remains), RecoverError> {
     let above = Env { disk: Arc::new(Overlay::new(Arc::clone(&env.disk))), ..env.clone() };
     let (log, recovered) =
         Log::open(&above, &dir.join("log"), LogConfig::default()).map_err(unusable)?;
-    let kept = remains::newest(&above, dir, identity.engine, &log).map_err(unusable)?;
+    let mut load = |bytes, of| tell(Step::Load { bytes, of });
+    let kept = remains::newest(&above, dir, identity.engine, &log, &mut load).map_err(unusable)?;
     let Some(Kept { mark, mut machine, .. }) = kept else {
         return Err(RecoverError::Unusable(format!("{} holds no state", dir.display())));
     };
-    let last = remains::replay(&log, &mut machine, (mark.index, mark.term), Index(u64::MAX - 1));
+    let mut replayed = |entries, of| tell(Step::Replay { entries, of });
+    let applied = (mark.index, mark.term);
+    let last = remains::replay(&log, &mut machine, applied, Index(u64::MAX - 1), &mut replayed);
     let last = last.map_err(unusable)?;
     let Recovered { groups, .. } = recovered;
     let group = groups.get(&GROUP);

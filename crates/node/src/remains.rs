@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use quorate_consensus::log::{Log, LogEntry};
 use quorate_consensus::snapshot::SnapshotStore;
-use quorate_consensus::{Body, Change, Committed, Group, Index, SnapshotMark, Term};
+use quorate_consensus::{Body, Committed, Group, Index, SnapshotMark, Term};
 use quorate_engine::{EngineError, EngineKind, MemoryEngine, Reader as _};
 use quorate_env::Env;
 
@@ -17,6 +17,14 @@ use crate::machine::Machine;
 use crate::open;
 use crate::snapshots::{self, Restored};
 
+/// Is told how far it is, and of how much.
+pub(crate) type Far<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Nobody wants to know.
+pub(crate) fn untold(_: u64, _: u64) {}
+
+/// Records between two words about them.
+const RECORDS_TOLD: u64 = 1024;
 /// Bytes of entries read at a time.
 const READ_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -37,6 +45,7 @@ pub(crate) fn newest(
     dir: &Path,
     kind: EngineKind,
     log: &Log,
+    tell: Far<'_>,
 ) -> Result<Option<Kept>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let found = if kind == EngineKind::Disk {
@@ -54,7 +63,7 @@ pub(crate) fn newest(
         let path = newest.map(|index| store.path(index));
         let read = |path: PathBuf| {
             let engine = Box::new(MemoryEngine::new());
-            snapshots::read(&store, &path, engine).map(|restored| (path, restored))
+            snapshots::read_telling(&store, &path, engine, tell).map(|restored| (path, restored))
         };
         path.map(read).transpose().map_err(|error| text(&error))?
     };
@@ -68,10 +77,13 @@ pub(crate) fn newest(
 ///
 /// # Errors
 /// It is damaged, or can't be read.
-pub(crate) fn read_all(machine: &Machine) -> Result<u64, EngineError> {
+pub(crate) fn read_all(machine: &Machine, tell: &mut dyn FnMut(u64)) -> Result<u64, EngineError> {
     let mut records = 0;
     machine.keyspace().view().visit(&[], &[], &mut |_, _| {
         records += 1;
+        if records % RECORDS_TOLD == 0 {
+            tell(records);
+        }
         ControlFlow::Continue(())
     })?;
     Ok(records)
@@ -98,8 +110,7 @@ pub(crate) fn each_entry(
     Ok(())
 }
 
-/// Applies what `log` has behind `applied`, up to entry `to` or its end; the last entry then. The
-/// configuration stays as it was.
+/// Applies what `log` has behind `applied`, up to entry `to` or its end; the last entry then.
 ///
 /// # Errors
 /// The log does not reach back so far, or an entry can't be applied.
@@ -108,6 +119,7 @@ pub(crate) fn replay(
     machine: &mut Machine,
     applied: (Index, Term),
     to: Index,
+    tell: Far<'_>,
 ) -> Result<(Index, Term), String> {
     let (purged, _) = log.purged(GROUP);
     if applied.0 < purged {
@@ -116,21 +128,23 @@ pub(crate) fn replay(
             applied.0
         ));
     }
-    let mut last = applied;
+    let (mut last, from) = (applied, applied.0);
     let to = to.min(log.last_index(GROUP)).next();
+    let total = to.0.saturating_sub(applied.0.next().0);
     each_entry(log, applied.0.next(), to, |entry| {
         let (index, term) = (entry.index, entry.term);
         let body = if Group::is_change(entry.kind) {
-            let context = Group::change_context(&entry)
-                .ok_or_else(|| format!("entry {index} is malformed"))?;
-            let configuration = machine.configuration().clone();
-            Body::Change { change: Change { steps: Vec::new(), context }, configuration }
+            let change =
+                Group::change_of(&entry).ok_or_else(|| format!("entry {index} is malformed"))?;
+            let configuration = machine.configuration().after(&change);
+            Body::Change { change, configuration }
         } else if entry.data.is_empty() {
             Body::Empty
         } else {
             Body::Normal(entry.data)
         };
         last = (index, term);
+        tell(index.0.saturating_sub(from.0), total);
         let applied = machine.apply(&Committed { index, term, body }, &mut |_, _| ());
         applied.map_err(|error| error.to_string())
     })?;

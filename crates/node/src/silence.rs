@@ -52,8 +52,8 @@ impl Core {
             }
             silent.pointed_out = true;
             let text = format!(
-                "{name} can't be reached for {} s; if it is gone for good, start a new node with \
-                 neither --bootstrap nor --join, and say: quorate member replace {name} HOST:PORT",
+                "{name} can't be reached for {} s; if it is gone for good, start a new node that neither \
+                 founds nor joins by itself, and say: quorate member replace {name} HOST:PORT",
                 POINTED_OUT_AFTER.as_secs()
             );
             self.tell(EventKind::MemberSilent, Index(0), &name, text);

@@ -21,7 +21,7 @@ use quorate_env::{Lane, Mono, Tasks};
 use tokio::sync::mpsc;
 
 use self::file::check;
-pub(crate) use self::file::{Restored, note_of, place_of, read, write};
+pub(crate) use self::file::{Restored, note_of, place_of, read, read_telling, write};
 pub(crate) use self::sending::ReadPiece;
 use self::sending::Sending;
 use crate::core::{Core, Stop};

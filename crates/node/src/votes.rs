@@ -217,9 +217,9 @@ impl Core {
         let names: Vec<_> = missing.into_iter().map(name).collect();
         Err(format!(
             "without {} no majority of the voters would be reachable, for {} can't be reached now; bring the \
-             others back first, or replace them (quorate member replace). With --force (?force=true over HTTP) it is \
-             done all the same: then nothing is answered until a majority is back, and if they never come back, only \
-             `quorate recover` helps",
+             others back first, or replace them (quorate member replace). With force \
+             (`quorate member ... --force`, ?force=true over HTTP) it is done all the same: then nothing is answered \
+             until a majority is back, and if they never come back, only `quorate recover` helps",
             name(node),
             names.join(", "),
         ))

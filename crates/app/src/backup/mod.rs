@@ -7,18 +7,18 @@ use std::io::{self, BufReader, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 
 use quorate::NodeConfig;
+use quorate::address::Address;
 use quorate_node::backup::{self, Checked, RestoreError, Verified};
 use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use self::download::Source;
-use crate::address::Address;
 use crate::failure::Failure;
 use crate::flags::{BACKUP_CREATE, BACKUP_RESTORE, BACKUP_VERIFY, CommandTable};
 use crate::layers::{Layer, Layers};
 use crate::progress::{Progress, Unit};
-use crate::{secret, settings};
+use crate::{moment, secret, settings};
 
 /// Standard input or output.
 const STANDARD: &str = "-";
@@ -93,7 +93,8 @@ pub(crate) fn create(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
         ("cluster", header.cluster.to_string().into()),
         ("index", header.index.0.into()),
         ("term", header.term.0.into()),
-        ("taken_at_ms", header.stamp_ms.into()),
+        ("taken_at_ms", header.taken_ms.into()),
+        ("last_write_ms", header.stamp_ms.into()),
         ("bytes", file_bytes.into()),
         ("bytes_restored", raw_bytes.into()),
     ];
@@ -112,7 +113,7 @@ impl Partial {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(format!(".partial-{}", std::process::id()));
         let path = target.with_file_name(name);
-        let file = File::create_new(&path).map_err(|error| within(&path, &error))?;
+        let file = File::create_new(&path).map_err(|error| within(target, &error))?;
         Ok(Self { path, file, whole: false })
     }
 
@@ -161,7 +162,8 @@ fn facts(verified: &Verified) -> Vec<(&'static str, Value)> {
         ("cluster", header.cluster.to_string().into()),
         ("index", header.index.0.into()),
         ("term", header.term.0.into()),
-        ("taken_at_ms", header.stamp_ms.into()),
+        ("taken_at_ms", header.taken_ms.into()),
+        ("last_write_ms", header.stamp_ms.into()),
         ("keys", verified.keys.into()),
         ("records", verified.records.into()),
         ("bytes", verified.file_bytes.into()),
@@ -176,8 +178,12 @@ fn show(facts: &[(&str, Value)], as_json: bool, out: &mut dyn Write) -> Result<(
         let object = Value::Object(named.collect());
         return Ok(writeln!(out, "{object:#}")?);
     }
+    let now_ms = quorate::env::real::env().clock.wall_ms();
     for (name, value) in facts {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let (name, text) = match (name.strip_suffix("_ms"), value.as_u64()) {
+            (Some(name), Some(ms)) => (name, moment::show(ms, now_ms)),
+            _ => (*name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+        };
         writeln!(out, "{:<16}{text}", name.replace('_', " "))?;
     }
     Ok(())

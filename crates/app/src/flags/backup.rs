@@ -1,9 +1,6 @@
 //! The flags of `quorate backup`.
 
-use super::{CommandTable, Family, Flag};
-
-const OUTPUT: Flag =
-    Flag::value("output", "FORMAT", "table, or json for programs.").default("table");
+use super::{CommandTable, ENGINES, Family, Flag, OUTPUT, Offer, PASSWORD};
 
 pub(super) const CREATE: CommandTable = CommandTable {
     name: "backup create",
@@ -15,10 +12,10 @@ pub(super) const CREATE: CommandTable = CommandTable {
     families: &[Family {
         heading: "Options",
         flags: &[
-            Flag::word("file", "FILE", "Where it goes; - is standard output."),
+            Flag::word("file", "FILE", "Where it goes; - is standard output.").offer(Offer::File),
             Flag::value("addr", "HOST:PORT", "A node, where it listens for HTTP clients.")
                 .default("127.0.0.1:7400"),
-            Flag::value("password-file", "FILE", "The file with the nodes' password."),
+            PASSWORD,
             Flag::switch("stale", "Takes what the node has, without asking the others.")
                 .on_command_line_only(),
             OUTPUT,
@@ -33,7 +30,10 @@ pub(super) const VERIFY: CommandTable = CommandTable {
     env_prefix: "QUORATE_",
     families: &[Family {
         heading: "Options",
-        flags: &[Flag::word("file", "FILE", "The backup; - is standard input."), OUTPUT],
+        flags: &[
+            Flag::word("file", "FILE", "The backup; - is standard input.").offer(Offer::File),
+            OUTPUT,
+        ],
     }],
 };
 
@@ -49,10 +49,11 @@ pub(super) const RESTORE: CommandTable = CommandTable {
     families: &[Family {
         heading: "Options",
         flags: &[
-            Flag::word("file", "FILE", "The backup; - is standard input."),
-            Flag::value("data-dir", "DIR", "The new node's directory, which holds no node yet."),
+            Flag::word("file", "FILE", "The backup; - is standard input.").offer(Offer::File),
+            Flag::dir("data-dir", "The new node's directory, which holds no node yet."),
             Flag::value("id", "NAME", "The new node's name."),
             Flag::value("engine", "ENGINE", "The new node's engine: memory, or disk.")
+                .offer(ENGINES)
                 .default("memory"),
             OUTPUT,
         ],

@@ -13,7 +13,7 @@ pub(super) const TABLE: CommandTable = CommandTable {
         heading: "Options",
         flags: &[
             Flag::value("nodes", "NUMBER", "How many nodes, from 1 to 7.").default("3"),
-            Flag::value("dir", "DIR", "Where their data and logs go.").default("demo"),
+            Flag::dir("dir", "Where their data and logs go.").default("demo"),
             Flag::value(
                 "port",
                 "PORT",

@@ -1,6 +1,6 @@
 //! The flags of `quorate doctor`.
 
-use super::{CommandTable, Family, Flag};
+use super::{CommandTable, Family, Flag, OUTPUT, PASSWORD};
 
 pub(super) const TABLE: CommandTable = CommandTable {
     name: "doctor",
@@ -15,13 +15,12 @@ pub(super) const TABLE: CommandTable = CommandTable {
         flags: &[
             Flag::value("addr", "HOST:PORT", "A member, where it listens for Redis clients.")
                 .default("127.0.0.1:7400"),
-            Flag::value("password-file", "FILE", "The file with the nodes' password."),
-            Flag::value(
+            PASSWORD,
+            Flag::dir(
                 "data-dir",
-                "DIR",
                 "A directory on the disk to measure; some files of 4 KiB are written there and removed.",
             ),
-            Flag::value("output", "FORMAT", "table, or json for programs.").default("table"),
+            OUTPUT,
         ],
     }],
 };

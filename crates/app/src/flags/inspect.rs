@@ -1,11 +1,8 @@
 //! The flags of `quorate inspect`.
 
-use super::{CommandTable, Family, Flag};
+use super::{CommandTable, Family, Flag, OUTPUT};
 
-const DATA_DIR: Flag =
-    Flag::value("data-dir", "DIR", "The directory of a node that is not running.");
-const OUTPUT: Flag =
-    Flag::value("output", "FORMAT", "table, or json for programs.").default("table");
+const DATA_DIR: Flag = Flag::dir("data-dir", "The directory of a node that is not running.");
 const AFTER: &str = "The directory is never written: it is read through a copy in memory, what an engine has on \
                      the disk through links in a temporary directory. One that a running node uses is refused.";
 

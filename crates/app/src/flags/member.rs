@@ -1,12 +1,9 @@
 //! The flags of `quorate member ...`.
 
-use super::{CommandTable, Family, Flag};
+use super::{CommandTable, Family, Flag, OUTPUT, PASSWORD};
 
 const ADDR: Flag = Flag::value("addr", "HOST:PORT", "A member, where it listens for HTTP clients.")
     .default("127.0.0.1:7400");
-const PASSWORD: Flag = Flag::value("password-file", "FILE", "The file with the nodes' password.");
-const OUTPUT: Flag =
-    Flag::value("output", "FORMAT", "table, or json for programs.").default("table");
 const MEMBER: Flag = Flag::word("member", "MEMBER", "Its name, or its address.");
 const FORCE: Flag = Flag::switch(
     "force",

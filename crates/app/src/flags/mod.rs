@@ -24,6 +24,21 @@ pub(crate) enum Kind {
     Word,
 }
 
+/// What a shell can offer for a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// Nobody knows what the user wants to say.
+    Nothing,
+    /// These words, and it must be one of them.
+    OneOf(&'static [&'static str]),
+    /// These words, though others can be said.
+    Also(&'static [&'static str]),
+    /// What lies on this machine.
+    File,
+    /// The same, of directories.
+    Directory,
+}
+
 /// One flag.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flag {
@@ -33,6 +48,8 @@ pub(crate) struct Flag {
     pub(crate) kind: Kind,
     /// What its value is called in the help.
     pub(crate) value: &'static str,
+    /// What a shell offers for it.
+    pub(crate) offer: Offer,
     /// Its value when nobody gives one; empty: none, or one that depends on the machine.
     pub(crate) default: &'static str,
     /// True when only the command line may have it.
@@ -43,7 +60,8 @@ pub(crate) struct Flag {
 
 impl Flag {
     const fn new(kind: Kind, name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, kind, value, default: "", on_command_line_only: false, help }
+        let offer = Offer::Nothing;
+        Self { name, kind, value, offer, default: "", on_command_line_only: false, help }
     }
 
     const fn switch(name: &'static str, help: &'static str) -> Self {
@@ -60,6 +78,20 @@ impl Flag {
 
     const fn word(name: &'static str, value: &'static str, help: &'static str) -> Self {
         Self::new(Kind::Word, name, value, help).on_command_line_only()
+    }
+
+    /// A value that is the name of a file.
+    const fn file(name: &'static str, help: &'static str) -> Self {
+        Self::value(name, "FILE", help).offer(Offer::File)
+    }
+
+    /// A value that is the name of a directory.
+    const fn dir(name: &'static str, help: &'static str) -> Self {
+        Self::value(name, "DIR", help).offer(Offer::Directory)
+    }
+
+    const fn offer(self, offer: Offer) -> Self {
+        Self { offer, ..self }
     }
 
     const fn default(self, default: &'static str) -> Self {
@@ -111,6 +143,15 @@ impl CommandTable {
         format!("{}{}", self.env_prefix, flag.name.replace('-', "_").to_ascii_uppercase())
     }
 }
+
+/// For people or for programs, on every command that shows something.
+const OUTPUT: Flag = Flag::value("output", "FORMAT", "table, or json for programs.")
+    .offer(Offer::OneOf(&["table", "json"]))
+    .default("table");
+/// What the commands that ask a node prove to it.
+const PASSWORD: Flag = Flag::file("password-file", "The file with the nodes' password.");
+/// Where the keys are kept.
+const ENGINES: Offer = Offer::OneOf(&["memory", "disk"]);
 
 /// Runs a node.
 pub(crate) const SERVE: &CommandTable = &serve::TABLE;
@@ -186,6 +227,28 @@ mod tests {
     fn every_flag_is_explained_with_a_sentence() {
         for flag in COMMANDS.iter().flat_map(|table| table.flags()) {
             assert!(flag.help.ends_with('.'), "{}", flag.name);
+        }
+    }
+
+    #[test]
+    fn files_and_directories_are_offered_where_one_is_named() {
+        for flag in COMMANDS.iter().flat_map(|table| table.flags()) {
+            let offer = match flag.value {
+                "FILE" => Offer::File,
+                "DIR" => Offer::Directory,
+                _ => continue,
+            };
+            assert_eq!(flag.offer, offer, "{}", flag.name);
+        }
+    }
+
+    #[test]
+    fn what_is_offered_is_explained_and_a_default_is_among_it() {
+        for flag in COMMANDS.iter().flat_map(|table| table.flags()) {
+            if let Offer::OneOf(words) | Offer::Also(words) = flag.offer {
+                assert!(words.iter().all(|word| flag.help.contains(word)), "{}", flag.name);
+                assert!(flag.default.is_empty() || words.contains(&flag.default), "{}", flag.name);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The flags of `quorate recover`.
 
-use super::{CommandTable, Family, Flag};
+use super::{CommandTable, Family, Flag, OUTPUT};
 
 pub(super) const TABLE: CommandTable = CommandTable {
     name: "recover",
@@ -14,11 +14,11 @@ pub(super) const TABLE: CommandTable = CommandTable {
     families: &[Family {
         heading: "Options",
         flags: &[
-            Flag::value("data-dir", "DIR", "The survivor's data directory."),
+            Flag::dir("data-dir", "The survivor's data directory."),
             Flag::switch("dry-run", "Show what there is and what would be lost; change nothing.")
                 .on_command_line_only(),
             Flag::switch("yes", "Do it.").on_command_line_only(),
-            Flag::value("output", "FORMAT", "table, or json for programs.").default("table"),
+            OUTPUT,
         ],
     }],
 };

@@ -1,6 +1,6 @@
 //! The flags of `quorate serve`, by family.
 
-use super::{CommandTable, Family, Flag};
+use super::{CommandTable, ENGINES, Family, Flag, Offer};
 
 pub(super) const TABLE: CommandTable = CommandTable {
     name: "serve",
@@ -24,9 +24,8 @@ const NODE: Family = Family {
             "This node's name: up to 64 letters, digits, dots, dashes and underscores. Kept for life, and \
              never given to another node of the cluster, not even after this one has left.",
         ),
-        Flag::value(
+        Flag::dir(
             "data-dir",
-            "DIR",
             "Where everything lies that the node must not forget. New or empty at the first start; a later \
              start with the same directory resumes.",
         ),
@@ -61,7 +60,7 @@ const NODE: Family = Family {
             "When this node is added, it stays a learner: it has all data and serves reads, but has no vote. \
              `quorate member promote` gives it one.",
         ),
-        Flag::value("config", "FILE", "A TOML file with settings; keys are the flags' names."),
+        Flag::file("config", "A TOML file with settings; keys are the flags' names."),
         Flag::switch(
             "print-config",
             "Print the settings in force, and where each comes from, as a TOML file; then exit.",
@@ -106,15 +105,13 @@ const ADDRESSES: Family = Family {
 const ACCESS: Family = Family {
     heading: "Access",
     flags: &[
-        Flag::value(
+        Flag::file(
             "password-file",
-            "FILE",
             "Clients must prove the password in this file: Redis clients with AUTH or HELLO, HTTP clients \
              with Basic. Needed to listen for clients elsewhere than on loopback.",
         ),
-        Flag::value(
+        Flag::file(
             "cluster-secret-file",
-            "FILE",
             "Members prove to each other that they know the secret in this file, the same on all: at least 16 \
              bytes. Needed to listen for peers elsewhere than on loopback.",
         ),
@@ -136,6 +133,7 @@ const DATA: Family = Family {
              memory, with --cache-size of memory for what is read or written often. A data directory keeps the \
              one that it was made with; members of one cluster may differ.",
         )
+        .offer(ENGINES)
         .default("memory"),
         Flag::value(
             "cache-size",
@@ -176,6 +174,7 @@ const BEHAVIOUR: Family = Family {
             "How reads behave that do not say otherwise. linearizable: current, trusting no clock. lease: one \
              round trip less, trusting that the members' clocks run at about the same rate.",
         )
+        .offer(Offer::OneOf(&["linearizable", "lease"]))
         .default("linearizable"),
         Flag::value(
             "max-connections",
@@ -207,7 +206,10 @@ const LOGGING: Family = Family {
             "error, warn, info, debug or trace; also per room, as in info,quorate_node=debug (the others then \
              have info, if there is no word for all). Logs go to standard error.",
         )
+        .offer(Offer::Also(&["error", "warn", "info", "debug", "trace"]))
         .default("info"),
-        Flag::value("log-format", "FORMAT", "text, or json with one object per line.").default("text"),
+        Flag::value("log-format", "FORMAT", "text, or json with one object per line.")
+            .offer(Offer::OneOf(&["text", "json"]))
+            .default("text"),
     ],
 };

@@ -1,6 +1,6 @@
 //! The flags of `quorate completions` and `quorate man`.
 
-use super::{CommandTable, Family, Flag};
+use super::{CommandTable, Family, Flag, Offer};
 
 pub(super) const COMPLETIONS: CommandTable = CommandTable {
     name: "completions",
@@ -9,7 +9,8 @@ pub(super) const COMPLETIONS: CommandTable = CommandTable {
     env_prefix: "QUORATE_",
     families: &[Family {
         heading: "Options",
-        flags: &[Flag::word("shell", "SHELL", "bash, zsh, fish, elvish or powershell.")],
+        flags: &[Flag::word("shell", "SHELL", "bash, zsh, fish, elvish or powershell.")
+            .offer(Offer::OneOf(&["bash", "zsh", "fish", "elvish", "powershell"]))],
     }],
 };
 
@@ -20,6 +21,7 @@ pub(super) const MAN: CommandTable = CommandTable {
     env_prefix: "QUORATE_",
     families: &[Family {
         heading: "Options",
-        flags: &[Flag::word("dir", "DIR", "Where they go; - prints the first page.")],
+        flags: &[Flag::word("dir", "DIR", "Where they go; - prints the first page.")
+            .offer(Offer::Directory)],
     }],
 };

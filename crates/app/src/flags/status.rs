@@ -1,6 +1,6 @@
 //! The flags of `quorate status`.
 
-use super::{CommandTable, Family, Flag};
+use super::{CommandTable, Family, Flag, OUTPUT, PASSWORD};
 
 pub(super) const TABLE: CommandTable = CommandTable {
     name: "status",
@@ -15,8 +15,8 @@ pub(super) const TABLE: CommandTable = CommandTable {
         flags: &[
             Flag::value("addr", "HOST:PORT", "A member, where it listens for Redis clients.")
                 .default("127.0.0.1:7400"),
-            Flag::value("password-file", "FILE", "The file with the nodes' password."),
-            Flag::value("output", "FORMAT", "table, or json for programs.").default("table"),
+            PASSWORD,
+            OUTPUT,
             Flag::switch(
                 "watch",
                 "Ask every member, and show it all anew every --interval until interrupted; with json, one line \

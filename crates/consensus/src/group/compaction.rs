@@ -1,11 +1,11 @@
 //! Compaction: snapshots that exist, the log that may go, and entries fetched from the disk.
 
-use bytes::Bytes;
 use raft::GetEntriesContext;
 use raft::eraftpb::{Message, MessageType, Snapshot};
 
 use super::Group;
 use super::advance::LogFailed;
+use crate::configuration::Change;
 use crate::log::{LogBatch, LogEntry};
 use crate::observer::Moment;
 use crate::tail::SnapshotMark;
@@ -134,8 +134,8 @@ impl Group {
         Ok(read.ok().and_then(|entries| entries.first().map(message::to_log)))
     }
 
-    /// Reads the context of a change entry.
-    pub fn change_context(entry: &LogEntry) -> Option<Bytes> {
-        Some(crate::configuration::Change::decode(entry.data.clone()).ok()?.context)
+    /// Reads a change entry.
+    pub fn change_of(entry: &LogEntry) -> Option<Change> {
+        Change::decode(entry.data.clone()).ok()
     }
 }

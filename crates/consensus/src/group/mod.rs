@@ -113,7 +113,7 @@ pub enum ProposeError {
     Full,
     /// It does not fit into a segment of the log.
     #[error(
-        "the entry is larger than a log segment takes; raise --segment-size or write less at once"
+        "the entry is larger than a log segment takes; raise the segment size or write less at once"
     )]
     TooLarge,
 }

@@ -83,7 +83,7 @@ async fn shake(
     put_message(stream, &secret.prove(ACCEPTOR, &[&said, &ours])).await?;
     let proof = take_message(stream).await?;
     if !secret.verify(DIALLER, &[&said, &ours], &proof) {
-        let reason = "\0this node has another cluster secret (see --cluster-secret-file)";
+        let reason = "\0this node has another cluster secret";
         put_message(stream, reason.as_bytes()).await?;
         return Ok(None);
     }

@@ -186,7 +186,7 @@ async fn shake(
         return Err(DialError::Stranger(String::from_utf8_lossy(&proof).into_owned()));
     }
     if !secret.verify(ACCEPTOR, &[&said, &heard], &proof) {
-        let text = "the other side has another cluster secret (see --cluster-secret-file)";
+        let text = "the other side has another cluster secret";
         return Err(DialError::Stranger(text.to_owned()));
     }
     let welcome =

@@ -366,6 +366,19 @@ impl SnapshotReader {
         &self.mark
     }
 
+    /// The file's length.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn total_bytes(&self) -> Result<u64, SnapshotError> {
+        self.file.len().map_err(|source| SnapshotError::Io { file: self.name.clone(), source })
+    }
+
+    /// How much of it was read.
+    pub fn read_bytes(&self) -> u64 {
+        self.offset
+    }
+
     fn damage(&self, what: &'static str) -> SnapshotError {
         SnapshotError::Damage { file: self.name.clone(), offset: self.offset, what }
     }

@@ -16,7 +16,7 @@ fn the_pieces_of_a_backup_are_one_body() {
         (got.header("quorate-index"), got.header("cache-control")),
         (Some("7"), Some("no-store"))
     );
-    assert_eq!(world.node.consistencies, [Consistency::Stale { max_staleness_ms: None }]);
+    assert_eq!(world.node.consistencies, [Consistency::Stale { max_staleness: None }]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `/v1/kv`: raw bytes, entity tags, expiry, consistency, idempotency.
 
+use std::time::Duration;
+
 use quorate_api::Consistency;
 
 use super::node::{Node, idempotency};
@@ -134,7 +136,7 @@ fn a_read_says_how_consistent_it_must_be() {
     for query in wishes.iter().map(String::as_str).chain([""]) {
         assert_eq!(world.get(&format!("GET /v1/kv/k{query}")).status, 200, "{query}");
     }
-    let stale = Consistency::Stale { max_staleness_ms: Some(2000) };
+    let stale = Consistency::Stale { max_staleness: Some(Duration::from_secs(2)) };
     assert_eq!(
         world.node.consistencies,
         [Consistency::Lease, Consistency::Linearizable, stale, Consistency::Configured]

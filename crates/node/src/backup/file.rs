@@ -7,9 +7,9 @@
 //! ```
 //!
 //! All numbers outside of the header little endian. The header is varints: kind, cluster, group, index, term,
-//! stamp, base index. What the blocks hold, one behind the other, is the stream of
-//! [`quorate_keyspace::snapshot`]. Nothing in the file depends on the node that made it: two backups of one
-//! index are the same bytes.
+//! stamp, base index, time of making. What the blocks hold, one behind the other, is the stream of
+//! [`quorate_keyspace::snapshot`]. Nothing in the file depends on the node that made it but that time: behind the
+//! header, two backups of one index are the same bytes. (Format 1 lacked the time.)
 //!
 //! Room is left: kind 1 is a whole state; kind 2 is kept for entries between a base index and the
 //! index, with which backups become incremental and go to a point in time. A file is written from front to
@@ -23,7 +23,9 @@ use quorate_consensus::{Index, Term};
 use xxhash_rust::xxh3::Xxh3;
 
 const MAGIC: &[u8; 8] = b"QUORBKUP";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The first one, without the time of making.
+const TIMELESS: u32 = 1;
 const FULL: u64 = 1;
 /// Bytes of a block before they are compressed; only the last one is smaller.
 pub(super) const BLOCK_BYTES: usize = 1024 * 1024;
@@ -47,6 +49,8 @@ pub struct Header {
     pub term: Term,
     /// The leader's clock at the last entry that carried it, Unix milliseconds.
     pub stamp_ms: u64,
+    /// When it was made by the clock of the node that made it, Unix milliseconds; 0 where that is not known.
+    pub taken_ms: u64,
 }
 
 /// Why a file can't be used as a backup.
@@ -85,6 +89,7 @@ impl Header {
             self.stamp_ms,
             // The base of an increment.
             0,
+            self.taken_ms,
         ] {
             put_varint(&mut header, number);
         }
@@ -96,7 +101,7 @@ impl Header {
         out
     }
 
-    fn decode(bytes: Vec<u8>) -> Result<Self, BackupError> {
+    fn decode(format: u32, bytes: Vec<u8>) -> Result<Self, BackupError> {
         let mut reader = Reader::new(bytes.into());
         let malformed = |_| damage("the header is malformed");
         let kind = reader.varint().map_err(malformed)?;
@@ -104,15 +109,19 @@ impl Header {
             return Err(BackupError::Version(format!("kind {kind}")));
         }
         let mut number = || reader.varint().map_err(malformed);
-        let header = Self {
+        let mut header = Self {
             cluster: ClusterId(number()?),
             group: number()?,
             index: Index(number()?),
             term: Term(number()?),
             stamp_ms: number()?,
+            taken_ms: 0,
         };
         if number()? != 0 {
             return Err(damage("a whole state has no base"));
+        }
+        if format != TIMELESS {
+            header.taken_ms = number()?;
         }
         reader.end().map_err(malformed)?;
         Ok(header)
@@ -188,8 +197,14 @@ impl<'a> Unpacker<'a> {
         if magic != MAGIC {
             return Err(BackupError::Foreign);
         }
-        let header =
-            Header { cluster: ClusterId(0), group: 0, index: Index(0), term: Term(0), stamp_ms: 0 };
+        let header = Header {
+            cluster: ClusterId(0),
+            group: 0,
+            index: Index(0),
+            term: Term(0),
+            stamp_ms: 0,
+            taken_ms: 0,
+        };
         let mut unpacker = Self {
             input,
             header,
@@ -200,7 +215,7 @@ impl<'a> Unpacker<'a> {
             zstd: zstd::bulk::Decompressor::new()?,
         };
         let format = unpacker.number()?;
-        if format != FORMAT {
+        if !(TIMELESS..=FORMAT).contains(&format) {
             return Err(BackupError::Version(format!("format {format}")));
         }
         let (bytes, sum) = (unpacker.number()?, unpacker.number()?);
@@ -211,7 +226,7 @@ impl<'a> Unpacker<'a> {
         if crc32c::crc32c(&bytes) != sum {
             return Err(damage("the header's checksum is wrong"));
         }
-        unpacker.header = Header::decode(bytes)?;
+        unpacker.header = Header::decode(format, bytes)?;
         Ok(unpacker)
     }
 
@@ -297,7 +312,14 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        Header { cluster: ClusterId(5), group: 1, index: Index(300), term: Term(2), stamp_ms: 9 }
+        Header {
+            cluster: ClusterId(5),
+            group: 1,
+            index: Index(300),
+            term: Term(2),
+            stamp_ms: 9,
+            taken_ms: 10,
+        }
     }
 
     fn packed(blocks: &[&[u8]]) -> Vec<u8> {
@@ -321,12 +343,12 @@ mod tests {
     #[test]
     fn the_bytes_of_a_backup_are_fixed() {
         let file = packed(&[b"stream"]);
-        assert_eq!(&file[..12], b"QUORBKUP\x01\0\0\0");
-        assert_eq!(file[12..16], [8, 0, 0, 0]);
-        assert_eq!(file[20..28], [1, 5, 1, 0xac, 2, 2, 9, 0]);
-        assert_eq!(file[32..36], [6, 0, 0, 0]);
+        assert_eq!(&file[..12], b"QUORBKUP\x02\0\0\0");
+        assert_eq!(file[12..16], [9, 0, 0, 0]);
+        assert_eq!(file[20..29], [1, 5, 1, 0xac, 2, 2, 9, 0, 10]);
+        assert_eq!(file[33..37], [6, 0, 0, 0]);
         // The zstd frame's own magic.
-        assert_eq!(file[40..44], [0x28, 0xb5, 0x2f, 0xfd]);
+        assert_eq!(file[41..45], [0x28, 0xb5, 0x2f, 0xfd]);
         let end = &file[file.len() - 32..];
         assert_eq!(end[..4], [0; 4]);
         assert_eq!(end[8..24], [1, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]);
@@ -354,9 +376,24 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_of_the_first_format_is_read_and_does_not_say_when_it_was_made() {
+        let file = packed(&[b"stream"]);
+        let mut old = file[..8].to_vec();
+        old.extend_from_slice(&[1, 0, 0, 0, 8, 0, 0, 0]);
+        old.extend_from_slice(&crc32c::crc32c(&file[20..28]).to_le_bytes());
+        old.extend_from_slice(&file[20..28]);
+        old.extend_from_slice(&file[29..]);
+        let mut input = old.as_slice();
+        let mut unpacker = Unpacker::new(&mut input).unwrap();
+        assert_eq!(unpacker.header(), Header { taken_ms: 0, ..header() });
+        assert_eq!(unpacker.block().unwrap().unwrap(), b"stream");
+        assert_eq!(unpacker.block().unwrap(), None);
+    }
+
+    #[test]
     fn blocks_in_another_order_are_noticed() {
         let file = packed(&[b"first", b"other"]);
-        let start = 28;
+        let start = 29;
         let len = (file.len() - start - 32) / 2;
         let (first, rest) = file[start..].split_at(len);
         let (second, end) = rest.split_at(len);
@@ -367,9 +404,9 @@ mod tests {
     #[test]
     fn other_versions_and_kinds_are_named() {
         let mut newer = packed(&[]);
-        newer[8] = 2;
-        assert!(unpacked(&newer).unwrap_err().to_string().contains("format 2"));
-        let increment = Header::decode(vec![2, 5, 1, 9, 2, 9, 4]).unwrap_err();
+        newer[8] = 3;
+        assert!(unpacked(&newer).unwrap_err().to_string().contains("format 3"));
+        let increment = Header::decode(FORMAT, vec![2, 5, 1, 9, 2, 9, 4, 8]).unwrap_err();
         assert!(increment.to_string().contains("kind 2"));
         assert!(matches!(unpacked(b"PK\x03\x04 something else"), Err(BackupError::Foreign)));
         assert!(matches!(unpacked(b""), Err(BackupError::Foreign)));

@@ -64,7 +64,8 @@ pub(crate) async fn back_up(node: Node, consistency: Consistency) -> Result<Back
         };
         let stamp_ms = core.machine.keyspace().stamp_ms();
         let cluster = core.identity.cluster;
-        let header = Header { cluster, group: GROUP.0, index, term, stamp_ms };
+        let taken_ms = core.env.clock.wall_ms();
+        let header = Header { cluster, group: GROUP.0, index, term, stamp_ms, taken_ms };
         (header, core.machine.keyspace().view(), core.env.clone())
     };
     let failed = |error: std::io::Error| Error::not_applied(format!("begin a backup: {error}"));

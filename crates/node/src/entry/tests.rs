@@ -121,14 +121,27 @@ fn what_takes_long_is_found_by_its_arguments_not_by_its_bytes() {
 }
 
 #[test]
-fn an_entry_says_in_its_first_byte_that_it_takes_long() {
+fn an_entry_that_takes_long_says_so_and_is_one_that_versions_can_read_which_know_nothing_of_it() {
     let mut out = Vec::new();
     put_header(&mut out);
+    put_command(&mut out, &call(&[&["DEL"][..], &vec!["k"; LONG_ARGS]].concat()).as_call());
+    seal(&mut out, 7, 0);
     assert!(!is_long(&out));
     mark_long(&mut out);
+    seal(&mut out, 7, 0x1122_3344_5566_7788);
     assert!(is_long(&out));
-    assert_eq!(out.first(), Some(&2));
-    assert!(Parts::of_entry(&out, Vec::new()).is_ok());
+    assert_eq!(out.first(), Some(&1), "the format of all entries");
+    let (stamp_ms, seed, _) = Parts::of_entry(&out, Vec::new()).unwrap();
+    assert_eq!(
+        (stamp_ms, seed >> 16),
+        (7, 0x1122_3344_5566),
+        "the rest of the seed is left to chance"
+    );
+    // As some builds wrote it.
+    out[9..17].fill(0);
+    assert!(!is_long(&out));
+    out[0] = 2;
+    assert!(is_long(&out) && Parts::of_entry(&out, Vec::new()).is_ok());
     out[0] = 3;
     assert!(Parts::of_entry(&out, Vec::new()).is_err());
 }

@@ -39,9 +39,7 @@ fn a_node_waits_for_as_many_as_it_expects() {
 #[test]
 fn what_does_not_fit_together_is_named() {
     let five = Card { expect: 5, ..card(2) };
-    assert!(
-        waits_for(&card(1), &[five, card(3)]).contains("n2 was started with --bootstrap-expect 5")
-    );
+    assert!(waits_for(&card(1), &[five, card(3)]).contains("n2 expects 5 founders, this node 3"));
     let twin = Card { name: "n1".to_owned(), ..card(2) };
     assert!(waits_for(&card(1), &[twin, card(3)]).contains("called \"n1\" as well"));
     let bound = Card { pledge: ClusterId(77), ..card(2) };

@@ -46,10 +46,8 @@ impl Core {
                 }
                 return give(asker, Ok(AdminReply::Done));
             }
-            let text = format!(
-                "a member is called {:?} already; give the new node another --id",
-                card.name
-            );
+            let text =
+                format!("a member is called {:?} already; give the new node another id", card.name);
             return give(asker, refused(text));
         }
         // It has lost its log and wants to come back; meanwhile it was removed, which it could not hear.
@@ -58,7 +56,7 @@ impl Core {
         }
         if members.name_was_used(&card.name) {
             let text = format!(
-                "a node called {:?} has been a member before; {NAMES_ARE_FOR_LIFE}, choose another --id",
+                "a node called {:?} has been a member before; {NAMES_ARE_FOR_LIFE}, choose another id",
                 card.name
             );
             return give(asker, refused(text));

@@ -59,6 +59,16 @@ pub(crate) fn read(
     path: &std::path::Path,
     engine: Box<dyn Engine>,
 ) -> Result<Restored, SnapshotError> {
+    read_telling(store, path, engine, &mut |_, _| ())
+}
+
+/// As [`read`]; `tell` is told how many bytes were read, and of how many.
+pub(crate) fn read_telling(
+    store: &SnapshotStore,
+    path: &std::path::Path,
+    engine: Box<dyn Engine>,
+    tell: &mut dyn FnMut(u64, u64),
+) -> Result<Restored, SnapshotError> {
     let file = || path.display().to_string();
     let malformed = |error: RestoreError| match error {
         RestoreError::Malformed(what) => SnapshotError::Damage { file: file(), offset: 0, what },
@@ -67,9 +77,11 @@ pub(crate) fn read(
         }
     };
     let mut reader = store.reader(path)?;
+    let total = reader.total_bytes()?;
     let mut restore = Restore::new(engine);
     while let Some(chunk) = reader.next_chunk()? {
         restore.feed(&chunk).map_err(malformed)?;
+        tell(reader.read_bytes(), total);
     }
     let keyspace = restore.finish().map_err(malformed)?;
     #[cfg(feature = "planted-bugs")]

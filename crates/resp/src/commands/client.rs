@@ -1,6 +1,7 @@
 //! CLIENT: what connections know and do of one another.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_api::{Args, Consistency, Reply};
@@ -94,19 +95,21 @@ impl Session {
                 None | Some(Consistency::Configured) => "default".to_owned(),
                 Some(Consistency::Linearizable) => "linearizable".to_owned(),
                 Some(Consistency::Lease) => "lease".to_owned(),
-                Some(Consistency::Stale { max_staleness_ms: None }) => "stale".to_owned(),
-                Some(Consistency::Stale { max_staleness_ms: Some(ms) }) => format!("stale {ms}"),
+                Some(Consistency::Stale { max_staleness: None }) => "stale".to_owned(),
+                Some(Consistency::Stale { max_staleness: Some(max) }) => {
+                    format!("stale {}", max.as_millis())
+                }
             };
             return Ok(Reply::Bulk(Bytes::from(text)));
         };
         let consistency = match args.get(3) {
             None if is(wish, "LINEARIZABLE") => Consistency::Linearizable,
             None if is(wish, "LEASE") => Consistency::Lease,
-            None if is(wish, "STALE") => Consistency::Stale { max_staleness_ms: None },
+            None if is(wish, "STALE") => Consistency::Stale { max_staleness: None },
             Some(bound) if is(wish, "STALE") && args.len() == 4 => {
                 let bound = integer(bound).and_then(|bound| u64::try_from(bound).ok());
                 let bound = bound.ok_or_else(Reply::not_an_integer)?;
-                Consistency::Stale { max_staleness_ms: Some(bound) }
+                Consistency::Stale { max_staleness: Some(Duration::from_millis(bound)) }
             }
             _ => return Err(Reply::syntax()),
         };

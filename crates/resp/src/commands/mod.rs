@@ -33,7 +33,7 @@ impl Session {
             Id::Hello => self.greet(args),
             Id::Client => self.client(args),
             Id::Readonly => {
-                self.set_consistency(Some(Consistency::Stale { max_staleness_ms: None }));
+                self.set_consistency(Some(Consistency::Stale { max_staleness: None }));
                 Reply::Ok
             }
             Id::Readwrite => {

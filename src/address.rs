@@ -1,23 +1,29 @@
-//! Addresses as users write them, and whether only this machine reaches them.
+//! Addresses as users write them, and whether only this machine reaches them. The binary reads its flags with it.
 
 use std::fmt;
 use std::net::{IpAddr, ToSocketAddrs as _};
 
 /// A host, without the brackets of an IPv6 address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
+pub struct Address {
     /// A name or an IP address.
-    pub(crate) host: String,
+    pub host: String,
     /// The port.
-    pub(crate) port: u16,
+    pub port: u16,
 }
 
 impl Address {
     /// Parses `host:port`.
     ///
+    /// ```
+    /// use quorate::address::Address;
+    /// assert_eq!(Address::parse("[::1]:7400").unwrap().host, "::1");
+    /// assert!(Address::parse("7400").unwrap_err().contains("HOST:PORT"));
+    /// ```
+    ///
     /// # Errors
     /// It is not; the text says what it must be.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         match split(text)? {
             (host, Some(port)) => Ok(Self { host, port }),
             (_, None) => Err("the port is missing: it must be HOST:PORT".to_owned()),
@@ -28,7 +34,7 @@ impl Address {
     ///
     /// # Errors
     /// As there; also for port 0, and for addresses that are nowhere or everywhere.
-    pub(crate) fn parse_reachable(text: &str) -> Result<Self, String> {
+    pub fn parse_reachable(text: &str) -> Result<Self, String> {
         let address = Self::parse(text)?;
         if address.port == 0 {
             return Err("port 0 can't be connected to".to_owned());
@@ -40,7 +46,7 @@ impl Address {
     }
 
     /// True when it means every address of the machine.
-    pub(crate) fn is_everywhere(&self) -> bool {
+    pub fn is_everywhere(&self) -> bool {
         is_unspecified(&self.host)
     }
 
@@ -48,7 +54,7 @@ impl Address {
     ///
     /// # Errors
     /// The name can't be resolved.
-    pub(crate) fn is_loopback(&self) -> Result<bool, String> {
+    pub fn is_loopback(&self) -> Result<bool, String> {
         if let Ok(ip) = self.host.parse::<IpAddr>() {
             return Ok(ip.to_canonical().is_loopback());
         }
@@ -69,7 +75,7 @@ impl fmt::Display for Address {
 }
 
 /// True for `0.0.0.0` and `::`.
-pub(crate) fn is_unspecified(host: &str) -> bool {
+pub fn is_unspecified(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 
@@ -77,7 +83,7 @@ pub(crate) fn is_unspecified(host: &str) -> bool {
 ///
 /// # Errors
 /// It is none of them; the text says what is wrong.
-pub(crate) fn split(text: &str) -> Result<(String, Option<u16>), String> {
+pub fn split(text: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or("a bracket is missing")?;
