@@ -61,10 +61,13 @@ pub(crate) struct Membership {
     /// Who has asked a leader to leave that has left, in which term.
     pub(crate) farewells: Vec<(Term, oneshot::Sender<Outcome>)>,
     pub(crate) next_ask: u64,
-    /// Drawn at start: numbers of forwarded batches begin here, so that none repeats after a restart.
+    /// Drawn at start: numbers of forwarded batches begin here, so that none repeats after a restart. It names this
+    /// run of the process in handshakes, too.
     pub(crate) epoch: u64,
     /// Who has called us as a member, but does not stand in our table yet: instance and address.
     pub(crate) acquaintances: BTreeMap<NodeId, (u64, String)>,
+    /// Of each peer, the run that was let in last.
+    pub(crate) runs: BTreeMap<NodeId, u64>,
     /// Members whose addresses have changed, as they say in the handshake.
     moved: BTreeMap<NodeId, Card>,
     /// Where members were found that are not where the table says: the table's address, and theirs.
