@@ -13,6 +13,7 @@ mod ci;
 mod command;
 mod deny;
 mod fix;
+mod fuzz;
 mod generated;
 mod metadata;
 mod tidy;
@@ -50,6 +51,7 @@ cargo xtask <command>
   sim [--seed N | --seeds A..B | ...]  the gym: a whole cluster from one seed; `sim --help` tells more
   torture [--minutes M] [--seed S]     real processes under a storm of faults, judged by the gym; also
           [--nodes 3|5] [--engine E]     `--nodes N` voters (else the seed chooses), `--engine E` for all nodes
+  fuzz [--seconds S] [TARGET ...]      every fuzz target (or these) under libFuzzer; needs cargo-fuzz
   deny                                 licences, advisories, sources and bans of the dependencies
 
 steps of ci: fmt, clippy, arrows, tidy, deny, doc, test, failpoints, sim, planted";
@@ -76,6 +78,7 @@ fn run(arguments: &[&str]) -> Outcome {
         ["tidy"] => tidy::run(),
         ["deny"] => deny::run(),
         ["sim", options @ ..] => sim(options),
+        ["fuzz", options @ ..] => fuzz::run(options),
         ["torture", options @ ..] => torture::run(options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -54,6 +54,8 @@ bugs! {
     MembersWithoutJoint,
     /// The record in the midst of which a write was torn counts as written.
     TornTailAccepted,
+    /// A tail that was cut in doubt binds nobody's vote.
+    DoubtIgnored,
     /// Who loses the lead tells its clients that nothing was applied.
     LostLeadIsNotApplied,
     /// A new leader's stamps are ahead of its clock.

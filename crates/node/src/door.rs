@@ -42,6 +42,7 @@ impl Core {
             node: self.identity.node,
             name: self.identity.name.clone(),
             instance: self.identity.instance,
+            run: self.membership.epoch,
             peer_addr: self.config.peer_addr.clone(),
             client_addr: self.config.client_addr.clone(),
             last: self.group.as_ref().map(Group::last).unwrap_or_default(),
@@ -102,9 +103,14 @@ impl Core {
     }
 
     /// A peer whose log is shorter than what we saw it acknowledge has lost its disk: speaking to it
-    /// as if it had not would count its lost entries towards a majority.
-    fn check_log(&self, card: &Card) -> Result<(), String> {
+    /// as if it had not would count its lost entries towards a majority. Not so one whose process we have let in
+    /// before: its card is older than what it has acknowledged since on its other lane, for as long as a handshake
+    /// takes.
+    fn check_log(&mut self, card: &Card) -> Result<(), String> {
         let Some(group) = &self.group else { return Ok(()) };
+        if card.run != 0 && self.membership.runs.get(&card.node) == Some(&card.run) {
+            return Ok(());
+        }
         let seen = group.progress().into_iter().find(|progress| progress.node == card.node);
         match seen {
             Some(seen) if card.last.0 < seen.matched && !card.in_doubt => Err(format!(
@@ -112,7 +118,10 @@ impl Core {
                  Remove it and let it join again under a new id",
                 card.node, seen.matched, card.last.0
             )),
-            _ => Ok(()),
+            _ => {
+                self.membership.runs.insert(card.node, card.run);
+                Ok(())
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Members come and go: requests, the changes they become, and what follows when those are applied.
 
+mod departure;
 mod enrolment;
 mod whereabouts;
 
@@ -15,6 +16,7 @@ use quorate_consensus::{
 use quorate_env::Mono;
 use tokio::sync::oneshot;
 
+use self::departure::Departure;
 use crate::admin;
 use crate::core::{Core, Stop};
 use crate::frames::Frame;
@@ -39,7 +41,7 @@ struct Pending {
 enum Awaits {
     /// The change.
     Change,
-    /// An empty entry that those who are left have committed behind a removal. See [`Core::confirm`].
+    /// An empty entry that those who are left have committed behind a removal. See [`departure`].
     Confirmation,
 }
 
@@ -61,8 +63,11 @@ pub(crate) struct Membership {
     /// Who has asked a leader to leave that has left, in which term.
     pub(crate) farewells: Vec<(Term, oneshot::Sender<Outcome>)>,
     pub(crate) next_ask: u64,
-    /// Drawn at start: numbers of forwarded batches begin here, so that none repeats after a restart.
+    /// Drawn at start: numbers of forwarded batches begin here, so that none repeats after a restart. It names this
+    /// run of the process in handshakes, too.
     pub(crate) epoch: u64,
+    /// Of each peer, the run that was let in last.
+    pub(crate) runs: BTreeMap<NodeId, u64>,
     /// Who has called us as a member, but does not stand in our table yet: instance and address.
     pub(crate) acquaintances: BTreeMap<NodeId, (u64, String)>,
     /// Members whose addresses have changed, as they say in the handshake.
@@ -77,6 +82,7 @@ pub(crate) struct Membership {
     pub(crate) formats: BTreeMap<NodeId, Formats>,
     /// When this node was removed from the cluster.
     removed_at: Option<Mono>,
+    departure: Departure,
 }
 
 /// Administrative requests take an entry through the log, or wait for an election.
@@ -96,7 +102,8 @@ pub(crate) struct Before {
 
 impl Membership {
     pub(crate) fn fail_all(&mut self, error: &Error) {
-        let pending = self.pending.drain(..).map(|pending| pending.asker);
+        let pending = self.pending.drain(..).chain(self.departure.askers.drain(..));
+        let pending = pending.map(|pending| pending.asker);
         let asked = std::mem::take(&mut self.asked).into_values().map(|asked| asked.asker);
         let for_successor = self.for_successor.drain(..).map(|bequest| bequest.asker);
         let farewells = self.farewells.drain(..).map(|(_, asker)| asker);
@@ -236,6 +243,7 @@ impl Core {
     pub(crate) fn settle_changes(&mut self, entry: Option<&Committed>) {
         if let Some(entry) = entry {
             self.settle_farewells(entry);
+            self.settle_departure(entry);
         }
         let applied = self.machine.applied();
         while let Some(at) = self.membership.pending.iter().position(|one| one.index <= applied) {
@@ -249,7 +257,7 @@ impl Core {
                 continue;
             }
             if body.is_some_and(removes) {
-                self.confirm(pending);
+                self.membership.departure.askers.push(pending);
                 continue;
             }
             give(
@@ -279,35 +287,14 @@ impl Core {
         }
     }
 
-    /// A removal is applied here. Who asked for it may destroy the member when he hears so, but those who are
-    /// left may not know it yet when they restart: a commit index is written without a sync of its own, and
-    /// until they have applied the removal they need the vote of who is gone. So an empty entry is committed
-    /// behind it first: with it, the commit index is on the disks of a majority of those who are left.
-    fn confirm(&mut self, removal: Pending) {
-        let proposed = self.group.as_mut().map(|group| group.propose(Vec::new()));
-        match proposed {
-            Some(Ok((index, term))) => {
-                let awaits = Awaits::Confirmation;
-                self.membership.pending.push(Pending { index, term, awaits, ..removal });
-                self.wake();
-            }
-            Some(Err(_)) | None => {
-                let doubt = "the member was removed, but this could not be confirmed; keep its data \
-                             until the others have shown that they go on without it";
-                give(removal.asker, Err(Error::unknown(doubt)));
-            }
-        }
-    }
-
     /// A change of members is applied.
     pub(crate) fn members_changed(&mut self, before: Before) -> Result<(), Stop> {
+        self.note_departure(&before.tables.1);
         self.tell_of_change(&before.tables, before.format);
         self.bid_farewell(before.others);
         self.link_members();
         self.remember_peers();
-        if self.is_gone(self.identity.node) {
-            self.was_removed();
-        }
+        self.confirm_departures();
         self.stop_unless_format_known()
     }
 
@@ -322,9 +309,11 @@ impl Core {
     }
 
     /// True when `node` has left for good. In a joint configuration who goes still has a vote, and until all have
-    /// left that it is needed: it must be listened to, and may not stop.
+    /// left that, and know so for good, it is needed: it must be listened to, and may not stop.
     pub(crate) fn is_gone(&self, node: NodeId) -> bool {
-        self.machine.members().has_left(node) && !self.machine.configuration().is_voter(node)
+        self.machine.members().has_left(node)
+            && !self.machine.configuration().is_voter(node)
+            && self.membership.departure.is_known()
     }
 
     pub(crate) fn was_removed(&mut self) {
@@ -342,7 +331,7 @@ impl Core {
     }
 
     /// Raft stops sending to a member with its removal: it is told in so many words.
-    fn bid_farewell(&mut self, before: Vec<(NodeId, u64, String)>) {
+    pub(crate) fn bid_farewell(&mut self, before: Vec<(NodeId, u64, String)>) {
         let now = self.now();
         for member in before {
             let known = self.membership.departing.iter().any(|((node, ..), _)| *node == member.0);
@@ -380,6 +369,7 @@ impl Core {
         self.settle_transfers();
         self.settle_for_successor();
         self.settle_early();
+        self.confirm_departures();
         let now = self.now();
         let before = self.membership.departing.len();
         let mut departing = std::mem::take(&mut self.membership.departing);

@@ -178,7 +178,7 @@ impl Core {
 
     /// A leader that leaves passes its own removal on to its successor, and may be gone before it can tell
     /// that this was carried out: whoever has asked it through this node hears so from the log, when the
-    /// entry behind the removal (see [`Core::confirm`]) is applied. `entry` is the one applied now.
+    /// entry behind the removal (see [`Core::confirm_departures`]) is applied. `entry` is the one applied now.
     pub(crate) fn settle_farewells(&mut self, entry: &Committed) {
         let Membership { asked, farewells, .. } = &mut self.membership;
         match &entry.body {

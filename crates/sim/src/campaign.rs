@@ -97,10 +97,12 @@ impl Campaign {
                 let web = self.toy.is_none();
                 let usual = Setup { profile, web, ..Setup::new(boot) };
                 match name.as_str() {
-                    "lease" | "handover" => Setup { lease: true, sessions: 9, ..usual },
+                    "lease" | "handover" | "beyond" => Setup { lease: true, sessions: 9, ..usual },
                     "members" => Setup { spares: 2, ..usual },
                     // Alone, a node has nobody to fetch from.
                     "power" => Setup { nodes: 1 + 2 * (seed % 2), padding: 1500, ..usual },
+                    // Writes of several sectors each: of what is lost something must be left.
+                    "doubt" => Setup { padding: 1500, ..usual },
                     "cut" => {
                         let sizes = Sizes {
                             segment_bytes: 64 * 1024,

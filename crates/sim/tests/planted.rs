@@ -53,6 +53,7 @@ const fn place(bug: Planted) -> Place {
         Planted::LogCutTooEarly => {
             Place { profile: Some("cut"), seeds: 150, properties: &["whole"] }
         }
+        Planted::DoubtIgnored => Place { profile: Some("doubt"), ..everywhere },
         Planted::StampsAhead => {
             Place { profile: Some("power"), properties: &["lifetime"], ..everywhere }
         }
@@ -113,6 +114,20 @@ fn every_planted_bug_is_found() {
         }
     }
     assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+/// The control of the clocks: where they stand still while leases are trusted, no lease is worth anything, and the gym
+/// must say so.
+#[test]
+fn clocks_beyond_the_bound_of_leases_are_found() {
+    let place = Place { profile: Some("beyond"), seeds: 200, properties: CLIENTS };
+    let mut found = BTreeMap::new();
+    search(None, place, false, |outcome, violation| {
+        let line = violation.lines().next().unwrap_or_default();
+        found.insert(outcome.seed, format!("{line:.300}"));
+    });
+    println!("beyond: {:?}", found.first_key_value());
+    assert!(!found.is_empty(), "not found within {} seeds", place.seeds);
 }
 
 #[test]

@@ -52,6 +52,11 @@ impl Group {
         Ok(place)
     }
 
+    /// True while a change of members is in the log that is not applied, or one is to follow by itself.
+    pub fn is_changing(&self) -> bool {
+        self.raw.raft.has_pending_conf()
+    }
+
     /// What the leader knows of the members; empty on other nodes.
     pub fn progress(&self) -> Vec<Progress> {
         if self.role() != GroupRole::Leader {

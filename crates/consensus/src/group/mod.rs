@@ -284,6 +284,9 @@ impl Group {
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let raw = RawNode::new(&config, tail, &logger).map_err(GroupError::from)?;
+        let doubt = start.doubt;
+        #[cfg(feature = "planted-bugs")]
+        let doubt = doubt.filter(|_| !crate::planted::is(crate::planted::Planted::DoubtIgnored));
         let mut group = Self {
             raw,
             group: start.group,
@@ -297,7 +300,7 @@ impl Group {
             rounds: VecDeque::new(),
             next_round: 1,
             asking: reads::Asking::default(),
-            guard: guard::Guard::new(start.doubt, start.now + start.pace.election_timeout()),
+            guard: guard::Guard::new(doubt, start.now + start.pace.election_timeout()),
             commit_at_start: start.hard_state.commit,
             seed: start.seed,
             attempts: 0,

@@ -100,14 +100,22 @@ impl Replay {
                     (hard.term, hard.vote) = (*term, *vote);
                 }
             }
+            let seen = lost.seen.get(id).copied().unwrap_or_default();
+            if seen.term > group.state.hard.term {
+                // Who has appended an entry of this term takes none from a leader of an earlier one.
+                (group.state.hard.term, group.state.hard.vote) = (seen.term, NodeId(0));
+            }
             let last = group.state.last;
             let last_term = group.term(last).unwrap_or_default();
-            let unseen = if lost.unseen { last.next() } else { last };
-            let seen = lost.seen.get(id).copied().unwrap_or(Doubt { index: last, term: last_term });
-            let index = seen.index.max(unseen);
-            if index > last {
-                let term = seen.term.max(last_term);
-                group.raise_doubt(Doubt { index, term });
+            let index = seen.reach(last, lost.missing);
+            let mut term = seen.term.max(last_term);
+            if index > seen.index {
+                // Its term is not known, but it was none that the node had not heard of.
+                term = term.max(group.state.hard.term);
+            }
+            // An entry of a later term takes the place of all from its index on, also where those were more.
+            if index > last || seen.term > last_term {
+                group.raise_doubt(Doubt { index: index.max(last.next()), term });
             }
         }
     }

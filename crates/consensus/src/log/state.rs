@@ -11,13 +11,12 @@ pub(super) const STATE_BYTES: usize = 40;
 /// The log was cut where entries may have been durable and acknowledged.
 ///
 /// Until a leader has brought the log up to `index`, or all voters have reported, the node must
-/// vote only for logs that reach (`term`, `index`). The cut may have taken a vote as well: while in
-/// doubt, grant none in a term that some voter has already seen.
+/// vote only for logs that reach (`term`, `index`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt {
     /// The highest entry that may have been lost.
     pub index: Index,
-    /// Its term, or a lower bound.
+    /// Its term, or the highest that the node had heard of.
     pub term: Term,
 }
 

@@ -5,7 +5,7 @@ use super::record::{ALIGN, HEADER_BYTES, Header, Kind, Place, Position};
 use super::state::State;
 
 /// Disks keep or lose a write in blocks of at least this size.
-const BLOCK_BYTES: u32 = 512;
+pub(super) const BLOCK_BYTES: u32 = 512;
 
 /// A valid record and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -103,8 +103,19 @@ pub struct Welcome {
     pub wall_ms: u64,
 }
 
-fn put_nonce(out: &mut Vec<u8>, nonce: &[u64; 4]) {
-    nonce.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+/// The first word names the run of the speaker's process, for all of its handshakes: the other three make a nonce
+/// of it all the same, and what is on the wire has one format.
+fn put_nonce(out: &mut Vec<u8>, run: u64, nonce: &[u64; 4]) {
+    let [first, rest @ ..] = nonce;
+    out.extend_from_slice(&(if run == 0 { *first } else { run }).to_le_bytes());
+    rest.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+}
+
+/// The run that it names. (One of a version that names none is never met twice.)
+fn read_nonce(reader: &mut Reader) -> Result<u64, DecodeError> {
+    let nonce = reader.take(32)?;
+    let first = nonce.first_chunk().copied().ok_or(DecodeError::Range)?;
+    Ok(u64::from_le_bytes(first))
 }
 
 fn put_card(out: &mut Vec<u8>, card: &Card) {
@@ -138,6 +149,7 @@ fn read_card(reader: &mut Reader) -> Result<Card, DecodeError> {
         last: (Index(reader.varint()?), Term(reader.varint()?)),
         max_memory_bytes: reader.varint()?,
         lost_node: NodeId(reader.varint()?),
+        run: 0,
         in_doubt: reader.bool()?,
         learner: reader.bool()?,
         replaces: NodeId(reader.varint()?),
@@ -172,7 +184,7 @@ impl Hello {
         put_card(&mut out, &self.card);
         put_varint(&mut out, self.to.0);
         put_varint(&mut out, self.to_instance);
-        put_nonce(&mut out, nonce);
+        put_nonce(&mut out, self.card.run, nonce);
         out
     }
 
@@ -186,9 +198,9 @@ impl Hello {
         let purpose = Purpose::ALL.iter().find(|(known, _)| *known == tag);
         let (_, purpose) = *purpose.ok_or(DecodeError::Tag(tag.into()))?;
         let card = read_card(&mut reader)?;
-        let hello =
+        let mut hello =
             Self { purpose, card, to: NodeId(reader.varint()?), to_instance: reader.varint()? };
-        reader.take(32)?;
+        hello.card.run = read_nonce(&mut reader)?;
         reader.end()?;
         Ok(hello)
     }
@@ -201,7 +213,7 @@ impl Welcome {
         put_varint(&mut out, WIRE_FORMAT);
         put_card(&mut out, &self.card);
         put_varint(&mut out, self.wall_ms);
-        put_nonce(&mut out, nonce);
+        put_nonce(&mut out, self.card.run, nonce);
         out
     }
 
@@ -211,8 +223,8 @@ impl Welcome {
         if format != WIRE_FORMAT {
             return Err(HelloError::Format(format));
         }
-        let welcome = Self { card: read_card(&mut reader)?, wall_ms: reader.varint()? };
-        reader.take(32)?;
+        let mut welcome = Self { card: read_card(&mut reader)?, wall_ms: reader.varint()? };
+        welcome.card.run = read_nonce(&mut reader)?;
         reader.end()?;
         Ok(welcome)
     }
@@ -229,6 +241,7 @@ mod tests {
             node: NodeId(2),
             name: "n2".to_owned(),
             instance: 99,
+            run: 12,
             peer_addr: "127.0.0.1:1".to_owned(),
             client_addr: "127.0.0.1:2".to_owned(),
             last: (Index(5), Term(3)),

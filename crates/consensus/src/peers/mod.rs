@@ -72,6 +72,8 @@ pub struct Card {
     pub name: String,
     /// Drawn when its data directory was made: tells it from another node of the same name.
     pub instance: u64,
+    /// Drawn when its process started: its log has not gone back since. 0: not known.
+    pub run: u64,
     /// `host:port` at which peers reach it.
     pub peer_addr: String,
     /// `host:port` at which clients reach it.

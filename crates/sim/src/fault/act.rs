@@ -1,5 +1,6 @@
 //! Acts: the single steps of a plan, carried out on the world.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::ambush::{Ambush, Strike};
@@ -54,6 +55,8 @@ pub enum Act {
     FlipBit(HostId),
     /// Some file vanishes.
     LoseFile(HostId),
+    /// A sector of what the log synced last is gone.
+    LoseSector(HostId),
     /// The disk is as it should be, but for what it has lost.
     MendDisk(HostId),
     /// A spare host becomes a node that asks to be added.
@@ -116,6 +119,7 @@ impl Act {
             | Self::StrayWrites(host, _)
             | Self::FlipBit(host)
             | Self::LoseFile(host)
+            | Self::LoseSector(host)
             | Self::MendDisk(host)
             | Self::Enlist(host)
             | Self::Order(
@@ -174,6 +178,9 @@ impl Act {
             Self::StrayWrites(host, count) => world.disk(host).stray_writes(count),
             Self::FlipBit(host) => harm(world, host, Harm::Flip),
             Self::LoseFile(host) => harm(world, host, Harm::Lose),
+            Self::LoseSector(host) => {
+                world.disk(host).lose_sector(Path::new("/data/log"));
+            }
             Self::MendDisk(host) => world.disk(host).mend(),
             Self::Enlist(host) => {
                 cluster.enlist(host);

@@ -83,6 +83,8 @@ kinds! {
     StrayWrite,
     /// A file vanishes, on a disk of a minority.
     LoseFile,
+    /// A disk of a minority has lost a sector of what it synced last, when the power comes back.
+    LoseSector,
     /// A node is added.
     AddNode,
     /// A node is removed.
@@ -112,7 +114,7 @@ kinds! {
 impl Kind {
     /// True for what changes bytes on a disk that were there for good.
     pub fn is_damage(self) -> bool {
-        matches!(self, Self::FlipBit | Self::StrayWrite | Self::LoseFile)
+        matches!(self, Self::FlipBit | Self::StrayWrite | Self::LoseFile | Self::LoseSector)
     }
 
     /// True for what makes a clock wrong.

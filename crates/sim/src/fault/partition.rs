@@ -17,6 +17,12 @@ pub(super) fn towards(host: HostId, others: &[HostId]) -> Vec<Link> {
     others.iter().filter(|other| **other != host).map(|other| (*other, host)).collect()
 }
 
+/// All links of `host` with `others`.
+pub(super) fn around(host: HostId, others: &[HostId]) -> Vec<Link> {
+    let there = towards(host, others);
+    there.iter().flat_map(|(from, to)| [(*from, *to), (*to, *from)]).collect()
+}
+
 /// What a partition of this kind cuts; `host` is whom it is about, where it is about one.
 pub(super) fn cut(kind: Kind, hosts: &[HostId], host: HostId, chance: &mut Chance) -> Vec<Link> {
     let mut links = links(hosts);

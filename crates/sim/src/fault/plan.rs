@@ -7,7 +7,7 @@ use quorate_consensus::observer::Moment;
 use super::act::{Act, Order};
 use super::ambush::{Ambush, Strike};
 use super::kind::Kind;
-use super::partition;
+use super::partition::{self, Link};
 use super::profile::Profile;
 use super::scene::Scene;
 use crate::world::{Chance, HostId, Kill, Pause, SimTime};
@@ -146,6 +146,7 @@ impl Drawing<'_> {
             | Kind::FlipBit
             | Kind::StrayWrite
             | Kind::LoseFile => self.disk(at, over, host, kind),
+            Kind::LoseSector => self.lose_sector(at, over),
             Kind::CutAtHandOver | Kind::SplitAtChange | Kind::PowerAtChange | Kind::PowerAtCut => {
                 self.ambush(at, over, kind);
             }
@@ -275,6 +276,32 @@ impl Drawing<'_> {
                     },
                 );
             }
+        }
+    }
+
+    /// What was lost hurts most where just a majority had it: those who have not are cut off before, and those who
+    /// have are down when they come back.
+    fn lose_sector(&mut self, at: SimTime, over: SimTime) {
+        let Some(victim) = self.chance.pick(self.scene.minority()).copied() else { return };
+        self.add(over, Act::Kill(victim, Kill::Power));
+        self.add(over, Act::LoseSector(victim));
+        self.add(over, Act::Start(victim));
+        if self.chance.one_in(4) {
+            return;
+        }
+        let nodes = self.scene.nodes.clone();
+        let mut others: Vec<HostId> = nodes.iter().copied().filter(|it| *it != victim).collect();
+        let mut with_it = Vec::new();
+        while with_it.len() < nodes.len() / 2 {
+            with_it.push(others.remove(self.chance.index(others.len())));
+        }
+        let links: Vec<Link> =
+            others.iter().flat_map(|host| partition::around(*host, &nodes)).collect();
+        self.add(at, Act::Cut(links.clone()));
+        self.add(over, Act::Heal(links));
+        let back = over + self.chance.duration(self.profile.lasting.clone());
+        for host in with_it {
+            self.crash(over, back, host, Kill::Process);
         }
     }
 

@@ -100,6 +100,21 @@ impl Profile {
         }
     }
 
+    /// Clocks that stand still while leases are trusted, which no lease lives through: the control, in which stale
+    /// reads must be found.
+    pub fn beyond() -> Self {
+        let kinds = vec![
+            Kind::Isolate,
+            Kind::Isolate,
+            Kind::Deafen,
+            Kind::ClockStop,
+            Kind::ClockStop,
+            Kind::ClockStop,
+        ];
+        let lasting = Duration::from_millis(500)..Duration::from_secs(4);
+        Self { kinds, left_out_in_ten: 0..1, lasting, ..Self::lease() }
+    }
+
     /// Leaders that hand over, and what can befall them then.
     pub fn handover() -> Self {
         let kinds = vec![
@@ -163,6 +178,11 @@ impl Profile {
         Self { kinds, every: Duration::from_millis(200)..Duration::from_secs(3), ..Self::power() }
     }
 
+    /// Disks that lose what was just acknowledged, where just a majority had it.
+    pub fn doubt() -> Self {
+        Self { kinds: vec![Kind::LoseSector], left_out_in_ten: 0..1, ..Self::power() }
+    }
+
     /// Nothing at all, for as long.
     pub fn calm() -> Self {
         Self { kinds: Vec::new(), ..Self::first() }
@@ -176,9 +196,11 @@ impl Profile {
             "harsh" => Self::harsh(),
             "lease" => Self::lease(),
             "handover" => Self::handover(),
+            "beyond" => Self::beyond(),
             "members" => Self::members(),
             "power" => Self::power(),
             "cut" => Self::cut(),
+            "doubt" => Self::doubt(),
             "all" => Self::all(),
             _ => return None,
         })
@@ -199,7 +221,8 @@ impl Profile {
         let kept: Vec<Kind> =
             all.iter().copied().filter(|_| chance.below(10) >= left_out).collect();
         let mut kept = if kept.is_empty() { all } else { kept };
-        let damage = chance.one_in(2);
+        // A profile of nothing else has it in each seed.
+        let damage = chance.one_in(2) || kept.iter().all(|kind| kind.is_damage());
         kept.retain(|kind| if damage { !SHRINKING.contains(kind) } else { !kind.is_damage() });
         self.kinds.iter().copied().filter(|kind| kept.contains(kind)).collect()
     }

@@ -186,6 +186,26 @@ impl Gym {
         book.take().into_iter().map(|(frame, at)| (frame, at - began)).collect()
     }
 
+    /// A client that writes to node `number` from now on, one value of `key` after the other.
+    pub(crate) fn write_on(&mut self, number: u64, key: &str) {
+        let addr = self.cluster.addresses()[usize::try_from(number - 1).unwrap()].clone();
+        let client = self.world.add_host("a writing client");
+        let mut bytes = Vec::new();
+        encode_request(&["SET", key, "v"], &mut bytes);
+        self.world.start(client, move |env| -> Task {
+            Box::pin(async move {
+                let mut stream = env.net.connect(&addr).await.unwrap();
+                let (mut reader, mut buffer) = (Reader::default(), [0; 4096]);
+                while stream.write_all(&bytes).await.is_ok() {
+                    while reader.next_frame().unwrap().is_none() {
+                        let Ok(len @ 1..) = stream.read(&mut buffer).await else { return };
+                        reader.feed(&buffer[..len]);
+                    }
+                }
+            })
+        });
+    }
+
     /// Sends a command to `addr`, and waits for nothing.
     pub(crate) fn say_at(&mut self, addr: &str, words: &[&str]) {
         let (mut bytes, addr) = (Vec::new(), addr.to_owned());

@@ -12,6 +12,7 @@ mod clocks;
 mod damage;
 mod founding;
 mod gym;
+mod handshakes;
 mod lanes;
 mod leaderless;
 mod links;

@@ -64,3 +64,36 @@ fn a_leader_that_learns_that_it_has_no_vote_any_more_hands_over() {
         }
     }
 }
+
+/// Who was replaced stopped when the leader had *applied* that it is out of the joint configuration. Nobody else had
+/// written so, and the leader's commit index was on no disk: when those who stay lost power, they needed the vote of
+/// who was gone, for ever.
+#[test]
+fn who_was_replaced_stops_when_those_who_stay_know_it_for_good() {
+    for seed in 1..=12 {
+        let waits = |spec: &NodeSpec, config: &mut Config| {
+            if spec.number == 3 {
+                config.entrance = Entrance::Wait;
+            }
+        };
+        let mut gym = Gym::unstarted(seed, 3, |_| (), waits, |_| ());
+        (1..=3).for_each(|number| gym.start(number));
+        gym.until("two vote", |gym| {
+            let members = gym.leader().map(|leader| gym.status(leader).members);
+            members.is_some_and(|all| all.len() == 2 && all.iter().all(|member| member.voter))
+        });
+        let stays = gym.leader().unwrap();
+        let goes = stays % 2 + 1;
+        let addr = format!("n{stays}:{OPERATOR_PORT}");
+        gym.say_at(&addr, &["JOIN", "n3", "n3:7000", &format!("n{goes}")]);
+        gym.until("who was replaced stops by itself", |gym| !gym.world.is_up(gym.host(goes)));
+        for number in [stays, 3] {
+            gym.stop(number, Kill::Power);
+        }
+        for number in [stays, 3] {
+            gym.start(number);
+        }
+        gym.until("those who stay elect one of them", |gym| gym.leader().is_some());
+        assert_eq!(gym.ask(stays, &["SET", "k", "v"]).0, ok(), "seed {seed}");
+    }
+}

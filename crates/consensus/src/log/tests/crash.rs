@@ -46,7 +46,9 @@ fn recover_again(disk: &FaultyDisk, first: Crash, crash: Crash, oracle: &mut Ora
         world.disk.set_capacity(world.disk.used());
     }
     let (log, found, recovered) = open(&world).unwrap_or_else(|error| panic!("{crash:?}: {error}"));
-    match recovered.cuts.iter().any(|cut| cut.reason == CutReason::InDoubt) {
+    // Cut in doubt now, or by the recovery before this one.
+    let cut = recovered.cuts.iter().any(|cut| cut.reason == CutReason::InDoubt);
+    match cut || recovered.groups.values().any(|group| group.doubt.is_some()) {
         false => oracle.check(&found),
         true => oracle.check_with_later_votes(&found),
     }

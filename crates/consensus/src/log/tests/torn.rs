@@ -43,8 +43,8 @@ impl Torn {
         units.filter(|(_, (before, after))| before != after).map(|(unit, _)| unit).collect()
     }
 
-    /// Recovers when of the changed units of `bytes` those in `kept` had reached the disk.
-    fn recover(&self, bytes: usize, kept: &[usize]) -> (Vec<LogEntry>, Option<CutReason>) {
+    /// The world in which of the changed units of `bytes` those in `kept` have reached the disk.
+    fn keeping(&self, bytes: usize, kept: &[usize]) -> World {
         let mut content = self.before.clone();
         for unit in kept {
             let span = unit * bytes..((unit + 1) * bytes).min(content.len());
@@ -54,8 +54,15 @@ impl Torn {
         image.put(&self.path, content);
         let mut world = World::on(image);
         world.config = self.world.config;
-        let (log, recovered) =
-            world.open().unwrap_or_else(|error| panic!("{bytes} bytes, kept {kept:?}: {error}"));
+        world
+    }
+
+    /// What is found there.
+    fn recover(&self, bytes: usize, kept: &[usize]) -> (Vec<LogEntry>, Option<CutReason>) {
+        let (log, recovered) = self
+            .keeping(bytes, kept)
+            .open()
+            .unwrap_or_else(|error| panic!("{bytes} bytes, kept {kept:?}: {error}"));
         let reason = recovered.cuts.first().map(|cut| cut.reason);
         let (entries, lost) = (read(&log, GROUP), reason == Some(CutReason::InDoubt));
         let last = entries.last().map_or(Index(0), |entry| entry.index);
@@ -85,6 +92,32 @@ impl Torn {
             }
         }
     }
+}
+
+/// A write that was fsynced, and a disk that has lost one sector of it: what can't be told from a tear is cut in
+/// doubt, and the doubt reaches as far as entries may have been acknowledged, also those of which not even the header
+/// is left.
+#[test]
+fn a_doubt_reaches_all_that_one_missing_sector_has_taken() {
+    let mut doubts = 0;
+    for first in [0, 40, 380, 388, 512, 700, 1_500] {
+        for written in
+            [&[40; 12][..], &[40, 40, 900, 40], &[0, 0, 0, 0, 700], &[700, 0, 0, 0, 0, 0]]
+        {
+            let torn = Torn::new(&[first], written);
+            let sectors = torn.changed(512);
+            // With its last sector a write has no end any more: who can't know of it can't miss it.
+            for lost in sectors.iter().take(sectors.len() - 1) {
+                let kept: Vec<_> = sectors.iter().copied().filter(|it| it != lost).collect();
+                let (log, _) = torn.keeping(512, &kept).open().unwrap();
+                let Some(doubt) = log.doubt(GROUP) else { continue };
+                let last = torn.written.last().unwrap();
+                assert!(doubt.index >= last.index, "{first} {written:?}: {doubt:?} of {last:?}");
+                doubts += 1;
+            }
+        }
+    }
+    assert!(doubts > 50, "{doubts}");
 }
 
 /// Where the write begins within its first block, and its records within theirs, is another one each time.

@@ -126,6 +126,15 @@ impl<'a> DiskControl<'a> {
         offset
     }
 
+    /// Lets a sector of what was last synced in `dir` be all zero, chosen by the disk's seed; says in which file and at
+    /// which offset. Never the last one of a write: what is left of it shows that there was more, while a write of
+    /// which nothing is left can't be missed by anybody who was not told of it.
+    pub fn lose_sector(self, dir: &Path) -> Option<(PathBuf, u64)> {
+        let lost = self.with(|device| device.lose_sector(dir));
+        self.note(format_args!("a sector is lost: {lost:?}"));
+        lost
+    }
+
     /// Lets `path` vanish, also from the platter; true when it was there.
     pub fn vanish(self, path: &Path) -> bool {
         self.note(format_args!("{} vanishes", path.display()));

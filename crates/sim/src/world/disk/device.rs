@@ -183,7 +183,7 @@ impl Device {
             return Err(device_error());
         }
         if !self.lies {
-            file.sync();
+            file.sync(self.operations);
         }
         Ok(())
     }
@@ -193,6 +193,17 @@ impl Device {
             return Err(device_error());
         }
         if self.lies { Ok(()) } else { self.names.sync_dir(dir) }
+    }
+
+    /// See [`super::DiskControl::lose_sector`].
+    pub(crate) fn lose_sector(&mut self, dir: &Path) -> Option<(PathBuf, u64)> {
+        let inside = self.names.files().filter(|(path, _)| path.starts_with(dir));
+        let last = inside.max_by_key(|(_, inode)| {
+            self.inodes.get(inode).and_then(|inode| inode.last_synced.as_ref()).map(|it| it.0)
+        });
+        let (path, inode) = last.map(|(path, inode)| (path.clone(), inode))?;
+        let offset = self.inodes.get_mut(&inode)?.lose_sector(&mut self.chance)?;
+        Some((path, offset))
     }
 
     /// Another disk is put in its place: empty, and not known to the node.

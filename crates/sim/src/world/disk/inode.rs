@@ -46,6 +46,8 @@ pub(crate) struct Inode {
     durable: Content,
     changes: Vec<Change>,
     dirty: BTreeSet<u64>,
+    /// The last write that was synced: at which operation, where, and how many bytes.
+    pub(crate) last_synced: Option<(u64, u64, usize)>,
     /// The shortest length since the last sync: a truncation in between must not leave old pages.
     cut_to: Option<u64>,
 }
@@ -66,7 +68,7 @@ impl Inode {
         self.changes.push(Change::Len(len));
     }
 
-    pub(crate) fn sync(&mut self) {
+    pub(crate) fn sync(&mut self, operation: u64) {
         if let Some(cut) = self.cut_to.take().filter(|cut| *cut < self.durable.len) {
             self.durable.set_len(cut);
         }
@@ -74,6 +76,11 @@ impl Inode {
             self.durable.take_page(page, &self.cached);
         }
         self.durable.len = self.cached.len;
+        let writes = self.changes.iter().rev().find_map(|change| match change {
+            Change::Write { offset, bytes } => Some((operation, *offset, bytes.len())),
+            Change::Len(_) => None,
+        });
+        self.last_synced = writes.or(self.last_synced);
         self.changes.clear();
     }
 
@@ -129,6 +136,22 @@ impl Inode {
         }
     }
 
+    /// One of the sectors that lie within the last write that was synced, but for the last, is all zero from now on.
+    pub(crate) fn lose_sector(&mut self, chance: &mut Chance) -> Option<u64> {
+        let (_, from, len) = self.last_synced?;
+        let mut bytes = vec![0; len];
+        self.durable.read(&mut bytes, from);
+        // Zeros behind it, up to the end of a page, say nothing.
+        let end = from + bytes.iter().rposition(|byte| *byte != 0)? as u64;
+        let sector = SECTOR as u64;
+        let (first, last) = (from.div_ceil(sector), end / sector);
+        let lost = first + chance.below(last.checked_sub(first).filter(|count| *count > 0)?);
+        for content in [&mut self.durable, &mut self.cached] {
+            content.write(&[0; SECTOR], lost * sector);
+        }
+        Some(lost * sector)
+    }
+
     /// Flips a bit on the platter and in the cache.
     pub(crate) fn flip(&mut self, chance: &mut Chance) -> Option<u64> {
         let pages = self.durable.written();
@@ -155,7 +178,7 @@ mod tests {
         for seed in 0..200 {
             let (mut chance, mut inode) = (Chance::new(seed, "disk"), Inode::default());
             inode.set_len(64 * 1024);
-            inode.sync();
+            inode.sync(1);
             inode.write_sectors(&mut chance, &vec![7; len], offset);
             let mut bytes = vec![0; 64 * 1024];
             assert_eq!(inode.durable.read(&mut bytes, 0), bytes.len());
@@ -171,5 +194,24 @@ mod tests {
             }
         }
         assert!(some_lost);
+    }
+
+    #[test]
+    fn a_sector_that_is_lost_lies_in_the_last_synced_write_and_is_not_its_end() {
+        let mut lost = BTreeSet::new();
+        for seed in 0..100 {
+            let (mut chance, mut inode) = (Chance::new(seed, "disk"), Inode::default());
+            inode.write(&[7; 1_000], 0);
+            inode.sync(1);
+            inode.write(&[&[8; 2_000][..], &[0; 1_500]].concat(), 1_000);
+            inode.sync(2);
+            inode.write(&[9; 5_000], 3_000);
+            inode.lose_power(&mut chance, Fate::Lost);
+            lost.extend(inode.lose_sector(&mut chance));
+            let mut bytes = vec![1; 3_000];
+            assert_eq!(inode.cached.read(&mut bytes, 0), 3_000);
+            assert_eq!(bytes.iter().filter(|byte| **byte == 0).count(), SECTOR);
+        }
+        assert_eq!(lost, BTreeSet::from([1_024, 1_536, 2_048]), "2560 is where it ends");
     }
 }

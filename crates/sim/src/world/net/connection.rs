@@ -353,6 +353,18 @@ impl Wire {
         }
     }
 
+    /// Resets the last one of those that `from` dialled to `to`.
+    pub(crate) fn break_last(&mut self, turn: &mut Turn, from: HostId, to: HostId) {
+        let last = self.connections.values_mut().rfind(|connection| {
+            let hosts = (connection.dialer.host, connection.acceptor.host);
+            hosts == (from, to) && connection.dialer.error.is_none() && !connection.dialer.gone
+        });
+        if let Some(connection) = last {
+            connection.dialer.fail(turn);
+            connection.acceptor.fail(turn);
+        }
+    }
+
     /// Resets every connection between two hosts.
     pub(crate) fn break_between(&mut self, turn: &mut Turn, one: HostId, two: HostId) {
         for connection in self.connections.values_mut() {

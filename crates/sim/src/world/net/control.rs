@@ -72,6 +72,14 @@ impl<'a> WireControl<'a> {
         });
     }
 
+    /// Resets the connection that `from` dialled to `to` last.
+    pub fn break_last(self, from: HostId, to: HostId) {
+        self.shared.turn(|wire, turn| {
+            turn.tell(from, format!("the last connection to {to} breaks"));
+            wire.break_last(turn, from, to);
+        });
+    }
+
     /// Resets every connection between two hosts.
     pub fn break_between(self, one: HostId, two: HostId) {
         self.shared.turn(|wire, turn| {
