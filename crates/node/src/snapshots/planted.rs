@@ -13,7 +13,7 @@ fn records_of(states: &[&Keyspace]) -> Result<Records, EngineError> {
     let mut records = Records::new();
     for state in states {
         state.view().visit(&[], &[], &mut |key, value| {
-            records.insert(key.to_vec(), value.clone());
+            records.insert(key.to_vec(), value.to_bytes());
             std::ops::ControlFlow::Continue(())
         })?;
     }
