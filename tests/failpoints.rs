@@ -1,6 +1,6 @@
 //! kill -9 at every failpoint: each disk operation that changes something, before it, after it, and in the
 //! middle of a write; while a node is founded, serves, starts again, joins, catches up and gives up what is
-//! damaged.
+//! damaged; on the disk engine also between the steps of a flush, a compaction, a seal and a removal.
 //!
 //! A scenario is run once in which nobody dies, and every arrival is written down. Then the node dies at each
 //! of these points and is started again. [`ALONE`] and [`AMONG_OTHERS`] list all that there are: one that is not reached any more
@@ -57,6 +57,16 @@ const ALONE: &[&str] = &[
     "snapshots/snapshot-#-making.tmp sync",
     "snapshots/snapshot-#-making.tmp write",
 ];
+/// The steps of a disk engine that a lone node takes.
+const ENGINE: &[&str] = &["engine compaction", "engine flush", "engine seal"];
+/// Those that a member takes which a snapshot brings up to date, and where its file goes.
+const ENGINE_AMONG_OTHERS: &[&str] = &[
+    "engine compaction",
+    "engine flush",
+    "engine removal",
+    "engine seal",
+    "snapshots/snapshot-#-receiving.tmp remove",
+];
 /// And where only a member of several can.
 const AMONG_OTHERS: &[&str] = &[
     "log.damaged-# rename",
@@ -82,6 +92,10 @@ const HEAVY_BYTES: usize = 6 << 20;
 const MEDIUM_BYTES: usize = 32 << 10;
 /// A snapshot whenever the log has grown at all.
 const FLAGS: &[&str] = &["--snapshot-log-size", "1kb"];
+/// The same, on the disk engine: a log that is cut wants a flush, and eight of them are compacted.
+const ENGINE_FLAGS: &[&str] = &["--snapshot-log-size", "1kb", "--engine", "disk"];
+/// More than it takes for a compaction.
+const FLUSHES: usize = 10;
 
 /// What the writer knows.
 #[derive(Default)]
@@ -112,7 +126,11 @@ enum End {
 
 impl Walk {
     fn solo() -> Self {
-        let mut cluster = Cluster::empty(FLAGS);
+        Self::alone(FLAGS)
+    }
+
+    fn alone(flags: &[&str]) -> Self {
+        let mut cluster = Cluster::empty(flags);
         say(&format!("again: {}", cluster.again()));
         let victim = cluster.add(Entrance::Bootstrap);
         cluster.wait_until_ready();
@@ -237,6 +255,41 @@ impl Walk {
         })
     }
 
+    /// Writes until the engine has flushed some more times.
+    fn write_until_flushed_often(&mut self) -> End {
+        let flushes = |walk: &Self| {
+            let metrics = crate::http::get(walk.cluster.addr(walk.victim), "/metrics").ok()?;
+            let text = metrics.text();
+            let line =
+                text.lines().find(|line| line.starts_with("quorate_engine_flushes_total"))?;
+            line.rsplit(' ').next()?.parse::<usize>().ok()
+        };
+        for round in 0..FLUSHES {
+            let before = flushes(self);
+            if self.write_some(20) == End::Died {
+                return End::Died;
+            }
+            if self.write_heavily(4 * MEDIUM_BYTES, MEDIUM_BYTES) == End::Died {
+                return End::Died;
+            }
+            let end = until("the engine flushes", LONG, || {
+                if self.is_dead() {
+                    return Ok(End::Died);
+                }
+                let now = flushes(self);
+                if now > before {
+                    Ok(End::Survived)
+                } else {
+                    Err(format!("{now:?} in round {round}"))
+                }
+            });
+            if end == End::Died {
+                return End::Died;
+            }
+        }
+        End::Survived
+    }
+
     /// Waits for a snapshot of the last load.
     fn wait_for_a_snapshot(&mut self) -> End {
         let (victim, began_at) = (self.victim, self.began_at);
@@ -315,6 +368,8 @@ enum Scenario {
     Service,
     /// Large writes: the log goes on in other segments and is cut.
     Rolling,
+    /// Writes until the disk engine has flushed often enough for a compaction.
+    Flushing,
     /// A new directory, and a cluster whose log no longer begins at its beginning.
     Joining,
     /// A member that was away for longer than logs reach back.
@@ -377,6 +432,10 @@ impl Scenario {
                     ],
                 )
             }
+            Self::Flushing => {
+                walk.restart_now();
+                survived(walk, &[Walk::wait_until_it_serves, Walk::write_until_flushed_often])
+            }
             Self::Joining => joining(walk),
             Self::LeftBehind => left_behind(walk),
             Self::Damage => damage(walk),
@@ -421,8 +480,8 @@ fn survived(walk: &mut Walk, steps: &[fn(&mut Walk) -> End]) -> End {
 }
 
 /// Two members whose logs no longer begin at the beginning; the third is to come.
-fn pair() -> Walk {
-    let mut cluster = Cluster::with_flags(2, FLAGS);
+fn pair(flags: &[&str]) -> Walk {
+    let mut cluster = Cluster::with_flags(2, flags);
     say(&format!("again: {}", cluster.again()));
     leave_behind(&cluster);
     let victim = cluster.add(Entrance::Join);
@@ -592,6 +651,20 @@ fn a_lone_node_that_dies_at_any_disk_operation_comes_back_with_every_acknowledge
 #[test]
 fn a_member_that_dies_at_any_disk_operation_while_it_catches_up_comes_back() {
     use Scenario::{Damage, Joining, LeftBehind};
-    let map = walk_through(pair(), &[Joining, LeftBehind, Damage], ALONE);
+    let map = walk_through(pair(FLAGS), &[Joining, LeftBehind, Damage], ALONE);
     assert_complete(&map, AMONG_OTHERS, ALONE);
+}
+
+#[test]
+fn a_lone_node_that_dies_between_any_two_steps_of_its_disk_engine_comes_back() {
+    use Scenario::{Flushing, Founding};
+    let map = walk_through(Walk::alone(ENGINE_FLAGS), &[Founding, Flushing], ALONE);
+    assert_complete(&map, ENGINE, ALONE);
+}
+
+#[test]
+fn a_member_that_dies_while_its_disk_engine_takes_a_snapshot_in_comes_back() {
+    let elsewhere: Vec<&str> = ALONE.iter().chain(AMONG_OTHERS).copied().collect();
+    let map = walk_through(pair(ENGINE_FLAGS), &[Scenario::LeftBehind], &elsewhere);
+    assert_complete(&map, ENGINE_AMONG_OTHERS, &elsewhere);
 }

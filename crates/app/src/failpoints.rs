@@ -5,8 +5,9 @@
 //! feature, and a node that has it says so when it starts. `tests/failpoints.rs` walks through all points.
 //!
 //! A point is called `<file> <operation> <moment>`, with a `#` for each number in the file's name below the
-//! data directory: `log/#.log write half`. Since every room reaches the disk through [`Disk`], no point is
-//! written down anywhere but here, and a new disk operation is a new point by itself.
+//! data directory: `log/#.log write half`. Since all rooms but the engine reach the disk through [`Disk`], no point is
+//! written down anywhere but here, and a new disk operation is a new point by itself. The disk engine's tree has files
+//! of its own; its steps are named by the engine (`engine flush half`).
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quorate::Env;
 use quorate_env::disk::{DirLock, Disk, DiskFile, OpenMode};
+use quorate_node::point;
 use rustix::process::{Signal, getpid, kill_process};
 
 #[cfg(not(debug_assertions))]
@@ -63,6 +65,15 @@ pub(crate) fn armed(env: Env, data_dir: &Path) -> io::Result<Env> {
     tracing::warn!(?armed, "this build has failpoints: it is for tests only");
     let (data_dir, counts) = (data_dir.to_owned(), Mutex::default());
     let points = Arc::new(Points { data_dir, armed, arrivals, counts });
+    let engine = Arc::clone(&points);
+    point::watch(move |step, moment| {
+        let moment = match moment {
+            point::Moment::Before => Moment::Before,
+            point::Moment::Half => Moment::Half,
+            point::Moment::After => Moment::After,
+        };
+        engine.arrive("engine", step, moment);
+    });
     Ok(Env { disk: Arc::new(DyingDisk { disk: Arc::clone(&env.disk), points }), ..env })
 }
 

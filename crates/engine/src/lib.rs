@@ -10,6 +10,7 @@ pub mod disk;
 pub mod engine;
 pub mod memory;
 pub mod mirror;
+pub mod point;
 pub mod scratch;
 pub mod suite;
 pub mod work;

@@ -62,3 +62,5 @@ pub use node::Node;
 pub use open::StartError;
 pub use quorate_consensus::Pace;
 pub use quorate_consensus::peers::{Formats, Secret};
+#[cfg(feature = "failpoints")]
+pub use quorate_engine::point;

@@ -22,6 +22,7 @@ use super::home::Home;
 use super::wire::{self, META, Meta};
 use super::{GONE, damage, is_gone};
 use crate::engine::{EngineError, Found, View};
+use crate::point::{self, Moment};
 
 /// Values this long lie outside of the tree's tables, so that compaction does not rewrite them.
 const SEPARATED_BYTES: u32 = 1024;
@@ -207,7 +208,8 @@ impl Base {
 
     /// Adds all records of `view` (a tombstone removes) and the meta record, atomically and durably.
     pub(super) fn flush(&self, view: &dyn View, meta: Meta) -> Result<(), EngineError> {
-        self.with(|tree| {
+        point::arrive("flush", Moment::Before);
+        let flushed = self.with(|tree| {
             let mut ingestion = tree.ingestion().map_err(told)?;
             ingestion.write(META, meta.encode()).map_err(told)?;
             let mut failed = None;
@@ -242,21 +244,27 @@ impl Base {
                 return Err(told(error));
             }
             write_long(&mut ingestion, &mut long).map_err(told)?;
+            point::arrive("flush", Moment::Half);
             ingestion.finish().map_err(told)
-        })
+        });
+        point::arrive("flush", Moment::After);
+        flushed
     }
 
     /// One step of compaction; false when there was nothing to do.
     pub(super) fn compact(&self, table_bytes: u64) -> Result<bool, EngineError> {
         let watermark = self.watermark();
-        self.with(|tree| {
+        point::arrive("compaction", Moment::Before);
+        let compacted = self.with(|tree| {
             let before = tree.current_version().id();
             let strategy = Leveled::default()
                 .with_l0_threshold(RUNS_MERGED)
                 .with_table_target_size(table_bytes);
             tree.compact(Arc::new(strategy), watermark).map_err(told)?;
             Ok(tree.current_version().id() != before)
-        })
+        });
+        point::arrive("compaction", Moment::After);
+        compacted
     }
 
     /// Bytes of blocks in memory.

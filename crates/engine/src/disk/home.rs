@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 use super::damage;
 use crate::engine::EngineError;
+use crate::point::{self, Moment};
 
 const MAGIC: &[u8; 9] = b"QUORWHLE\x01";
 const DAMAGED: &str = "damaged";
@@ -156,6 +157,7 @@ impl Home {
 
     /// Marks the state, all of which is durable, as whole.
     pub(super) fn seal(&self, note: &[u8]) -> io::Result<()> {
+        point::arrive("seal", Moment::Before);
         // Order matters: the state's directory is durable in its parent before the mark that names it.
         sync_dir(&self.dir)?;
         let temporary = self.dir.join(format!("whole-{}.tmp", self.number));
@@ -164,8 +166,10 @@ impl Home {
         file.write_all(&crc32c::crc32c(note).to_le_bytes())?;
         file.write_all(note)?;
         file.sync_all()?;
+        point::arrive("seal", Moment::Half);
         fs::rename(&temporary, self.mark())?;
         sync_dir(&self.dir)?;
+        point::arrive("seal", Moment::After);
         *self.lock_note() = note.to_vec();
         self.kept.store(true, Ordering::Release);
         Ok(())
@@ -178,15 +182,19 @@ impl Home {
 
     /// Removes the state's files.
     pub(super) fn remove(&self) -> io::Result<()> {
+        point::arrive("removal", Moment::Before);
         // Order matters: a state without its mark is no state; the other way round half of one would be.
         match fs::remove_file(self.mark()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => sync_dir(&self.dir)?,
         }
+        point::arrive("removal", Moment::Half);
         match fs::remove_dir_all(self.path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        point::arrive("removal", Moment::After);
+        Ok(())
     }
 
     /// Notes durably that this directory's states must not be used again: a restart finds out what a
