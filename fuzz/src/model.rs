@@ -25,7 +25,7 @@ impl Reader for ModelEngine {
             return Ok(());
         }
         for (key, value) in self.records.range::<[u8], _>((Bound::Included(from), end)) {
-            if visitor(key, value) == ControlFlow::Break(()) {
+            if visitor(key, &Found::Lent(value)) == ControlFlow::Break(()) {
                 break;
             }
         }
