@@ -21,6 +21,9 @@ const BLOCK: usize = 8;
 /// Blocks of a full node.
 const BLOCKS: usize = INNER_MAX / BLOCK;
 
+/// Resident bytes of the tops.
+pub(super) const TOPS_BYTES: usize = BLOCKS * size_of::<u64>();
+
 const _: () = assert!(INNER_MAX.is_multiple_of(BLOCK), "the last block's top stands for itself");
 
 /// Heads of a node's separators, in their order.
@@ -110,8 +113,8 @@ impl Heads {
         }
         let wanted = probe.head(self.common);
         let start = self.block(wanted);
-        let block = self.heads.get(start..).unwrap_or_default();
-        let below = below(block.get(..BLOCK).unwrap_or(block), wanted);
+        let rest = self.heads.get(start..).unwrap_or_default();
+        let below = below(rest.get(..BLOCK).unwrap_or(rest), wanted);
         let rank = start + below;
         if self.heads.get(rank) != Some(&wanted) {
             return rank;
@@ -120,7 +123,7 @@ impl Heads {
             return rank
                 + run.heads.rank(separators.get(run.start..run.end).unwrap_or_default(), probe);
         }
-        let equal = block.get(below..).unwrap_or_default().partition_point(|head| *head == wanted);
+        let equal = rest.get(below..).unwrap_or_default().partition_point(|head| *head == wanted);
         let separators = separators.get(rank..rank + equal).unwrap_or_default();
         rank + separators.partition_point(|separator| probe.compare(separator).is_ge())
     }

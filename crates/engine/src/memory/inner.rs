@@ -1,6 +1,6 @@
 //! Inner nodes: children and the separators between them.
 
-use super::heads::Heads;
+use super::heads::{Heads, TOPS_BYTES};
 use super::key::{Key, Probe};
 use super::ledger::{ALLOCATION_BYTES, key_bytes};
 use super::node::{Books, Node, SharedNode, own};
@@ -12,11 +12,12 @@ const INNER_MIN: usize = INNER_MAX / 4;
 /// Two inner nodes become one when their children fill it up to here, else they share evenly.
 const INNER_MERGED_MAX: usize = INNER_MAX * 3 / 4;
 /// Resident bytes of an inner node, without what its separators allocate.
-pub(super) const INNER_BYTES: u64 = (size_of::<Inner>()
-    + 3 * size_of::<usize>()
+pub(super) const INNER_BYTES: u64 = (size_of::<Node>()
+    + size_of::<usize>()
+    + TOPS_BYTES
     + INNER_MAX * (size_of::<Key>() + size_of::<SharedNode>() + size_of::<u64>()))
     as u64
-    + 4 * ALLOCATION_BYTES;
+    + 5 * ALLOCATION_BYTES;
 
 const _: () = assert!(INNER_MIN >= 2, "a child that must be mended needs a neighbour");
 const _: () = assert!(2 * INNER_MIN <= INNER_MERGED_MAX && INNER_MERGED_MAX < INNER_MAX);

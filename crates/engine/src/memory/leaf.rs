@@ -3,6 +3,7 @@
 use super::fingerprint::{Fingerprints, fingerprint};
 use super::key::{Key, Probe};
 use super::ledger::{ALLOCATION_BYTES, key_bytes};
+use super::node::Node;
 use super::value::Value;
 
 /// Records of a full leaf. Copying a leaf that a view holds touches the reference count of every value
@@ -16,8 +17,8 @@ const LEAF_MERGED_MAX: usize = LEAF_MAX * 3 / 4;
 /// Insertions one behind the other after which a leaf is taken to grow in key order.
 const RUN_MIN: usize = 8;
 /// Resident bytes of a leaf, without what its keys and values allocate.
-pub(super) const LEAF_BYTES: u64 = (size_of::<Leaf>()
-    + 3 * size_of::<usize>()
+pub(super) const LEAF_BYTES: u64 = (size_of::<Node>()
+    + size_of::<usize>()
     + LEAF_MAX * (size_of::<Key>() + size_of::<Value>())) as u64
     + 3 * ALLOCATION_BYTES;
 
