@@ -74,16 +74,8 @@ fn member_that_got_a_snapshot_and_nothing_else_can_ask_for_votes() {
                 Log::open(&env, Path::new("/log"), LogConfig::default()).expect("a new log").0;
             let log = Rc::new(RefCell::new(log));
             let start = GroupStart {
-                group: GroupId(1),
-                node: NodeId(2),
-                pace: Pace::default(),
                 hard_state: HardState { term: Term(3), ..HardState::default() },
-                configuration: voters(3),
-                applied: Index(0),
-                snapshot: None,
-                doubt: None,
-                seed: 1,
-                now: env.clock.now(),
+                ..first_start(&env, 2)
             };
             let mut group = Group::start(&start, log).expect("an empty log fits");
             let mut out = Output::default();
@@ -111,6 +103,22 @@ fn member_that_got_a_snapshot_and_nothing_else_can_ask_for_votes() {
     assert_eq!(ending, Ending::Exited);
 }
 
+/// One of three voters whose log is new.
+fn first_start(env: &Env, number: u64) -> GroupStart {
+    GroupStart {
+        group: GroupId(1),
+        node: NodeId(number),
+        pace: Pace::default(),
+        hard_state: HardState::default(),
+        configuration: voters(3),
+        applied: Index(0),
+        snapshot: None,
+        doubt: None,
+        seed: 1,
+        now: env.clock.now(),
+    }
+}
+
 /// Three voters on one machine, whose messages a test carries itself.
 struct Three {
     env: Env,
@@ -123,18 +131,7 @@ impl Three {
         for number in 1..=3 {
             let dir = format!("/log{number}");
             let log = Log::open(env, Path::new(&dir), LogConfig::default()).expect("a new log").0;
-            let start = GroupStart {
-                group: GroupId(1),
-                node: NodeId(number),
-                pace: Pace::default(),
-                hard_state: HardState::default(),
-                configuration: voters(3),
-                applied: Index(0),
-                snapshot: None,
-                doubt: None,
-                seed: 1,
-                now: env.clock.now(),
-            };
+            let start = first_start(env, number);
             let group = Group::start(&start, Rc::new(RefCell::new(log)));
             groups.push(group.expect("an empty log fits"));
         }
