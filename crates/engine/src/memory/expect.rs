@@ -9,6 +9,7 @@
 
 use std::hint::black_box;
 
+use super::heads::Spot;
 use super::key::Probe;
 use super::leaf::Leaf;
 use super::node::{Node, SharedNode};
@@ -28,6 +29,8 @@ const LINE_BYTES: usize = 64;
 struct Way<'a> {
     probe: Probe<'a>,
     node: &'a SharedNode,
+    /// In the inner node.
+    spot: Spot<'a>,
     path: Path,
 }
 
@@ -36,7 +39,8 @@ pub(super) fn expect(root: &SharedNode, keys: &[&[u8]], paths: &mut Paths) {
     for keys in keys.chunks(WIDTH) {
         let mut ways: [Option<Way<'_>>; WIDTH] = [const { None }; WIDTH];
         for (way, key) in ways.iter_mut().zip(keys) {
-            *way = Some(Way { probe: Probe::new(key), node: root, path: Path::default() });
+            let (probe, spot, path) = (Probe::new(key), Spot::Rank(0), Path::default());
+            *way = Some(Way { probe, node: root, spot, path });
         }
         descend(&mut ways);
         touch_leaves(&mut ways);
@@ -63,14 +67,15 @@ fn descend(ways: &mut [Option<Way<'_>>; WIDTH]) {
                 touched ^= inner.touch();
             }
         }
-        for way in ways.iter().flatten() {
+        for way in ways.iter_mut().flatten() {
             if let Node::Inner(inner) = &**way.node {
-                touched ^= inner.touch_near(&way.probe);
+                way.spot = inner.spot(&way.probe);
+                touched ^= way.spot.touch();
             }
         }
         for way in ways.iter_mut().flatten() {
             if let Node::Inner(inner) = &**way.node {
-                let at = inner.child_at(&way.probe);
+                let at = way.spot.rank(&way.probe);
                 way.path.push(at);
                 let Some(child) = inner.nth(at) else { continue };
                 way.node = child;

@@ -4,7 +4,7 @@
 //! times. The fingerprints of a whole leaf fill half a cache line, and a wrong match (1 in 256 per
 //! record) costs one comparison more. (FPTree, SIGMOD 2016, section 4.2.)
 
-use super::key::{INLINE_BYTES_MAX, Words, pad, words};
+use super::key::{INLINE_BYTES_MAX, Words, words_padded};
 use super::leaf::LEAF_MAX;
 
 /// Odd, with well mixed bits (the golden ratio).
@@ -14,7 +14,7 @@ const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 /// The fingerprint of a key. Only ever kept in memory: it may change between versions.
 pub(super) fn fingerprint(key: &[u8]) -> u8 {
-    fingerprint_of(hash_of(key, &words(&pad(key))))
+    fingerprint_of(hash_of(key, &words_padded(key)))
 }
 
 /// The fingerprint of the key with this hash.

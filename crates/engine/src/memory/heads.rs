@@ -14,17 +14,18 @@
 use std::cmp::Ordering;
 
 use super::inner::INNER_MAX;
-use super::key::{INLINE_BYTES_MAX, Key, Probe, Words, head, pad, words};
+use super::key::{INLINE_BYTES_MAX, Key, Probe, Words, head, words_padded};
 
 /// Heads of a block: a cache line.
 const BLOCK: usize = 8;
 /// Blocks of a full node.
 const BLOCKS: usize = INNER_MAX / BLOCK;
 
-/// Resident bytes of the tops.
-pub(super) const TOPS_BYTES: usize = BLOCKS * size_of::<u64>();
+/// Resident bytes of the heads: the lines, and what aligning them may waste.
+pub(super) const HEADS_BYTES: usize = size_of::<Lines>() + align_of::<Lines>();
 
 const _: () = assert!(INNER_MAX.is_multiple_of(BLOCK), "the last block's top stands for itself");
+const _: () = assert!(BLOCK == 8 && BLOCKS == 16, "`block_of` and `below` halve as often");
 
 /// Heads of a node's separators, in their order.
 ///
@@ -34,13 +35,21 @@ const _: () = assert!(INNER_MAX.is_multiple_of(BLOCK), "the last block's top sta
 #[derive(Clone, Debug)]
 pub(super) struct Heads {
     common: usize,
+    len: usize,
     /// The common bytes, for comparing them without looking at a separator.
     beginning: Beginning,
-    heads: Vec<u64>,
-    /// The last head of each block, the greatest number where a block is not full.
-    tops: Box<[u64; BLOCKS]>,
+    lines: Box<Lines>,
     /// The longest stretch of equal heads, if it is worth it.
     run: Option<Box<Run>>,
+}
+
+/// The greatest number stands behind the last head.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Lines {
+    /// The last head of each block.
+    tops: [u64; BLOCKS],
+    blocks: [[u64; BLOCK]; BLOCKS],
 }
 
 /// Heads that are equal decide nothing, but the separators behind them share more bytes than the node's do: the root's
@@ -49,36 +58,56 @@ pub(super) struct Heads {
 struct Run {
     start: usize,
     end: usize,
+    /// What is equal.
+    head: u64,
     /// Of the separators from `start` to `end`.
     heads: Heads,
 }
 
+/// How far the tops tell where a key belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Spot<'a> {
+    /// Its rank.
+    Rank(usize),
+    /// One block.
+    Block {
+        heads: &'a Heads,
+        /// Of `heads`.
+        separators: &'a [Key],
+        /// Separators in front of those.
+        before: usize,
+        block: usize,
+        wanted: u64,
+    },
+}
+
 impl Heads {
-    /// No heads, and room for `capacity`.
-    pub(super) fn with_capacity(capacity: usize) -> Self {
-        let (beginning, heads) = (Beginning::default(), Vec::with_capacity(capacity));
-        Self { common: 0, beginning, heads, tops: Box::new([u64::MAX; BLOCKS]), run: None }
+    /// No heads.
+    pub(super) fn new() -> Self {
+        Self {
+            common: 0,
+            len: 0,
+            beginning: Beginning::default(),
+            lines: Box::new(Lines::EMPTY),
+            run: None,
+        }
     }
 
     /// Takes the heads of `separators`, which are in order.
     pub(super) fn set(&mut self, separators: &[Key]) {
-        self.heads.clear();
         self.common = common_bytes(separators);
+        self.len = separators.len();
         let first = separators.first().map_or_else(Default::default, Key::as_slice);
         self.beginning = Beginning::new(first.get(..self.common).unwrap_or(first));
-        self.heads.extend(separators.iter().map(|key| head(key.as_slice(), self.common)));
-        *self.tops = [u64::MAX; BLOCKS];
-        for (top, block) in self.tops.iter_mut().zip(self.heads.as_chunks::<BLOCK>().0) {
-            let [.., last] = block;
-            *top = *last;
-        }
+        let heads = separators.iter().map(|key| head(key.as_slice(), self.common));
+        self.lines.set(heads);
         self.run = self.longest_run(separators);
     }
 
     fn longest_run(&self, separators: &[Key]) -> Option<Box<Run>> {
         let mut longest = 0..0;
         let mut start = 0;
-        for equal in self.heads.chunk_by(|a, b| a == b) {
+        for equal in self.heads().chunk_by(|a, b| a == b) {
             if equal.len() > longest.len() {
                 longest = start..start + equal.len();
             }
@@ -90,61 +119,50 @@ impl Heads {
         if common_bytes(separators) < self.common + size_of::<u64>() {
             return None;
         }
-        let mut heads = Self::with_capacity(separators.len());
+        let head = *self.heads().get(start)?;
+        let mut heads = Self::new();
         heads.set(separators);
-        Some(Box::new(Run { start, end, heads }))
+        Some(Box::new(Run { start, end, head, heads }))
     }
 
     /// Takes over the heads of a copied node.
     pub(super) fn copy_from(&mut self, other: &Self) {
         self.common = other.common;
+        self.len = other.len;
         self.beginning = other.beginning;
-        self.heads.clone_from(&other.heads);
-        self.tops.clone_from(&other.tops);
+        self.lines.clone_from(&other.lines);
         self.run.clone_from(&other.run);
     }
 
     /// How many of `separators`, whose heads these are, are not above `probe`.
     pub(super) fn rank(&self, separators: &[Key], probe: &Probe<'_>) -> usize {
-        match self.beginning.compare(probe).then_with(|| self.compare_long(separators, probe)) {
-            Ordering::Less => return 0,
-            Ordering::Greater => return separators.len(),
-            Ordering::Equal => {}
-        }
-        let wanted = probe.head(self.common);
-        let start = self.block(wanted);
-        let rest = self.heads.get(start..).unwrap_or_default();
-        let below = below(rest.get(..BLOCK).unwrap_or(rest), wanted);
-        let rank = start + below;
-        if self.heads.get(rank) != Some(&wanted) {
-            return rank;
-        }
-        if let Some(run) = self.run.as_ref().filter(|run| run.start == rank) {
-            return rank
-                + run.heads.rank(separators.get(run.start..run.end).unwrap_or_default(), probe);
-        }
-        let equal = rest.get(below..).unwrap_or_default().partition_point(|head| *head == wanted);
-        let separators = separators.get(rank..rank + equal).unwrap_or_default();
-        rank + separators.partition_point(|separator| probe.compare(separator).is_ge())
+        self.spot(separators, probe).rank(probe)
     }
 
-    /// Where the block starts in which `wanted` belongs.
-    fn block(&self, wanted: u64) -> usize {
-        BLOCK * below(&*self.tops, wanted)
-    }
-
-    /// Has the block loaded that `probe` belongs into; what comes back means nothing.
-    pub(super) fn touch_block(&self, probe: &Probe<'_>) -> usize {
-        let wanted = probe.head(self.common);
-        if let Some(run) = &self.run
-            && self.heads.get(run.start) == Some(&wanted)
-        {
-            return run.heads.touch_block(probe);
+    /// Where `probe` belongs among `separators`, whose heads these are, as far as the tops tell.
+    #[inline]
+    pub(super) fn spot<'a>(&'a self, separators: &'a [Key], probe: &Probe<'_>) -> Spot<'a> {
+        let (mut heads, mut separators, mut before) = (self, separators, 0);
+        loop {
+            let beginning = heads.beginning.compare(probe);
+            match beginning.then_with(|| heads.compare_long(separators, probe)) {
+                Ordering::Less => return Spot::Rank(before),
+                Ordering::Greater => return Spot::Rank(before + separators.len()),
+                Ordering::Equal => {}
+            }
+            let wanted = probe.head(heads.common);
+            let Some(run) = heads.run.as_ref().filter(|run| run.head == wanted) else {
+                let block = block_of(&heads.lines.tops, wanted);
+                return Spot::Block { heads, separators, before, block, wanted };
+            };
+            separators = separators.get(run.start..run.end).unwrap_or_default();
+            before += run.start;
+            heads = &run.heads;
         }
-        self.heads.get(self.block(wanted)).map_or(0, |head| head.count_ones() as usize)
     }
 
     /// How the beginning of `probe` stands to common bytes that are longer than a [`Beginning`].
+    #[inline]
     fn compare_long(&self, separators: &[Key], probe: &Probe<'_>) -> Ordering {
         if self.common <= INLINE_BYTES_MAX {
             return Ordering::Equal;
@@ -155,10 +173,59 @@ impl Heads {
         beginning.cmp(common)
     }
 
+    fn heads(&self) -> &[u64] {
+        self.lines.blocks.as_flattened().get(..self.len).unwrap_or_default()
+    }
+
     /// Has the tops loaded; what comes back means nothing.
     pub(super) fn touch(&self) -> usize {
-        let [first, .., last] = &*self.tops;
+        let [first, .., last] = &self.lines.tops;
         (first ^ last).count_ones() as usize
+    }
+}
+
+impl Lines {
+    const EMPTY: Self = Self { tops: [u64::MAX; BLOCKS], blocks: [[u64::MAX; BLOCK]; BLOCKS] };
+
+    fn set(&mut self, heads: impl Iterator<Item = u64>) {
+        *self = Self::EMPTY;
+        for (place, head) in self.blocks.as_flattened_mut().iter_mut().zip(heads) {
+            *place = head;
+        }
+        for (top, [.., last]) in self.tops.iter_mut().zip(&self.blocks) {
+            *top = *last;
+        }
+    }
+}
+
+impl Spot<'_> {
+    /// Has loaded what [`Spot::rank`] looks at; what comes back means nothing.
+    pub(super) fn touch(&self) -> usize {
+        match self {
+            Self::Rank(rank) => *rank,
+            Self::Block { heads, block, .. } => {
+                heads.lines.blocks.get(*block).map_or(0, |[head, ..]| head.count_ones() as usize)
+            }
+        }
+    }
+
+    /// How many separators are not above `probe`, whose spot this is.
+    #[inline]
+    pub(super) fn rank(&self, probe: &Probe<'_>) -> usize {
+        let (heads, separators, before, block, wanted) = match *self {
+            Self::Rank(rank) => return rank,
+            Self::Block { heads, separators, before, block, wanted } => {
+                (heads, separators, before, block, wanted)
+            }
+        };
+        let rank = BLOCK * block + heads.lines.blocks.get(block).map_or(0, |b| below(b, wanted));
+        let rest = heads.heads().get(rank..).unwrap_or_default();
+        if rest.first() != Some(&wanted) {
+            return before + rank;
+        }
+        let equal = rest.partition_point(|head| *head == wanted);
+        let separators = separators.get(rank..rank + equal).unwrap_or_default();
+        before + rank + separators.partition_point(|separator| probe.compare(separator).is_ge())
     }
 }
 
@@ -176,7 +243,7 @@ impl Beginning {
         let bytes = bytes.get(..INLINE_BYTES_MAX).unwrap_or(bytes);
         let ones = [0xff; INLINE_BYTES_MAX];
         let mask = ones.get(..bytes.len()).unwrap_or(&ones);
-        Self { words: words(&pad(bytes)), mask: words(&pad(mask)) }
+        Self { words: words_padded(bytes), mask: words_padded(mask) }
     }
 
     /// How the first bytes of `probe` stand to these. A probe that ends within them passes for equal when they go
@@ -198,10 +265,24 @@ fn common_bytes(separators: &[Key]) -> usize {
     first.as_slice().iter().zip(last.as_slice()).take_while(|(a, b)| a == b).count()
 }
 
-/// How many of `heads`, which never fall, are below `wanted`.
+/// The block in which `wanted` belongs. Halved without a branch: which half it is nobody could predict.
 #[inline]
-fn below(heads: &[u64], wanted: u64) -> usize {
-    heads.iter().map(|head| usize::from(*head < wanted)).sum()
+fn block_of(tops: &[u64; BLOCKS], wanted: u64) -> usize {
+    let mut at = 0;
+    for half in [8, 4, 2, 1] {
+        at += half * usize::from(tops.get(at + half - 1).is_some_and(|top| *top < wanted));
+    }
+    at
+}
+
+/// How many heads of a block are below `wanted`.
+#[inline]
+fn below(block: &[u64; BLOCK], wanted: u64) -> usize {
+    let mut at = 0;
+    for half in [4, 2, 1, 1] {
+        at += half * usize::from(block.get(at + half - 1).is_some_and(|head| *head < wanted));
+    }
+    at
 }
 
 #[cfg(test)]
@@ -227,7 +308,7 @@ mod tests {
             for len in [0, 1, 2, 3, 5, 8, 20, 60] {
                 let some: Vec<Key> =
                     keys.iter().skip(from).step_by(2).take(len).map(|key| Key::new(key)).collect();
-                let mut heads = Heads::with_capacity(some.len());
+                let mut heads = Heads::new();
                 heads.set(&some);
                 for key in keys {
                     let expected = some.partition_point(|other| other.as_slice() <= key.as_slice());

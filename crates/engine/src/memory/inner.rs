@@ -1,6 +1,6 @@
 //! Inner nodes: children and the separators between them.
 
-use super::heads::{Heads, TOPS_BYTES};
+use super::heads::{HEADS_BYTES, Heads, Spot};
 use super::key::{Key, Probe};
 use super::ledger::{ALLOCATION_BYTES, key_bytes};
 use super::node::{Books, Node, SharedNode, own};
@@ -14,10 +14,10 @@ const INNER_MERGED_MAX: usize = INNER_MAX * 3 / 4;
 /// Resident bytes of an inner node, without what its separators allocate.
 pub(super) const INNER_BYTES: u64 = (size_of::<Node>()
     + size_of::<usize>()
-    + TOPS_BYTES
-    + INNER_MAX * (size_of::<Key>() + size_of::<SharedNode>() + size_of::<u64>()))
+    + HEADS_BYTES
+    + INNER_MAX * (size_of::<Key>() + size_of::<SharedNode>()))
     as u64
-    + 5 * ALLOCATION_BYTES;
+    + 4 * ALLOCATION_BYTES;
 
 const _: () = assert!(INNER_MIN >= 2, "a child that must be mended needs a neighbour");
 const _: () = assert!(2 * INNER_MIN <= INNER_MERGED_MAX && INNER_MERGED_MAX < INNER_MAX);
@@ -59,7 +59,7 @@ impl Inner {
         Self {
             separators: Vec::with_capacity(INNER_MAX),
             children: Vec::with_capacity(INNER_MAX),
-            heads: Heads::with_capacity(INNER_MAX),
+            heads: Heads::new(),
         }
     }
 
@@ -78,9 +78,10 @@ impl Inner {
         self.heads.touch()
     }
 
-    /// Has loaded what a search for `probe` looks at next; what comes back means nothing.
-    pub(super) fn touch_near(&self, probe: &Probe<'_>) -> usize {
-        self.heads.touch_block(probe)
+    /// Where `probe` belongs, as far as what was touched tells.
+    #[inline]
+    pub(super) fn spot(&self, probe: &Probe<'_>) -> Spot<'_> {
+        self.heads.spot(&self.separators, probe)
     }
 
     /// Which child `probe` is below.

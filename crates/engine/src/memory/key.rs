@@ -74,8 +74,9 @@ pub(super) type Words = [u64; 4];
 #[derive(Debug)]
 pub(super) struct Probe<'a> {
     bytes: &'a [u8],
-    padded: [u8; INLINE_BYTES_MAX],
-    /// `padded` as numbers that compare like it.
+    /// Its first bytes, eight to a number.
+    eights: [u64; 4],
+    /// The same as numbers that compare like a padded key.
     words: Words,
     hash: u64,
 }
@@ -83,9 +84,9 @@ pub(super) struct Probe<'a> {
 impl<'a> Probe<'a> {
     /// Prepares `bytes`.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        let padded = pad(bytes);
-        let words = words(&padded);
-        Self { bytes, padded, words, hash: hash_of(bytes, &words) }
+        let eights = eights(bytes);
+        let words = words_of(&eights);
+        Self { bytes, eights, words, hash: hash_of(bytes, &words) }
     }
 
     /// The bytes looked for.
@@ -101,10 +102,14 @@ impl<'a> Probe<'a> {
     /// Eight of its bytes, from `at` on, as a number that compares as they do; zeros behind its end.
     #[inline]
     pub(super) fn head(&self, at: usize) -> u64 {
-        // Out of the padded bytes without a copy: most keys are short.
-        match self.padded.get(at..).and_then(<[u8]>::first_chunk) {
-            Some(bytes) => u64::from_be_bytes(*bytes),
-            None => head(self.bytes, at),
+        // Put together from numbers: bytes just stored would have to arrive before they can be loaded across
+        // two stores.
+        match self.eights.get(at / 8..) {
+            Some([high, low, ..]) if at <= INLINE_BYTES_MAX - 8 => {
+                let bits = at % 8 * 8;
+                (high << bits) | (low >> 1 >> (63 - bits))
+            }
+            _ => head(self.bytes, at),
         }
     }
 
@@ -120,12 +125,7 @@ impl<'a> Probe<'a> {
 
     /// A copy to be kept in a node.
     pub(super) fn to_key(&self) -> Key {
-        match u8::try_from(self.bytes.len()) {
-            Ok(len) if self.bytes.len() <= INLINE_BYTES_MAX => {
-                Key::Inline { len, bytes: self.padded }
-            }
-            _ => Key::Heap(self.bytes.into()),
-        }
+        Key::new(self.bytes)
     }
 
     /// How the probe stands to `key`, in byte order.
@@ -186,6 +186,27 @@ pub(super) fn pad(bytes: &[u8]) -> [u8; INLINE_BYTES_MAX] {
     padded
 }
 
+/// The first [`INLINE_BYTES_MAX`] bytes of `bytes`, eight to a number, filled up with zeros. Without a copy: that of a
+/// few bytes is a call.
+#[inline]
+fn eights(bytes: &[u8]) -> [u64; 4] {
+    let bytes = bytes.get(..INLINE_BYTES_MAX).unwrap_or(bytes);
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let mut eights = [0; 4];
+    for (eight, chunk) in eights.iter_mut().zip(chunks) {
+        *eight = u64::from_be_bytes(*chunk);
+    }
+    if let (Some(eight), false) = (eights.get_mut(chunks.len()), rest.is_empty()) {
+        // The last eight bytes, without those that the number before has.
+        let last = match bytes.last_chunk() {
+            Some(last) => u64::from_be_bytes(*last),
+            None => rest.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+        };
+        *eight = last << (8 * (8 - rest.len()));
+    }
+    eights
+}
+
 /// A padded key as big-endian numbers: comparing four of them in place costs a third of calling `memcmp`
 /// for 30 bytes. The last two overlap, which changes no order: what they share has compared equal.
 #[inline]
@@ -194,6 +215,19 @@ pub(super) fn words(padded: &[u8; INLINE_BYTES_MAX]) -> Words {
         padded.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_be_bytes(*bytes))
     };
     [word(0), word(8), word(16), word(INLINE_BYTES_MAX - 8)]
+}
+
+/// The [`words`] of a key whose first bytes are `eights`.
+#[inline]
+fn words_of(eights: &[u64; 4]) -> Words {
+    let [first, second, third, rest] = *eights;
+    [first, second, third, third << 48 | rest >> 16]
+}
+
+/// The [`words`] of the first bytes of `key`.
+#[inline]
+pub(super) fn words_padded(key: &[u8]) -> Words {
+    words_of(&eights(key))
 }
 
 #[cfg(test)]
@@ -220,6 +254,18 @@ mod tests {
                 let (probe, key) = (Probe::new(&a), Key::new(&b));
                 assert_eq!(probe.compare(&key), a.cmp(&b), "{a:?} {b:?}");
                 assert_eq!(probe.is(&key), a == b, "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_probe_are_those_of_the_padded_key() {
+        for len in 0..40 {
+            let key: Vec<u8> = (1..).take(len).collect();
+            assert_eq!(*Probe::new(&key).words(), words(&pad(&key)), "{len} bytes");
+            assert_eq!(words_padded(&key), words(&pad(&key)), "{len} bytes");
+            for at in 0..40 {
+                assert_eq!(Probe::new(&key).head(at), head(&key, at), "{len} bytes, from {at} on");
             }
         }
     }
