@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quorate::Env;
+use quorate_env::Blocks;
 use quorate_env::disk::{DirLock, Disk, DiskFile, OpenMode};
 use quorate_node::point;
 use rustix::process::{Signal, getpid, kill_process};
@@ -218,6 +219,17 @@ impl DiskFile for DyingFile {
             self.points.arrive(&self.name, "write", Moment::Half);
             write(parts, offset)?;
         }
+        self.points.arrive(&self.name, "write", Moment::After);
+        Ok(())
+    }
+
+    fn write_blocks(&self, blocks: &Blocks, offset: u64) -> io::Result<()> {
+        if self.points.wants_half(&self.name, "write") {
+            return self.write_at(&[IoSlice::new(blocks.filled())], offset);
+        }
+        self.points.arrive(&self.name, "write", Moment::Before);
+        self.points.arrive(&self.name, "write", Moment::Half);
+        self.file.write_blocks(blocks, offset)?;
         self.points.arrive(&self.name, "write", Moment::After);
         Ok(())
     }

@@ -6,6 +6,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::blocks::Blocks;
+
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -29,6 +31,15 @@ pub trait DiskFile: Send {
     /// # Errors
     /// Whatever the device says; then any prefix may have been written.
     fn write_at(&self, parts: &[io::IoSlice<'_>], offset: u64) -> io::Result<()>;
+    /// Writes the filled part of `blocks`, which must be whole blocks, to where a block begins, without keeping it
+    /// in memory for readers where that can be done: what is not going to be read soon then costs the processor
+    /// a third. Durable only after a sync, like any write.
+    ///
+    /// # Errors
+    /// As [`DiskFile::write_at`].
+    fn write_blocks(&self, blocks: &Blocks, offset: u64) -> io::Result<()> {
+        self.write_at(&[io::IoSlice::new(blocks.filled())], offset)
+    }
     /// Reserves blocks up to `len` and extends the file to it, new bytes reading as zero; a longer file
     /// keeps its length.
     ///

@@ -5,6 +5,7 @@
 //! member is. Seams are poll-style trait objects, one per connection or file: never a boxed future
 //! per operation.
 
+pub mod blocks;
 pub mod clock;
 pub mod disk;
 pub mod local;
@@ -19,6 +20,7 @@ pub mod usage;
 
 use std::sync::Arc;
 
+pub use blocks::{BLOCK_BYTES, Blocks};
 pub use clock::{Clock, Mono};
 pub use disk::{Disk, DiskFile, OpenMode};
 pub use net::{Listener, Net, Stream};

@@ -6,6 +6,7 @@
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 
+use crate::blocks::{BLOCK_BYTES, Blocks};
 use crate::disk::{Disk, DiskFile, OpenMode, read_file, replace_file};
 
 /// A duty, checked in an empty directory of its own.
@@ -13,13 +14,14 @@ type Duty = fn(&dyn Disk, &Path);
 
 /// Every duty of a disk, below `dir` (which is created where missing, and not cleaned up).
 pub fn check(disk: &dyn Disk, dir: &Path) {
-    let duties: [(&str, Duty); 18] = [
+    let duties: [(&str, Duty); 19] = [
         ("create_dir", directories_are_created_with_their_parents),
         ("missing", what_is_missing_is_not_found),
         ("create_new", a_new_file_is_empty_and_must_not_exist),
         ("modes", a_file_opened_for_reading_refuses_writes),
         ("gather", parts_are_written_one_behind_the_other),
         ("many_parts", thousands_of_parts_are_written_whole),
+        ("blocks", blocks_are_written_where_they_belong),
         ("nothing", writing_nothing_changes_nothing),
         ("beyond", reads_are_short_only_at_the_end),
         ("gap", a_gap_reads_as_zeros),
@@ -110,6 +112,36 @@ pub fn thousands_of_parts_are_written_whole(disk: &dyn Disk, dir: &Path) {
     let parts: Vec<IoSlice<'_>> = numbers.iter().map(|number| IoSlice::new(number)).collect();
     file.write_at(&parts, 1).expect("write");
     assert_eq!(content(&*file).get(1..), Some(numbers.concat().as_slice()));
+}
+
+/// [`DiskFile::write_blocks`] mixes with other writes, and readers see both at once.
+pub fn blocks_are_written_where_they_belong(disk: &dyn Disk, dir: &Path) {
+    let path = dir.join("file");
+    let file = create(disk, &path);
+    file.allocate(3 * BLOCK_BYTES as u64).expect("allocate");
+    let reader = disk.open(&path, OpenMode::Read).expect("open");
+    write(&*file, b"head", 0);
+    let mut expected = vec![0; 3 * BLOCK_BYTES];
+    let mut expect = |at: usize, bytes: &[u8]| {
+        expected.get_mut(at..at + bytes.len()).expect("within the file").copy_from_slice(bytes);
+        expected.clone()
+    };
+    expect(0, b"head");
+    let mut blocks = Blocks::new(2);
+    for (offset, byte, bytes) in [(1, b'a', 5000), (0, b'b', 10), (1, b'c', 4096)] {
+        blocks.clear();
+        blocks.push(&vec![byte; bytes]);
+        blocks.pad();
+        let at = offset * BLOCK_BYTES;
+        file.write_blocks(&blocks, at as u64).expect("write blocks");
+        expect(at, blocks.filled());
+        write(&*file, b"cached", at as u64 + 100);
+        let expected = expect(at + 100, b"cached");
+        assert!(content(&*reader) == expected, "behind {bytes} x {byte} at {at}");
+    }
+    file.sync_data().expect("sync data");
+    assert!(content(&*file) == expect(0, b""), "behind the sync");
+    assert!(reader.write_blocks(&blocks, 0).is_err(), "opened for reading");
 }
 
 /// No parts, or empty ones: also past the end, where they must not extend the file.

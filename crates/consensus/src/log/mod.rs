@@ -40,6 +40,7 @@ mod recovery;
 mod replay;
 mod segment;
 mod state;
+mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
 mod walk;

@@ -1,12 +1,12 @@
 //! Writer: one gather write and one fsync per job, on the log's lane.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_env::disk::DirLock;
-use quorate_env::{Clock, DiskFile};
+use quorate_env::{BLOCK_BYTES, Clock, DiskFile};
 
 use super::batch::LogBatch;
 use super::encoder::Encoder;
@@ -14,10 +14,8 @@ use super::error::{WriteFailure, is_full};
 use super::record::{Place, Position};
 use super::segment::OpenSegment;
 use super::state::State;
+use super::tail::Tail;
 use crate::id::GroupId;
-
-/// What the kernel caches as a whole.
-const PAGE_BYTES: u32 = 4096;
 
 /// See the module. It is moved onto the lane with each job, and comes back with the answer: so
 /// there is never a second write under way, and no lock.
@@ -26,6 +24,7 @@ pub(super) struct Writer {
     path: PathBuf,
     /// The segment's size.
     bytes: u32,
+    tail: Tail,
     clock: Arc<dyn Clock>,
     /// Keeps other processes out as long as anybody could write.
     _lock: Box<dyn DirLock>,
@@ -70,13 +69,14 @@ impl Writer {
     /// A writer that goes on in `segment`.
     pub(super) fn new(segment: OpenSegment, clock: Arc<dyn Clock>, lock: Box<dyn DirLock>) -> Self {
         let OpenSegment { path, file, name } = segment;
-        Self { file, path, bytes: name.bytes, clock, _lock: lock }
+        Self { file, path, bytes: name.bytes, tail: Tail::new(), clock, _lock: lock }
     }
 
     /// Carries out `job`.
     pub(super) fn write(&mut self, mut job: Box<WriteJob>) -> Written {
         if let Some(segment) = job.rotate.take() {
             (self.file, self.path, self.bytes) = (segment.file, segment.path, segment.name.bytes);
+            self.tail.forget();
         }
         let mut encoder = Encoder::new(job.start, job.mark);
         for (group, state) in &job.heads {
@@ -87,10 +87,7 @@ impl Writer {
         }
         encoder.finish();
         assert_eq!(encoder.place().at.offset, job.end, "encoded as planned");
-        let mut parts = encoder.parts();
-        parts.push(IoSlice::new(self.zeros_behind(job.end)));
-        let written = self.file.write_at(&parts, u64::from(job.start.at.offset));
-        match written {
+        match self.write_parts(&encoder.parts(), u64::from(job.start.at.offset)) {
             Ok(()) => {}
             Err(error) if is_full(&error) => {
                 tracing::warn!(%error, "log write refused, to be tried again");
@@ -105,16 +102,16 @@ impl Writer {
         }
     }
 
-    /// The rest of the page in which a write ends. It is zero already, but perhaps in no cache: the
-    /// kernel would read the page from the device before it changes a part of it, and writing the whole
-    /// page saves that.
-    fn zeros_behind(&self, end: u32) -> &'static [u8] {
-        const ZEROS: &[u8] = &[0; PAGE_BYTES as usize];
-        let rest = end.next_multiple_of(PAGE_BYTES).min(self.bytes.max(end)) - end;
-        ZEROS.get(..rest as usize).unwrap_or_default()
+    fn write_parts(&mut self, parts: &[IoSlice<'_>], start: u64) -> io::Result<()> {
+        // Whole blocks would go beyond the end of a segment that is not made of them.
+        if (self.bytes as usize).is_multiple_of(BLOCK_BYTES) {
+            self.tail.write(&*self.file, parts, start)
+        } else {
+            self.file.write_at(parts, start)
+        }
     }
 
-    fn failed(&self, action: &'static str, error: &std::io::Error) -> Written {
+    fn failed(&self, action: &'static str, error: &io::Error) -> Written {
         Written::Failed(WriteFailure::new(action, &self.path, &error.to_string()))
     }
 }

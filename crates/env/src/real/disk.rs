@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 
+use crate::blocks::{BLOCK_BYTES, Blocks};
 use crate::disk::{DirLock, Disk, DiskFile, OpenMode};
 
 #[derive(Debug)]
@@ -24,11 +25,8 @@ struct RealLock {
 
 impl DirLock for RealLock {}
 
-/// What direct writes are aligned to, in the file and in memory: no file system wants more.
-const BLOCK_BYTES: u64 = 4096;
-const ALIGNMENT: usize = 4096;
-/// What is written directly at once.
-const FILL_BYTES: usize = 1024 * 1024;
+/// Zeros written directly at once.
+const FILL_BLOCKS: usize = 1024 * 1024 / BLOCK_BYTES;
 /// What is written at once where blocks can't be reserved.
 const ZEROS: &[u8] = &[0; 64 * 1024];
 
@@ -65,6 +63,16 @@ impl DiskFile for RealFile {
             }
         }
         Ok(())
+    }
+
+    fn write_blocks(&self, blocks: &Blocks, offset: u64) -> io::Result<()> {
+        match self.write_directly(blocks, offset) {
+            // Some file systems can't, and some of those say so only at the first write.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.write_at(&[IoSlice::new(blocks.filled())], offset)
+            }
+            written => written,
+        }
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
@@ -115,13 +123,13 @@ impl RealFile {
     /// Writes zeros into reserved blocks without copying them through the page cache, where the file
     /// system lets us: at full load the copies were a seventh of a follower's processor time.
     fn fill_past_the_cache(&self, old: u64, len: u64) -> io::Result<()> {
-        let (start, end) = (old.next_multiple_of(BLOCK_BYTES), len / BLOCK_BYTES * BLOCK_BYTES);
-        if start >= end || self.set_direct(true).is_err() {
+        let block = BLOCK_BYTES as u64;
+        let (start, end) = (old.next_multiple_of(block), len / block * block);
+        if start >= end {
             return self.fill(old, len);
         }
-        let filled = self.fill_blocks(start, end);
-        match self.set_direct(false).and(filled) {
-            // Some say only at the first write that they can't.
+        match self.fill_blocks(start, end) {
+            // Some file systems can't, and some of those say so only at the first write.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.fill(old, len),
             filled => {
                 let filled = filled.and_then(|()| self.fill(old, start));
@@ -134,22 +142,28 @@ impl RealFile {
         }
     }
 
+    /// Writes past the page cache; `InvalidInput` where that can't be done.
+    fn write_directly(&self, blocks: &Blocks, offset: u64) -> io::Result<()> {
+        self.set_direct(true)?;
+        let written = self.write_at(&[IoSlice::new(blocks.filled())], offset);
+        // Everything else goes through the cache.
+        self.set_direct(false).and(written)
+    }
+
     fn set_direct(&self, direct: bool) -> io::Result<()> {
         let flags = rustix::fs::fcntl_getfl(&self.0)?;
         let flags = if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
         Ok(rustix::fs::fcntl_setfl(&self.0, flags)?)
     }
 
-    /// Writes zeros from block to block; memory, place and length are aligned as direct writes demand.
+    /// Writes zeros from block to block.
     fn fill_blocks(&self, start: u64, end: u64) -> io::Result<()> {
-        let memory = vec![0_u8; FILL_BYTES + ALIGNMENT];
-        let zeros = memory.get(memory.as_ptr().align_offset(ALIGNMENT)..).unwrap_or_default();
+        let mut zeros = Blocks::zeros(FILL_BLOCKS);
         let mut at = start;
         while at < end {
-            let step = usize::try_from(end - at).unwrap_or(usize::MAX).min(FILL_BYTES);
-            let zeros = zeros.get(..step).ok_or(io::ErrorKind::InvalidInput)?;
-            self.write_at(&[IoSlice::new(zeros)], at)?;
-            at += step as u64;
+            zeros.truncate(usize::try_from(end - at).unwrap_or(usize::MAX));
+            self.write_directly(&zeros, at)?;
+            at += zeros.filled().len() as u64;
         }
         Ok(())
     }
