@@ -19,6 +19,8 @@ use super::{Doorkeeper, Event, Hello, Inbox, Kind, Purpose, Welcome, frame};
 
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
+/// How much is read at once where frames are large.
+const READ_BYTES_MAX: usize = 1024 * 1024;
 
 /// Serves one connection until it ends; `beat_every` is how often either end says something.
 pub async fn accept(
@@ -114,11 +116,13 @@ async fn read_frames(
     let from = hello.card.node;
     let buffer = BytesMut::with_capacity(READ_BYTES);
     let unsent = Vec::new();
-    let mut incoming = Incoming { stream, buffer, freight: Freight::Messages, beat, unsent };
+    let (freight, frame_bytes) = (Freight::Messages, 0);
+    let mut incoming = Incoming { stream, buffer, frame_bytes, freight, beat, unsent };
     loop {
         loop {
             match frame::take(&mut incoming.buffer) {
                 Ok(Some((kind, payload))) => {
+                    incoming.frame_bytes = payload.len();
                     if kind == Kind::Snapshot {
                         incoming.freight = Freight::Snapshots;
                     }
@@ -141,6 +145,8 @@ async fn read_frames(
 struct Incoming {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
+    /// Of the last frame: the next one is about as large, and a buffer that grows meanwhile is copied.
+    frame_bytes: usize,
     freight: Freight,
     beat: Beat,
     unsent: Vec<u8>,
@@ -169,7 +175,8 @@ impl Incoming {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.buffer.capacity() - self.buffer.len() < READ_BYTES / 4 {
-            self.buffer.reserve(READ_BYTES);
+            let frame = (self.frame_bytes + self.frame_bytes / 4).min(READ_BYTES_MAX);
+            self.buffer.reserve(READ_BYTES.max(frame));
         }
         pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)
     }
