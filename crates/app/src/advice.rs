@@ -16,7 +16,8 @@ fn flag(error: &ServeError) -> Option<&'static str> {
         ServeError::Node(StartError::Identity(error)) => match error {
             IdentityError::Locked { .. }
             | IdentityError::File { .. }
-            | IdentityError::Foreign { .. } => Some("data-dir"),
+            | IdentityError::Foreign { .. }
+            | IdentityError::Removed { .. } => Some("data-dir"),
             IdentityError::OtherEngine { .. } => Some("engine"),
             IdentityError::OtherName { .. } | IdentityError::Damaged { .. } => Some("id"),
             IdentityError::Io { .. } | IdentityError::Newer { .. } => None,

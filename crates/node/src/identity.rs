@@ -2,7 +2,7 @@
 //! else is touched.
 //!
 //! `"QUORNODE" | format u8 | crc32c u32 LE of the rest | cluster | node | name | instance |
-//! lost number | peers | pledge | engine`
+//! lost number | peers | pledge | engine`, and `1` where the node was removed
 
 use std::io;
 use std::path::Path;
@@ -15,7 +15,9 @@ use quorate_env::disk::{DirLock, read_file, replace_file};
 use quorate_env::{Disk, Rng};
 
 const MAGIC: &[u8; 8] = b"QUORNODE";
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+/// Of a node that was not removed: all the others have nothing to say that older versions do not know.
+const FORMAT_OF_MEMBERS: u8 = 2;
 /// Without a pledge and without the kind of engine, which was memory.
 const FORMAT_OF_MEMORY: u8 = 1;
 /// Numbers of the engines.
@@ -45,6 +47,9 @@ pub(crate) struct Identity {
     pub(crate) pledge: ClusterId,
     /// The engine that its data is kept in.
     pub(crate) engine: EngineKind,
+    /// Whether it was removed from the cluster, for good. Who told it may be gone when it starts again, and its log
+    /// need not say so.
+    pub(crate) removed: bool,
 }
 
 /// Why a data directory can't be used. Nothing in it was touched.
@@ -111,6 +116,14 @@ pub enum IdentityError {
         /// What was asked for.
         asked: EngineKind,
     },
+    /// Its node has left its cluster for good.
+    #[error(
+        "data directory {dir} belongs to a node that was removed from its cluster for good; to add one again, give it a new id and a new directory"
+    )]
+    Removed {
+        /// The directory.
+        dir: String,
+    },
     /// It belongs to another node.
     #[error(
         "data directory {dir} belongs to node {found:?}, not to {asked:?}; a node keeps its name for life"
@@ -143,7 +156,12 @@ impl Identity {
             EngineKind::Disk => DISK,
         });
         let mut out = MAGIC.to_vec();
-        out.push(FORMAT);
+        if self.removed {
+            body.push(1);
+            out.push(FORMAT);
+        } else {
+            out.push(FORMAT_OF_MEMBERS);
+        }
         out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
         out.extend_from_slice(&body);
         out
@@ -177,6 +195,7 @@ impl Identity {
             peers: Vec::new(),
             pledge: ClusterId(0),
             engine: EngineKind::Memory,
+            removed: false,
         };
         for _ in 0..reader.count(1)? {
             identity.peers.push(reader.text()?);
@@ -188,6 +207,9 @@ impl Identity {
                 DISK => EngineKind::Disk,
                 _ => return Err(DecodeError::Range),
             };
+        }
+        if format == FORMAT {
+            identity.removed = reader.bool()?;
         }
         reader.end()?;
         Ok(identity)
@@ -274,6 +296,9 @@ pub(crate) fn open(
         };
         IdentityError::Damaged { dir: text.clone(), what }
     })?;
+    if identity.removed {
+        return Err(IdentityError::Removed { dir: text });
+    }
     if identity.name != name {
         let (found, asked) = (identity.name, name.to_owned());
         return Err(IdentityError::OtherName { dir: text, found, asked });
@@ -300,6 +325,7 @@ mod tests {
             peers: vec!["a:1".to_owned()],
             pledge: ClusterId(7),
             engine: EngineKind::Memory,
+            removed: false,
         };
         let bytes = identity.encode();
         assert_eq!(bytes[..9], *b"QUORNODE\x02");
@@ -309,6 +335,11 @@ mod tests {
         let bytes = on_disk.encode();
         assert_eq!(bytes.last(), Some(&2));
         assert_eq!(Identity::decode(bytes), Ok(on_disk));
+        let removed = Identity { removed: true, ..identity.clone() };
+        let bytes = removed.encode();
+        assert_eq!(bytes[..9], *b"QUORNODE\x03");
+        assert_eq!(bytes[13..], [5, 2, 2, b'n', b'2', 9, 8, 1, 3, b'a', b':', b'1', 7, 1, 1]);
+        assert_eq!(Identity::decode(bytes), Ok(removed));
         let first = [5, 2, 2, b'n', b'2', 9, 8, 1, 3, b'a', b':', b'1'];
         let sum = crc32c::crc32c(&first).to_le_bytes();
         let bytes = [&b"QUORNODE\x01"[..], &sum, &first].concat();

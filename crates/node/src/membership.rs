@@ -316,8 +316,13 @@ impl Core {
             && self.membership.departure.is_known()
     }
 
+    /// Notes it for good: when this node starts again, whoever told it may be gone, too.
     pub(crate) fn was_removed(&mut self) {
         self.membership.removed_at.get_or_insert(self.env.clock.now());
+        if !self.identity.removed {
+            self.identity.removed = true;
+            self.save(self.identity.clone());
+        }
     }
 
     /// A removed node lingers for a moment: the others shall hear that the entry is committed.

@@ -183,6 +183,7 @@ pub async fn recover(env: &Env, dir: &Path, tell: Tell<'_>) -> Result<NewCluster
         lost_node: NodeId(0),
         peers: Vec::new(),
         pledge: ClusterId(0),
+        removed: false,
         ..remains.identity.clone()
     };
     identity.save(&*env.disk, &workshop)?;

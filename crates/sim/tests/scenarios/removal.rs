@@ -103,3 +103,20 @@ fn a_removed_member_whose_peers_were_all_replaced_at_their_addresses_stops() {
     gym.start(3);
     gym.until("who was removed stops", |gym| !is_up(gym, 3));
 }
+
+/// Seed 1347: it was told, stopped, and started again when the one that had told it had been replaced, too.
+#[test]
+fn a_removed_member_does_not_start_again_though_nobody_is_left_to_tell_it() {
+    let mut gym = Gym::new(1, 3);
+    gym.stop(3, Kill::Process);
+    gym.until("somebody leads", |gym| gym.leader().is_some());
+    let leader = gym.leader().unwrap();
+    remove(&mut gym, leader, 3);
+    gym.start(3);
+    gym.until("who was removed stops", |gym| !is_up(gym, 3));
+    gym.stop(1, Kill::Process);
+    gym.stop(2, Kill::Process);
+    gym.start(3);
+    gym.run_for(Duration::from_secs(5));
+    assert!(!is_up(&gym, 3), "it was removed, and goes on");
+}
