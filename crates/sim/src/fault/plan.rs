@@ -248,8 +248,8 @@ impl Drawing<'_> {
                 let hosts =
                     if kind == Kind::FullDisk { vec![host] } else { self.scene.all_nodes() };
                 for host in hosts {
-                    // What is preallocated lasts for a while; now and then there is next to nothing.
-                    let most = if self.chance.one_in(2) { 100_000 } else { 2_000 };
+                    // What is preallocated lasts for a while: mostly there is next to nothing beside it.
+                    let most = if self.chance.one_in(4) { 100_000 } else { 2_000 };
                     let bytes = self.chance.below(most);
                     self.add(at, Act::FillDisk(host, bytes));
                     self.add(over, Act::MendDisk(host));
