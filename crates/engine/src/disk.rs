@@ -66,6 +66,9 @@ const WAITING_MAX: u64 = 3;
 /// Tells apart what was read for different engines of a process.
 static ENGINES: AtomicU64 = AtomicU64::new(0);
 
+/// Keys that are looked up side by side.
+const EXPECTED: usize = 16;
+
 /// What a record in the overlay costs besides its bytes.
 const OVERHEAD_BYTES: u64 = 100;
 
@@ -134,6 +137,19 @@ impl Resident {
     /// The newest first.
     fn layers(&self) -> impl Iterator<Item = &MemoryEngine> {
         std::iter::once(&self.recent).chain(&self.flushing)
+    }
+
+    /// Has the overlay fetch what looking up these keys will touch, at most [`EXPECTED`] of them.
+    fn expect<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        let mut expected: [&[u8]; EXPECTED] = [&[]; EXPECTED];
+        let mut count = 0;
+        for (place, key) in expected.iter_mut().zip(keys) {
+            *place = key;
+            count += 1;
+        }
+        for layer in self.layers() {
+            layer.expect(expected.get(..count).unwrap_or_default());
+        }
     }
 
     /// True when `key` can be told without the device.
@@ -359,14 +375,14 @@ impl Engine for DiskEngine {
     fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
         self.check_failed()?;
         self.in_batch = true;
-        self.resident.cache.put(key, &value);
+        self.resident.cache.put(key, value.len(), || value.clone());
         self.resident.recent.put(key, value)
     }
 
     fn put_copy(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
         self.check_failed()?;
         self.in_batch = true;
-        self.resident.cache.put(key, &Bytes::copy_from_slice(value));
+        self.resident.cache.put(key, value.len(), || Bytes::copy_from_slice(value));
         self.resident.recent.put_copy(key, value)
     }
 
@@ -467,8 +483,11 @@ impl Engine for DiskEngine {
     }
 
     fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
-        let mut missing: Vec<_> =
-            keys.iter().filter(|key| !self.resident.knows(key)).cloned().collect();
+        let mut missing = Vec::new();
+        for keys in keys.chunks(EXPECTED) {
+            self.resident.expect(keys.iter().map(Vec::as_slice));
+            missing.extend(keys.iter().filter(|key| !self.resident.knows(key)).cloned());
+        }
         if missing.is_empty() {
             return None;
         }
@@ -497,10 +516,14 @@ impl Engine for DiskEngine {
         if fetched.epoch != self.epoch {
             return;
         }
-        for (key, value) in fetched.records {
-            if !self.resident.cache.knows(&key) && !self.resident.overrides(&key) {
-                // A copy of our own: what another thread has allocated would keep its whole arena alive.
-                self.resident.cache.admit(Box::from(&*key), value);
+        let mut records = fetched.records;
+        for records in records.chunks_mut(EXPECTED) {
+            self.resident.expect(records.iter().map(|(key, _)| &**key));
+            for (key, value) in records {
+                if !self.resident.cache.knows(key) && !self.resident.overrides(key) {
+                    // A copy of our own: what another thread has allocated would keep its whole arena alive.
+                    self.resident.cache.admit(Box::from(&**key), value.take());
+                }
             }
         }
     }

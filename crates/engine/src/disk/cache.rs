@@ -84,17 +84,19 @@ impl RecordCache {
         self.records.contains_key(key)
     }
 
-    /// `key` has the value from now on.
-    pub(super) fn put(&mut self, key: &[u8], value: &Bytes) {
+    /// `key` has from now on the value that `value` gives, which is `len` long. What nobody has asked for is not let in:
+    /// a load of new keys would drive out what is read, and lies in the overlay for a while anyway.
+    pub(super) fn put(&mut self, key: &[u8], len: usize, value: impl FnOnce() -> Bytes) {
         // Records without a value are indexes: they are looked through, never looked up.
-        if value.is_empty() || value.len() > self.value_bytes_max {
-            return self.forget(key);
-        }
-        if let Some(mut known) = self.records.get_mut(key) {
-            *known = Some(value.clone());
+        if len > 0
+            && len <= self.value_bytes_max
+            && let Some(mut known) = self.records.get_mut(key)
+            && known.is_some()
+        {
+            *known = Some(value());
             return;
         }
-        self.records.insert(key.into(), Some(value.clone()));
+        self.forget(key);
     }
 
     /// Nothing is known of `key` any more.
@@ -127,23 +129,30 @@ impl RecordCache {
 mod tests {
     use super::*;
 
+    fn put(cache: &mut RecordCache, key: &[u8], value: &Bytes) {
+        cache.put(key, value.len(), || value.clone());
+    }
+
     #[test]
     fn a_record_is_known_until_it_is_forgotten() {
         let mut cache = RecordCache::new(1024 * 1024);
         let value = Bytes::from_static(b"value");
-        cache.put(b"k", &value);
-        assert_eq!(cache.get(b"k"), Some(&Some(value.clone())));
-        cache.put(b"k", &Bytes::from_static(b"longer value"));
-        assert_eq!(cache.get(b"k"), Some(&Some(Bytes::from_static(b"longer value"))));
+        put(&mut cache, b"k", &value);
+        assert_eq!(cache.get(b"k"), None, "nobody has asked for it");
+        cache.admit((*b"k").into(), Some(value.clone()));
+        assert_eq!(cache.get(b"k"), Some(&Some(value)));
+        let longer = Bytes::from_static(b"longer value");
+        put(&mut cache, b"k", &longer);
+        assert_eq!(cache.get(b"k"), Some(&Some(longer.clone())));
         cache.admit((*b"absent").into(), None);
         assert_eq!((cache.get(b"absent"), cache.get(b"other")), (Some(&None), None));
+        put(&mut cache, b"absent", &longer);
+        assert!(!cache.knows(b"absent"), "what was known is wrong");
         cache.forget(b"k");
         assert!(!cache.knows(b"k"));
-        cache.put(b"absent", &Bytes::new());
-        assert!(
-            !cache.knows(b"absent"),
-            "an index record is not kept, and what was known is wrong"
-        );
+        cache.admit((*b"k").into(), Some(longer));
+        put(&mut cache, b"k", &Bytes::new());
+        assert!(!cache.knows(b"k"), "an index record is not kept, and what was known is wrong");
     }
 
     #[test]
@@ -151,14 +160,14 @@ mod tests {
         let mut cache = RecordCache::new(1024 * 1024);
         let value = Bytes::from(vec![1; 1000]);
         for n in 0..100_000_u32 {
-            cache.put(&n.to_be_bytes(), &value);
+            cache.admit(Box::from(n.to_be_bytes()), Some(value.clone()));
             assert!(cache.bytes() <= 1024 * 1024);
             if n > 0 {
                 cache.get(&0_u32.to_be_bytes());
             }
         }
         assert!(cache.knows(&0_u32.to_be_bytes()), "what is asked for stays");
-        cache.put(b"large", &Bytes::from(vec![1; 100_000]));
-        assert!(!cache.knows(b"large"));
+        put(&mut cache, &0_u32.to_be_bytes(), &Bytes::from(vec![1; 100_000]));
+        assert!(!cache.knows(&0_u32.to_be_bytes()), "too large now");
     }
 }
