@@ -140,7 +140,7 @@ impl Resident {
     }
 
     /// Has the overlay fetch what looking up these keys will touch, at most [`EXPECTED`] of them.
-    fn expect<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+    fn expect<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
         let mut expected: [&[u8]; EXPECTED] = [&[]; EXPECTED];
         let mut count = 0;
         for (place, key) in expected.iter_mut().zip(keys) {
