@@ -42,6 +42,11 @@ impl Status {
         self.0.pointer("/members").and_then(Value::as_array).into_iter().flatten()
     }
 
+    /// The names of all members.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.members().filter_map(|member| member["id"].as_str()).map(str::to_owned).collect()
+    }
+
     /// Whether the member called `name` can be reached.
     pub(crate) fn is_alive(&self, name: &str) -> bool {
         self.members().any(|member| member["id"] == name && member["alive"] == true)
