@@ -11,7 +11,9 @@ use crate::cluster::{Cluster, Entrance};
 use crate::patience::{LONG, measured, until};
 use crate::process::Recipe;
 use crate::seed::Random;
-use crate::strace::{self, LOG_WRITER, Strace};
+use crate::strace::{
+    self, COMPACTER, FLUSHER, LOG_KEEPER, LOG_WRITER, SNAPSHOT_MAKER, SNAPSHOT_RECEIVER, Strace,
+};
 use crate::wall_clock::WallClock;
 use crate::wire::{Rule, Wire};
 
@@ -26,7 +28,10 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Snapshots all the time.
 const FLAGS: &[&str] = &["--snapshot-log-size", "64kb"];
 /// How a node ends whose fsync has failed.
-const SYNC_FAILED: &str = "sync: Input/output error";
+const SYNC_FAILED: &str = "Input/output error";
+/// Whose syncs are slow, or fail: the log's writer's above all. Not every node has all of them.
+const SYNCING: &[&str] =
+    &[LOG_WRITER, LOG_WRITER, LOG_KEEPER, SNAPSHOT_MAKER, SNAPSHOT_RECEIVER, FLUSHER, COMPACTER];
 /// How a node ends that is no member any more.
 const REMOVED: &str = "this node was removed from the cluster";
 /// How a node ends that comes with the name of a former one.
@@ -368,12 +373,13 @@ impl<'a> Nemesis<'a> {
             return false;
         }
         let process = self.cluster.process(node).id();
+        let thread = SYNCING[self.random.below(SYNCING.len())];
         let strace = if fault == Fault::FailSync {
             let nth = 1 + self.random.below(20);
-            Strace::fail_syncs(process, LOG_WRITER, nth)
+            Strace::fail_syncs(process, thread, nth)
         } else {
             let by = self.within_ms(5, 400);
-            Strace::slow_syncs(process, LOG_WRITER, by)
+            Strace::slow_syncs(process, thread, by)
         };
         let attached = strace.is_some();
         self.patients[node].strace = strace;
