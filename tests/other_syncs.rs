@@ -7,11 +7,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::client::{Link, command, connect};
-use crate::cluster::{Cluster, ON_DISK};
+use crate::cluster::{Cluster, Entrance, ON_DISK};
+use crate::http;
 use crate::patience::{LONG, measured, say, until};
 use crate::seed::Random;
 use crate::strace::{
-    COMPACTER, FLUSHER, LOG_KEEPER, SNAPSHOT_MAKER, SNAPSHOT_RECEIVER, Strace, is_permitted,
+    COMPACTER, FLUSHER, IDENTITY_WRITER, LOG_KEEPER, SNAPSHOT_MAKER, SNAPSHOT_RECEIVER, Strace,
+    is_permitted,
 };
 use crate::writer::Load;
 
@@ -208,6 +210,35 @@ fn a_member_that_cannot_sync_a_snapshot_refuses_it_and_takes_the_next() {
     say(&ledger.summary());
     ledger.verify(&cluster);
     assert!(!cluster.log_text(away).contains("panicked"));
+}
+
+#[test]
+fn a_newcomer_that_cannot_sync_its_identity_is_no_member_until_it_can() {
+    if !is_permitted() {
+        return;
+    }
+    let mut cluster = Cluster::of(1);
+    cluster.tell(0, &["SET", "k", "v"]);
+    let newcomer = cluster.add(Entrance::Wait);
+    cluster.wait_for_log(newcomer, "listening on");
+    let fail = |process| Strace::fail_syncs(process, IDENTITY_WRITER, 1);
+    let strace = attached(&mut cluster, newcomer, IDENTITY_WRITER, fail);
+    let body = format!(r#"{{"addr":"{}"}}"#, cluster.addr(newcomer));
+    let line = "POST /v1/cluster/members";
+    let answer = http::request(cluster.addr(0), line, &[], body.as_bytes()).unwrap();
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    // It is told its number again and again.
+    until("two identities could not be written", 2 * LONG, || match strace.injected() {
+        0 | 1 => Err("not yet".to_owned()),
+        _ => Ok(()),
+    });
+    assert_eq!(cluster.status(newcomer).unwrap().text("/role"), "waiting");
+    cluster.tell(0, &["SET", "k", "w"]);
+    drop(strace);
+    cluster.wait_for_voters(2);
+    cluster.restart_after_kill(newcomer);
+    cluster.wait_until_ready();
+    assert_eq!(cluster.ask::<String>(newcomer, &["GET", "k"]), "w");
 }
 
 #[test]

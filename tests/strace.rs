@@ -13,6 +13,8 @@ use crate::tool;
 
 /// The node's thread that writes and syncs the log.
 pub(crate) const LOG_WRITER: &str = "log";
+/// Writes which member of which cluster the node is.
+pub(crate) const IDENTITY_WRITER: &str = "identity";
 /// Creates, seals and removes the log's files, and writes that down.
 pub(crate) const LOG_KEEPER: &str = "log-files";
 /// Makes snapshots.
