@@ -24,6 +24,12 @@ const TAIL_LINES: usize = 40;
 #[derive(Clone, Debug)]
 pub(crate) struct Status(Value);
 
+impl From<Value> for Status {
+    fn from(said: Value) -> Self {
+        Self(said)
+    }
+}
+
 impl Status {
     pub(crate) fn text(&self, pointer: &str) -> String {
         self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()

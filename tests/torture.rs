@@ -2,8 +2,8 @@
 //! gym's judges over what they heard.
 //!
 //! An episode is a new cluster, a storm, peace, the last reads, and a verdict. While processes, wires, clocks and
-//! disks fail, an [`operator`] adds, removes and replaces nodes, moves votes and the lead; in the end the members must
-//! be those that he was told, and who is gone must stay away. CI runs a short one of three nodes and one of five;
+//! disks fail, operators ([`operator`]) add, remove and replace nodes, move votes and the lead; in the end the members must
+//! be those that they were told, and who is gone must stay away. CI runs a short one of three nodes and one of five;
 //! `cargo xtask torture --minutes 10 --seed 7` runs one after the other. What the machine does not permit (namespaces,
 //! strace, libfaketime) is left out, and said.
 

@@ -23,6 +23,8 @@ pub(super) const SPARES: usize = 6;
 const GROWTH_MAX: usize = 2;
 /// A cluster is not shrunk below so many voters.
 const VOTERS_MIN: usize = 2;
+/// They do not know of each other; but no two of them are told something about the same node.
+const OPERATORS: u64 = 2;
 /// Between two looks at what is due.
 const LOOK: Duration = Duration::from_millis(10);
 /// Snapshots all the time.
@@ -53,7 +55,7 @@ pub(super) struct Nemesis<'a> {
     wire: Option<&'a mut Wire>,
     patients: Vec<Patient>,
     pub(super) roster: Roster,
-    operator: Operator,
+    operators: Vec<Operator>,
     random: Random,
     kinds: Vec<Fault>,
     agenda: BTreeMap<(Instant, u64), Act>,
@@ -101,7 +103,7 @@ impl<'a> Nemesis<'a> {
             wire,
             patients,
             roster,
-            operator: Operator::start(plan.seed),
+            operators: (0..OPERATORS).map(|number| Operator::start(plan.seed ^ number)).collect(),
             random: Random::new(plan.seed),
             kinds,
             agenda: BTreeMap::new(),
@@ -156,7 +158,7 @@ impl<'a> Nemesis<'a> {
             self.carry_out(act);
         }
         self.look_after_the_dead();
-        self.hear_operator();
+        self.hear_operators();
     }
 
     fn carry_out(&mut self, act: Act) {
@@ -210,8 +212,9 @@ impl<'a> Nemesis<'a> {
         }
     }
 
-    fn hear_operator(&mut self) {
-        if let Some((order, verdict)) = self.operator.verdict() {
+    fn hear_operators(&mut self) {
+        let heard: Vec<_> = self.operators.iter_mut().filter_map(Operator::verdict).collect();
+        for (order, verdict) in heard {
             self.roster.learn(order, verdict);
             let word = format!("{order:?}");
             let word = word.split(['(', ' ']).next().unwrap_or_default();
@@ -223,16 +226,17 @@ impl<'a> Nemesis<'a> {
                 self.kill(node);
             }
         }
-        self.brief_operator();
+        self.brief_operators();
     }
 
-    fn brief_operator(&self) {
+    fn brief_operators(&self) {
         let nodes = 0..self.patients.len();
         let names = nodes.map(|node| {
             let recipe = self.cluster.recipe(node);
             (recipe.name.clone(), recipe.addr.clone())
         });
-        self.operator.brief(names.collect(), self.addrs(&self.roster.staff()));
+        let (names, through) = (names.collect::<Vec<_>>(), self.addrs(&self.roster.staff()));
+        self.operators.iter().for_each(|operator| operator.brief(names.clone(), through.clone()));
     }
 
     fn addrs(&self, nodes: &[usize]) -> Vec<String> {
@@ -281,17 +285,16 @@ impl<'a> Nemesis<'a> {
         true
     }
 
-    /// Gives the operator an order, unless he is busy.
+    /// Gives an operator an order, unless all are busy.
     fn order(&mut self, fault: Fault) -> bool {
-        if self.operator.current().is_some() {
-            return false;
-        }
-        let (members, voters) = (self.roster.members(), self.roster.voters());
+        let idle = self.operators.iter().position(|operator| operator.current().is_none());
+        let Some(idle) = idle else { return false };
+        let (members, voters) = (self.roster.at_rest(), self.roster.voters());
         let wrong = self.wrong_clocks();
         // Invariant: the clocks of a majority are right, also of those who stay.
         let dispensable = voters.len() > VOTERS_MIN && 2 * wrong < voters.len() - 1;
         let order = match fault {
-            Fault::AddNode if members.len() < self.members_max => {
+            Fault::AddNode if self.roster.crowd() < self.members_max => {
                 let entrance =
                     if self.random.below(2) == 0 { Entrance::Join } else { Entrance::Wait };
                 self.enlist(entrance).map(|node| match entrance {
@@ -312,8 +315,8 @@ impl<'a> Nemesis<'a> {
         if let Some(order) = order {
             self.roster.ordered(order);
             // Order matters: a newcomer may have another address than it was planned with.
-            self.brief_operator();
-            self.operator.order(order);
+            self.brief_operators();
+            self.operators[idle].order(order);
         }
         order.is_some()
     }
@@ -426,7 +429,7 @@ impl<'a> Nemesis<'a> {
         self.later(lasts, Act::Heal);
     }
 
-    /// All faults end; what a failed fsync has begun takes its course, and the operator finishes what he was told.
+    /// All faults end; what a failed fsync has begun takes its course, and operators finish what they were told.
     pub(super) fn make_peace(&mut self) {
         self.agenda.clear();
         self.carry_out(Act::Heal);
@@ -439,10 +442,10 @@ impl<'a> Nemesis<'a> {
         for node in self.roster.live() {
             self.carry_out(Act::Start(node));
         }
-        until("the last order is carried out", 4 * LONG, || {
+        until("the last orders are carried out", 4 * LONG, || {
             self.look_around();
-            match self.operator.current() {
-                Some(order) => Err(format!("{order:?}; {}", self.operator.last())),
+            match self.operators.iter().find(|operator| operator.current().is_some()) {
+                Some(busy) => Err(format!("{:?}; {}", busy.current(), busy.last())),
                 None => Ok(()),
             }
         });
@@ -514,7 +517,7 @@ impl<'a> Nemesis<'a> {
     /// What nodes did or said that they may not.
     pub(super) fn violations(&self) -> Vec<String> {
         let mut wrong = self.surprises.clone();
-        wrong.extend(self.operator.surprises());
+        wrong.extend(self.operators.iter().flat_map(Operator::surprises));
         wrong.extend(self.roster.violations());
         for node in 0..self.patients.len() {
             if self.cluster.log_text(node).contains("panicked at") {

@@ -33,6 +33,8 @@ struct Entry {
     name: String,
     part: Part,
     vote: Vote,
+    /// Somebody was told to move its vote.
+    moving: bool,
     /// Its host on the wire.
     host: usize,
     /// It has ended and said that it was removed.
@@ -49,7 +51,7 @@ impl Roster {
     pub(super) fn add(&mut self, name: &str, part: Part) {
         let host = self.0.len();
         let (name, vote) = (name.to_owned(), Vote::Given);
-        self.0.push(Entry { name, part, vote, host, knows: false, evicted: false });
+        self.0.push(Entry { name, part, vote, moving: false, host, knows: false, evicted: false });
     }
 
     fn with(&self, fits: impl Fn(&Entry) -> bool) -> Vec<usize> {
@@ -69,6 +71,16 @@ impl Roster {
         self.with(|entry| entry.part == Part::Member)
     }
 
+    /// Members about which no order is under way.
+    pub(super) fn at_rest(&self) -> Vec<usize> {
+        self.with(|entry| entry.part == Part::Member && !entry.moving)
+    }
+
+    /// Members, and those that may be some soon, or still are.
+    pub(super) fn crowd(&self) -> usize {
+        self.with(|entry| matches!(entry.part, Part::Enlisted | Part::Member | Part::Leaving)).len()
+    }
+
     /// Those that are to run: what is done to processes and wires is done to them.
     pub(super) fn live(&self) -> Vec<usize> {
         self.with(|entry| !matches!(entry.part, Part::Spare | Part::Gone) && !entry.knows)
@@ -79,14 +91,16 @@ impl Roster {
         self.with(|entry| matches!(entry.part, Part::Member | Part::Leaving))
     }
 
-    /// Members that certainly have a vote.
+    /// Members that certainly have a vote, and keep it for now.
     pub(super) fn voters(&self) -> Vec<usize> {
-        self.with(|entry| entry.part == Part::Member && entry.vote == Vote::Given)
+        let votes = |entry: &Entry| entry.vote == Vote::Given && !entry.moving;
+        self.with(|entry| entry.part == Part::Member && votes(entry))
     }
 
-    /// Members that perhaps have none.
+    /// Members at rest that perhaps have none.
     pub(super) fn learners(&self) -> Vec<usize> {
-        self.with(|entry| entry.part == Part::Member && entry.vote != Vote::Given)
+        let perhaps = |entry: &Entry| entry.vote != Vote::Given && !entry.moving;
+        self.with(|entry| entry.part == Part::Member && perhaps(entry))
     }
 
     /// Those that were members, and whose address nobody else has.
@@ -125,11 +139,8 @@ impl Roster {
             Order::Remove(node) | Order::Replace { old: node, .. } => {
                 self.0[node].part = Part::Leaving;
             }
-            Order::Await(_)
-            | Order::Add(_)
-            | Order::Demote(_)
-            | Order::Promote(_)
-            | Order::Transfer(_) => {}
+            Order::Demote(node) | Order::Promote(node) => self.0[node].moving = true,
+            Order::Await(_) | Order::Add(_) | Order::Transfer(_) => {}
         }
     }
 
@@ -156,6 +167,7 @@ impl Roster {
     }
 
     fn move_vote(&mut self, node: usize, verdict: Verdict, vote: Vote) {
+        self.0[node].moving = false;
         let now = &mut self.0[node].vote;
         match verdict {
             Verdict::InDoubt => *now = Vote::InDoubt,
@@ -203,5 +215,65 @@ impl Roster {
             Some(name) => Err(format!("{name} has the vote that it gave up")),
             None => Ok(()),
         }
+    }
+}
+
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of_three() -> Roster {
+        let mut roster = Roster::default();
+        ["n1", "n2", "n3"].iter().for_each(|name| roster.add(name, Part::Member));
+        roster
+    }
+
+    /// What a member says: names, and whether they have a vote.
+    fn said(members: &[(&str, bool)]) -> Status {
+        let rows = members.iter().map(|(name, voter)| json!({ "id": name, "voter": voter }));
+        json!({ "members": rows.collect::<Vec<_>>() }).into()
+    }
+
+    const ALL: &[(&str, bool)] = &[("n1", true), ("n2", true), ("n3", true)];
+
+    #[test]
+    fn members_must_be_those_that_operators_were_told() {
+        let mut roster = of_three();
+        assert_eq!(roster.check(&said(ALL)), Ok(()));
+        roster.check(&said(&ALL[..2])).unwrap_err();
+        roster.ordered(Order::Remove(2));
+        roster.learn(Order::Remove(2), Verdict::Refused);
+        assert_eq!(roster.check(&said(ALL)), Ok(()));
+        roster.learn(Order::Remove(2), Verdict::Done);
+        roster.check(&said(ALL)).unwrap_err();
+        assert_eq!(roster.check(&said(&ALL[..2])), Ok(()));
+    }
+
+    #[test]
+    fn votes_must_be_where_they_were_put_unless_an_order_was_in_doubt() {
+        let without = [ALL[0], ("n2", false), ALL[2]];
+        let mut roster = of_three();
+        roster.check(&said(&without)).unwrap_err();
+        roster.learn(Order::Demote(1), Verdict::Done);
+        roster.check(&said(ALL)).unwrap_err();
+        assert_eq!(roster.check(&said(&without)), Ok(()));
+        for verdict in [Verdict::InDoubt, Verdict::Done] {
+            roster.learn(Order::Promote(1), verdict);
+            assert_eq!(roster.check(&said(ALL)), Ok(()));
+            assert_eq!(roster.check(&said(&without)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn only_who_was_to_be_removed_may_say_that_it_was() {
+        let mut roster = of_three();
+        roster.ordered(Order::Remove(0));
+        assert_eq!(roster.was_told(0), None);
+        assert!(roster.violations().is_empty());
+        assert!(roster.was_told(1).is_some());
+        // The order was refused after all.
+        roster.learn(Order::Remove(0), Verdict::Refused);
+        assert_eq!(roster.violations().len(), 2);
     }
 }
