@@ -24,6 +24,12 @@ const TAIL_LINES: usize = 40;
 #[derive(Clone, Debug)]
 pub(crate) struct Status(Value);
 
+impl From<Value> for Status {
+    fn from(said: Value) -> Self {
+        Self(said)
+    }
+}
+
 impl Status {
     pub(crate) fn text(&self, pointer: &str) -> String {
         self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -40,6 +46,11 @@ impl Status {
 
     fn members(&self) -> impl Iterator<Item = &Value> {
         self.0.pointer("/members").and_then(Value::as_array).into_iter().flatten()
+    }
+
+    /// The names of all members.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.members().filter_map(|member| member["id"].as_str()).map(str::to_owned).collect()
     }
 
     /// Whether the member called `name` can be reached.

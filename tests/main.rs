@@ -35,6 +35,7 @@ mod inspect;
 mod joining;
 mod leaving;
 mod members;
+mod other_syncs;
 mod partition;
 mod patience;
 mod pause;

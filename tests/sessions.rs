@@ -38,8 +38,15 @@ pub(crate) struct Verdict {
 
 /// Sessions at work.
 pub(crate) struct Sessions {
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     thread: JoinHandle<Verdict>,
+}
+
+/// The word to stop, and which nodes have to serve then.
+#[derive(Default)]
+struct Stop {
+    said: AtomicBool,
+    nodes: Mutex<Vec<String>>,
 }
 
 struct Seeded(Mutex<Random>);
@@ -51,9 +58,9 @@ impl Rng for Seeded {
 }
 
 impl Sessions {
-    /// Starts `count` sessions against `nodes`, on the caller's network.
+    /// Starts `count` sessions against `nodes`, on the caller's network: all there are, or may be.
     pub(crate) fn start(nodes: Vec<String>, count: u32, seed: u64) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop: Arc<Stop> = Arc::default();
         let asked = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -62,28 +69,30 @@ impl Sessions {
         Self { stop, thread }
     }
 
-    /// Ends them, reads everything for the last time through every node, and judges. All faults must be over.
-    pub(crate) fn judged(self) -> Verdict {
-        self.stop.store(true, Ordering::Relaxed);
+    /// Ends them, reads everything for the last time through each of `nodes`, and judges. All faults must be over.
+    pub(crate) fn judged(self, nodes: Vec<String>) -> Verdict {
+        *self.stop.nodes.lock().unwrap() = nodes;
+        self.stop.said.store(true, Ordering::Release);
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
-async fn play(nodes: Vec<String>, count: u32, seed: u64, stop: &AtomicBool) -> Verdict {
+async fn play(nodes: Vec<String>, count: u32, seed: u64, stop: &Stop) -> Verdict {
     let rng = Arc::new(Seeded(Mutex::new(Random::new(seed))));
     let env = Env { rng, ..quorate_env::real::env() };
-    let clients = Clients::new(Now::of_machine(Arc::clone(&env.clock)), nodes.clone());
+    let clients = Clients::new(Now::of_machine(Arc::clone(&env.clock)), nodes);
     for number in 1..=count {
         // Some take what their node has; nobody trusts a clock, for processes are stopped here.
         let trust = if number % 4 == 3 { Trust::Nobody } else { Trust::Quorum };
         env.tasks.spawn(session(clients.clone(), number, trust, env.clone()));
     }
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.said.load(Ordering::Acquire) {
         env.clock.sleep(LOOK).await;
     }
     clients.stopping.set(true);
     env.clock.sleep(LAST_REPLIES).await;
     let progress = Rc::new(Cell::new(Progress::Starting));
+    let nodes = stop.nodes.lock().unwrap().clone();
     env.tasks.spawn(probe(clients.clone(), nodes, env.clone(), Rc::clone(&progress)));
     let deadline = env.clock.now() + LIVENESS;
     while progress.get() != Progress::Done && env.clock.now() < deadline {

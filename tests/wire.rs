@@ -13,6 +13,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::cluster::{Cluster, Entrance};
 use crate::patience::say;
+use crate::process::Recipe;
 
 const PROGRAM: &str = include_str!("wire.py");
 const PORT: u16 = 7400;
@@ -138,19 +139,20 @@ impl Wire {
     }
 
     /// Has the next node of `cluster` live on its host of this wire.
-    pub(crate) fn add(
-        &self,
-        cluster: &mut Cluster,
-        change: impl FnOnce(&mut crate::process::Recipe),
-    ) -> usize {
+    pub(crate) fn add(&self, cluster: &mut Cluster, change: impl FnOnce(&mut Recipe)) -> usize {
         let node = cluster.addrs().len();
         let entrance = if node == 0 { Entrance::Bootstrap } else { Entrance::Join };
         cluster.add_as(entrance, |recipe| {
-            recipe.addr = format!("10.99.0.{}:{PORT}", node + 1);
-            recipe.wrapper = vec!["nsenter".to_owned(), format!("--net={}", self.namespace(node))];
-            recipe.flags.extend(FLAGS.iter().map(|&flag| flag.to_owned()));
+            self.house(node, recipe);
             change(recipe);
         })
+    }
+
+    /// Has a node live on a host.
+    pub(crate) fn house(&self, host: usize, recipe: &mut Recipe) {
+        recipe.addr = format!("10.99.0.{}:{PORT}", host + 1);
+        recipe.wrapper = vec!["nsenter".to_owned(), format!("--net={}", self.namespace(host))];
+        recipe.flags.extend(FLAGS.iter().map(|&flag| flag.to_owned()));
     }
 }
 

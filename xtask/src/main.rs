@@ -51,6 +51,7 @@ cargo xtask <command>
   sim [--seed N | --seeds A..B | ...]  the gym: a whole cluster from one seed; `sim --help` tells more
   torture [--minutes M] [--seed S]     real processes under a storm of faults, judged by the gym; also
           [--nodes 3|5] [--engine E]     `--nodes N` voters (else the seed chooses), `--engine E` for all nodes
+                                       (memory, disk), or for every other one (mixed)
   fuzz [--seconds S] [TARGET ...]      every fuzz target (or these) under libFuzzer; needs cargo-fuzz
   deny                                 licences, advisories, sources and bans of the dependencies
 

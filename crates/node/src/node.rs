@@ -295,8 +295,9 @@ async fn seek(node: Node) {
             let Ok(welcome) = node.peers.ask(addr, Purpose::Probe).await else { continue };
             node.core.borrow_mut().found(&welcome.card);
             if node.core.borrow().leader().is_none() {
-                // Through that member the leader hears where we are. Without one, we ask again.
-                drop(node.peers.ask(addr, Purpose::Enrol).await);
+                // Through that member the leader hears where we are. Without one, we ask again. Or it is here that we
+                // hear that we were removed: all whom we knew may have gone, too.
+                drop(ask_to_be_added(&node, addr).await);
             }
         }
         pause = (pause * 2).min(SEEK_PAUSE_MAX);

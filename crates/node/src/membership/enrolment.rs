@@ -54,6 +54,13 @@ impl Core {
         if members.name_was_used(&card.name) && members.has_left(card.lost_node) {
             return give(asker, refused(REMOVED));
         }
+        // It looks for us, and was a member. As long as its vote may be needed it must not stop.
+        if members.has_left(card.node) {
+            if self.is_gone(card.node) {
+                return give(asker, refused(REMOVED));
+            }
+            return give(asker, Err(Error::not_applied("the node is about to leave; wait")));
+        }
         if members.name_was_used(&card.name) {
             let text = format!(
                 "a node called {:?} has been a member before; {NAMES_ARE_FOR_LIFE}, choose another id",

@@ -55,20 +55,41 @@ impl Gym {
         started: impl Fn(&NodeSpec) + 'static,
     ) -> Self {
         let mut gym = Self::unstarted(seed, count, look, adjust, started);
-        gym.cluster.start_all(&mut gym.world);
-        gym.until("all vote", |gym| {
+        gym.start_all(count);
+        gym
+    }
+
+    /// As [`Gym::new`], with hosts for `spares` more.
+    pub(crate) fn with_spares(seed: u64, count: u64, spares: u64) -> Self {
+        let mut gym = Self::of_hosts(seed, [count, spares], |_| (), |_, _| (), |_| ());
+        gym.start_all(count);
+        gym
+    }
+
+    fn start_all(&mut self, count: u64) {
+        self.cluster.start_all(&mut self.world);
+        self.until("all vote", |gym| {
             let members = gym.leader().map(|leader| gym.status(leader).members);
             members.is_some_and(|all| {
                 all.len() as u64 == count && all.iter().all(|member| member.voter && member.alive)
             })
         });
-        gym
     }
 
     /// The same, with none of them started.
     pub(crate) fn unstarted(
         seed: u64,
         count: u64,
+        look: impl Fn(&mut NodeSpec) + 'static,
+        adjust: impl Fn(&NodeSpec, &mut Config) + 'static,
+        started: impl Fn(&NodeSpec) + 'static,
+    ) -> Self {
+        Self::of_hosts(seed, [count, 0], look, adjust, started)
+    }
+
+    fn of_hosts(
+        seed: u64,
+        [count, spares]: [u64; 2],
         look: impl Fn(&mut NodeSpec) + 'static,
         adjust: impl Fn(&NodeSpec, &mut Config) + 'static,
         started: impl Fn(&NodeSpec) + 'static,
@@ -81,7 +102,7 @@ impl Gym {
         };
         let boot: Rc<Boot> = boot_with(look, adjust, watch);
         let mut world = World::new(seed, Recording::Digest);
-        let cluster = Cluster::new(&mut world, count, 0, boot, Sizes::default());
+        let cluster = Cluster::new(&mut world, count, spares, boot, Sizes::default());
         let client = world.add_host("client");
         Self { world, cluster, nodes, client }
     }

@@ -120,3 +120,33 @@ fn a_removed_member_does_not_start_again_though_nobody_is_left_to_tell_it() {
     gym.run_for(Duration::from_secs(5));
     assert!(!is_up(&gym, 3), "it was removed, and goes on");
 }
+
+/// All whom it knows have gone themselves, and those who are there now are strangers to it: it asked them where it could
+/// be found, was told that its name is used up, and went on.
+#[test]
+fn a_removed_member_that_knows_nobody_any_more_is_told_where_it_was_told_to_look() {
+    let mut gym = Gym::with_spares(1, 3, 2);
+    gym.stop(3, Kill::Process);
+    let leader = gym.leader().unwrap_or(1);
+    gym.until("somebody leads", |gym| gym.leader().is_some());
+    remove(&mut gym, leader, 3);
+    for new in [4, 5] {
+        let host = gym.host(new);
+        gym.cluster.enlist(host);
+        gym.start(new);
+    }
+    let votes = |gym: &Gym, count: usize| {
+        let members = gym.leader().map(|leader| gym.status(leader).members).unwrap_or_default();
+        members.len() == count && members.iter().all(|member| member.voter)
+    };
+    gym.until("the newcomers vote", |gym| votes(gym, 4));
+    for goes in [1, 2] {
+        remove(&mut gym, 4, goes);
+        gym.until("who was removed stops", |gym| !is_up(gym, goes));
+        let host = gym.host(goes);
+        gym.cluster.removed(&mut gym.world, host, Leaving::ForGood);
+    }
+    gym.until("the newcomers are alone", |gym| votes(gym, 2));
+    gym.start(3);
+    gym.until("who was removed stops", |gym| !is_up(gym, 3));
+}
