@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::{Cluster, Entrance};
 use crate::http;
 use crate::patience::{LONG, say, until};
+use crate::quorate::json;
 use crate::writer::Load;
 
 const REMOVED: &str = "removed from the cluster";
@@ -38,6 +39,11 @@ fn a_removed_follower_stops_with_an_explanation_and_stays_away() {
     // With its old directory it stops again.
     cluster.restart(gone);
     assert_ends_with_an_explanation(&mut cluster, gone);
+    assert!(cluster.log_text(gone).contains("give it a new id and a new directory"));
+    // Should all others be lost, what it has is better than nothing.
+    let dir = cluster.recipe(gone).data_dir.display().to_string();
+    let look = json(&["recover", "--data-dir", &dir, "--dry-run"]);
+    assert_eq!(look["survivor"]["id"], cluster.recipe(gone).name.as_str(), "{look}");
     cluster.wait_for_voters(3);
     let ledger = load.stop();
     ledger.verify(&cluster);

@@ -139,16 +139,10 @@ impl Resident {
         std::iter::once(&self.recent).chain(&self.flushing)
     }
 
-    /// Has the overlay fetch what looking up these keys will touch, at most [`EXPECTED`] of them.
-    fn expect<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
-        let mut expected: [&[u8]; EXPECTED] = [&[]; EXPECTED];
-        let mut count = 0;
-        for (place, key) in expected.iter_mut().zip(keys) {
-            *place = key;
-            count += 1;
-        }
+    /// Has the overlay fetch what looking up `keys` will touch.
+    fn expect(&self, keys: &[&[u8]]) {
         for layer in self.layers() {
-            layer.expect(expected.get(..count).unwrap_or_default());
+            layer.expect(keys);
         }
     }
 
@@ -485,7 +479,7 @@ impl Engine for DiskEngine {
     fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
         let mut missing = Vec::new();
         for keys in keys.chunks(EXPECTED) {
-            self.resident.expect(keys.iter().map(Vec::as_slice));
+            self.resident.expect(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>());
             missing.extend(keys.iter().filter(|key| !self.resident.knows(key)).cloned());
         }
         if missing.is_empty() {
@@ -518,7 +512,7 @@ impl Engine for DiskEngine {
         }
         let mut records = fetched.records;
         for records in records.chunks_mut(EXPECTED) {
-            self.resident.expect(records.iter().map(|(key, _)| &**key));
+            self.resident.expect(&records.iter().map(|(key, _)| &**key).collect::<Vec<_>>());
             for (key, value) in records {
                 if !self.resident.cache.knows(key) && !self.resident.overrides(key) {
                     // A copy of our own: what another thread has allocated would keep its whole arena alive.

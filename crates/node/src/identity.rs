@@ -118,7 +118,8 @@ pub enum IdentityError {
     },
     /// Its node has left its cluster for good.
     #[error(
-        "data directory {dir} belongs to a node that was removed from its cluster for good; to add one again, give it a new id and a new directory"
+        "data directory {dir} belongs to a node that was removed from the cluster for good; to add one again, give it a new id and a new directory \
+         (should the whole cluster be lost, `quorate recover` still reads this one)"
     )]
     Removed {
         /// The directory.
@@ -296,9 +297,6 @@ pub(crate) fn open(
         };
         IdentityError::Damaged { dir: text.clone(), what }
     })?;
-    if identity.removed {
-        return Err(IdentityError::Removed { dir: text });
-    }
     if identity.name != name {
         let (found, asked) = (identity.name, name.to_owned());
         return Err(IdentityError::OtherName { dir: text, found, asked });

@@ -92,6 +92,8 @@ pub(crate) const UNCONFIRMED: &str = "the member was removed, but another node t
     keep its data until the others have shown that they go on without it";
 /// How long a removed node goes on.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long it goes on for the sake of noting it, should its disk be full or slow.
+const NOTING_MAX: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// The state in front of a change of members.
 pub(crate) struct Before {
@@ -327,12 +329,12 @@ impl Core {
 
     /// A removed node lingers for a moment: the others shall hear that the entry is committed.
     fn leave_when_removed(&self) -> Result<(), Stop> {
-        match self.membership.removed_at {
-            Some(at) if self.now().since(at) > LINGER => {
-                Err(Stop("this node was removed from the cluster".to_owned()))
-            }
-            _ => Ok(()),
+        let Some(at) = self.membership.removed_at else { return Ok(()) };
+        let since = self.now().since(at);
+        if since > NOTING_MAX || (since > LINGER && self.registration.has_noted_removal()) {
+            return Err(Stop("this node was removed from the cluster".to_owned()));
         }
+        Ok(())
     }
 
     /// Raft stops sending to a member with its removal: it is told in so many words.

@@ -90,6 +90,9 @@ pub(crate) fn open(
     if let Some(why) = recover::unfinished(env, &dir) {
         return Err(StartError::Usage(why));
     }
+    if identity.removed {
+        return Err(IdentityError::Removed { dir: dir.display().to_string() }.into());
+    }
     if identity.node.0 == 0 {
         clear_away(env, &dir, &identity)?;
         clear_engine(env, &config)?;

@@ -28,11 +28,22 @@ pub(crate) struct Registration {
     /// Who waits for this node to become a member.
     callers: Vec<oneshot::Sender<Result<(), String>>>,
     failed_at: Option<Mono>,
+    removal_noted: bool,
 }
 
 impl Registration {
     pub(crate) fn new(tasks: &dyn Tasks) -> Self {
-        Self { lane: tasks.lane("identity"), callers: Vec::new(), failed_at: None }
+        Self {
+            lane: tasks.lane("identity"),
+            callers: Vec::new(),
+            failed_at: None,
+            removal_noted: false,
+        }
+    }
+
+    /// Whether the disk knows that this node was removed.
+    pub(crate) fn has_noted_removal(&self) -> bool {
+        self.removal_noted
     }
 
     /// Whether this node is about to become a member.
@@ -96,9 +107,12 @@ impl Core {
             return self.registered(identity, saved);
         }
         self.registration.failed_at = None;
-        if let Err(error) = saved {
-            tracing::warn!(%error, "the other members' addresses could not be noted");
-            self.registration.failed_at = Some(self.now());
+        match saved {
+            Ok(()) => self.registration.removal_noted |= identity.removed,
+            Err(error) => {
+                tracing::warn!(%error, "what this node is, and whom it knows, could not be noted");
+                self.registration.failed_at = Some(self.now());
+            }
         }
     }
 
@@ -107,7 +121,9 @@ impl Core {
             .map_err(|error| format!("this node can't write its identity: {error}"))
             .and_then(|()| {
                 tracing::info!(cluster = %identity.cluster, node = identity.node.0, "added to the cluster");
-                self.identity = identity;
+                // It may have heard meanwhile that it was removed.
+                let removed = self.identity.removed;
+                self.identity = Identity { removed, ..identity };
                 self.start_group().map_err(|stop| stop.0)
             });
         for caller in std::mem::take(&mut self.registration.callers) {

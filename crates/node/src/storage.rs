@@ -38,6 +38,14 @@ const FETCHED_MAX: usize = 64;
 pub(crate) const BACKLOG_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Beyond this they are applied without waiting for anything: at a start, the log may hold many.
 const BACKLOG_BYTES_FORCED: usize = 128 * 1024 * 1024;
+/// Between two looks whether housekeeping is due, where it was not: what they look at is frozen, and of all that the
+/// overlay has, writes then make a copy. With a look on every tick that was 6 % of a load.
+const ASKING_EVERY: Duration = Duration::from_secs(1);
+/// What is not durable is flushed when so large a part of the log would have to be replayed that a memory engine
+/// would make a snapshot of: a flush is small, and a start should answer at once.
+const REPLAYED_SHARE: u64 = 4;
+/// A flush for less is not worth its syncs.
+const REPLAYED_BYTES_MIN: u64 = 1024 * 1024;
 /// Between two attempts to write to a full disk.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -94,9 +102,13 @@ pub(crate) struct Storage {
     next_cold: u64,
     /// A lane looks whether housekeeping is due.
     asking_due: bool,
+    /// When it was last found that none is.
+    not_due_at: Option<Mono>,
     /// Members behind the entries that changed them, not older than what is durable.
     configurations: VecDeque<(Index, Configuration)>,
     durable: Index,
+    /// Up to where everything was last asked to become durable.
+    checkpoint: Index,
     retry_at: Mono,
     crowded: bool,
     pub(crate) cold_reads: u64,
@@ -421,7 +433,10 @@ impl Core {
         let now = self.now();
         let Some(group) = &mut self.group else { return };
         let wanted = group.take_snapshot_wanted();
-        let log_bytes = group.log_bytes_since(self.storage.durable);
+        // What a flush under way is about to take is not a reason for one more.
+        let log_bytes = group.log_bytes_since(self.storage.durable.max(self.storage.checkpoint));
+        let limit = self.config.snapshot_log_bytes;
+        let limit = (limit / REPLAYED_SHARE).max(limit.min(REPLAYED_BYTES_MIN));
         let full = self.machine.keyspace().engine().stats().disk_full;
         if full && now < self.storage.retry_at {
             return;
@@ -429,8 +444,10 @@ impl Core {
         if wanted {
             self.offer_present_state();
         }
+        let applied = self.machine.applied();
         let engine = self.machine.keyspace_mut().engine_mut();
-        if full || log_bytes > self.config.snapshot_log_bytes {
+        if full || log_bytes > limit {
+            self.storage.checkpoint = applied;
             self.storage.retry_at = now + RETRY;
             engine.checkpoint();
             self.start_engine_work();
@@ -537,9 +554,11 @@ impl Core {
 
     /// Finds out on a lane whether housekeeping is due.
     pub(crate) fn ask_whether_due(&mut self, now_ms: u64) {
-        if std::mem::replace(&mut self.storage.asking_due, true) {
+        let recently = |at| self.now().since(at) < ASKING_EVERY;
+        if self.storage.asking_due || self.storage.not_due_at.is_some_and(recently) {
             return;
         }
+        self.storage.asking_due = true;
         let rehearsal = self.machine.keyspace().rehearsal();
         self.read_elsewhere(move || Job::HousekeepingDue(rehearsal.due(now_ms)));
     }
@@ -548,6 +567,7 @@ impl Core {
     pub(crate) fn told_whether_due(&mut self, due: Result<bool, EngineError>) -> Result<(), Stop> {
         self.storage.asking_due = false;
         let due = due.map_err(|error| stop_for_engine(&error))?;
+        self.storage.not_due_at = (!due).then(|| self.now());
         self.housekeep |= due && self.is_leading();
         Ok(())
     }

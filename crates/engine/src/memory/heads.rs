@@ -21,6 +21,9 @@ const BLOCK: usize = 8;
 /// Blocks of a full node.
 const BLOCKS: usize = INNER_MAX / BLOCK;
 
+/// Spaces, databases, and two beginnings that users' keys share.
+const RUNS_NESTED: usize = 4;
+
 /// Resident bytes of the heads: the lines, and what aligning them may waste.
 pub(super) const HEADS_BYTES: usize = size_of::<Lines>() + align_of::<Lines>();
 
@@ -95,16 +98,21 @@ impl Heads {
 
     /// Takes the heads of `separators`, which are in order.
     pub(super) fn set(&mut self, separators: &[Key]) {
+        self.set_within(separators, 0);
+    }
+
+    /// Within so many runs. Keys made for it could nest as many as there are separators.
+    fn set_within(&mut self, separators: &[Key], depth: usize) {
         self.common = common_bytes(separators);
         self.len = separators.len();
         let first = separators.first().map_or_else(Default::default, Key::as_slice);
         self.beginning = Beginning::new(first.get(..self.common).unwrap_or(first));
         let heads = separators.iter().map(|key| head(key.as_slice(), self.common));
         self.lines.set(heads);
-        self.run = self.longest_run(separators);
+        self.run = if depth < RUNS_NESTED { self.longest_run(separators, depth) } else { None };
     }
 
-    fn longest_run(&self, separators: &[Key]) -> Option<Box<Run>> {
+    fn longest_run(&self, separators: &[Key], depth: usize) -> Option<Box<Run>> {
         let mut longest = 0..0;
         let mut start = 0;
         for equal in self.heads().chunk_by(|a, b| a == b) {
@@ -121,7 +129,7 @@ impl Heads {
         }
         let head = *self.heads().get(start)?;
         let mut heads = Self::new();
-        heads.set(separators);
+        heads.set_within(separators, depth + 1);
         Some(Box::new(Run { start, end, head, heads }))
     }
 

@@ -72,14 +72,21 @@ impl Inode {
         if let Some(cut) = self.cut_to.take().filter(|cut| *cut < self.durable.len) {
             self.durable.set_len(cut);
         }
+        let writes = self.changes.iter().rev().find_map(|change| match change {
+            Change::Write { offset, bytes } => {
+                // What was durable before, and is written once more with its block, is not what this write added.
+                let mut before = vec![0; bytes.len()];
+                let known = self.durable.read(&mut before, *offset);
+                let same = bytes.iter().zip(before.iter().take(known)).take_while(|(a, b)| a == b);
+                let same = same.count();
+                Some((operation, offset + same as u64, bytes.len() - same))
+            }
+            Change::Len(_) => None,
+        });
         for page in std::mem::take(&mut self.dirty) {
             self.durable.take_page(page, &self.cached);
         }
         self.durable.len = self.cached.len;
-        let writes = self.changes.iter().rev().find_map(|change| match change {
-            Change::Write { offset, bytes } => Some((operation, *offset, bytes.len())),
-            Change::Len(_) => None,
-        });
         self.last_synced = writes.or(self.last_synced);
         self.changes.clear();
     }
