@@ -25,9 +25,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// `EXT4_IOC_SHUTDOWN` with `NOLOGFLUSH`: neither data nor journal are flushed.
 const SHUT_DOWN: &[&str] = &["xfs_io", "-x", "-c", "shutdown"];
 
+/// A journal of all data: what is written stays in memory until it is synced, also what was to pass the page cache.
+const JOURNALLED: &str = "loop,data=journal";
+
 /// The disks. Field order matters: the namespace goes before the images.
 pub(crate) struct Images {
     keeper: Keeper,
+    /// How many of them, the first ones, have a journal of all data.
+    journalled: usize,
     dir: TempDir,
 }
 
@@ -62,11 +67,11 @@ impl Keeper {
 }
 
 impl Images {
-    /// `count` formatted and mounted disks for what `wrapper` starts; `None`, and a line that says why,
+    /// `count` formatted and mounted disks, `journalled` of them with a journal of all data, for what `wrapper` starts; `None`, and a line that says why,
     /// where one or the other can't be had.
-    pub(crate) fn mounted(count: usize, wrapper: &[&str]) -> Option<Self> {
+    pub(crate) fn mounted(count: usize, journalled: usize, wrapper: &[&str]) -> Option<Self> {
         let probe: Vec<_> = wrapper.iter().chain(&["true"]).map(|&word| word.to_owned()).collect();
-        match run(&probe).and_then(|()| Self::try_mounted(count)) {
+        match run(&probe).and_then(|()| Self::try_mounted(count, journalled)) {
             Ok(images) => Some(images),
             Err(reason) => {
                 let test = thread::current().name().unwrap_or("a test").to_owned();
@@ -76,9 +81,9 @@ impl Images {
         }
     }
 
-    fn try_mounted(count: usize) -> Result<Self, String> {
+    fn try_mounted(count: usize, journalled: usize) -> Result<Self, String> {
         let dir = TempDir::with_prefix("quorate-power-").map_err(|error| error.to_string())?;
-        let images = Self { keeper: Keeper::start()?, dir };
+        let images = Self { keeper: Keeper::start()?, journalled, dir };
         for disk in 0..count {
             let made = File::create_new(images.image(disk))
                 .and_then(|file| file.set_len(IMAGE_BYTES))
@@ -121,7 +126,8 @@ impl Images {
 
     fn mount(&self, disk: usize) -> Result<(), String> {
         let image = path(self.image(disk));
-        self.run_within(&["mount", "-t", "ext4", "-o", "loop", &image], disk)
+        let options = if disk < self.journalled { JOURNALLED } else { "loop" };
+        self.run_within(&["mount", "-t", "ext4", "-o", options, &image], disk)
     }
 
     /// Writes out all that a disk's file system has in memory.
