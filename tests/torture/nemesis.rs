@@ -35,7 +35,7 @@ const SYNC_FAILED: &str = "Input/output error";
 const SYNCING: &[&str] =
     &[LOG_WRITER, LOG_WRITER, LOG_KEEPER, SNAPSHOT_MAKER, SNAPSHOT_RECEIVER, FLUSHER, COMPACTER];
 /// How a node ends that is no member any more.
-const REMOVED: &str = "this node was removed from the cluster";
+const REMOVED: &str = "was removed from the cluster";
 /// How a node ends that comes with the name of a former one.
 const NAME_USED: &str = "names are never given twice";
 
