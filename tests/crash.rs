@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
-use crate::patience::{measured, say};
+use crate::patience::measured;
 use crate::writer::Load;
 
 const CLIENTS: usize = 4;
@@ -30,9 +30,7 @@ fn killed_under_load(nodes: usize, choose: fn(leader: usize, followers: &[usize]
     cluster.wait_until_ready();
     load.go_on(WARM);
     measured(&format!("{nodes} nodes, {} killed: longest gap", victims.len()), &load.longest_gap());
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&cluster);
+    load.prove(&cluster);
 }
 
 /// Kills all nodes at once, also while they are still starting up again.
@@ -50,9 +48,7 @@ fn all_killed_at_once(nodes: usize) {
     }
     cluster.wait_until_ready();
     load.go_on(WARM);
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&cluster);
+    load.prove(&cluster);
 }
 
 #[test]

@@ -40,9 +40,7 @@ fn nodes_on_disk_lose_nothing_when_all_are_killed_again_and_again() {
         cluster.wait_until_ready();
     }
     load.go_on(WARM);
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&cluster);
+    load.prove(&cluster);
     cluster.wait_until_equal();
 }
 
@@ -103,9 +101,7 @@ fn members_with_different_engines_have_one_state_and_send_it_to_each_other() {
     helped_by_a_snapshot(&mut cluster, 0, &load);
     transfer(&cluster, 1);
     helped_by_a_snapshot(&mut cluster, 2, &load);
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&cluster);
+    load.prove(&cluster);
     cluster.wait_until_equal();
 }
 

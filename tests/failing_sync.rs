@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Link, Outcome, command, connect};
 use crate::cluster::Cluster;
-use crate::patience::{LONG, measured, say};
+use crate::patience::{LONG, measured};
 use crate::seed::Random;
 use crate::strace::{LOG_WRITER, Strace, is_permitted};
 use crate::writer::Load;
@@ -53,9 +53,7 @@ fn a_lone_node_whose_fsync_fails_stops_and_has_every_acknowledged_write_when_it_
         cluster.wait_until_ready();
     }
     load.go_on(WARM);
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&cluster);
+    load.prove(&cluster);
 }
 
 #[test]
@@ -75,9 +73,7 @@ fn the_others_go_on_when_a_members_fsync_fails() {
         cluster.restart(victim);
         cluster.wait_until_ready();
     }
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&cluster);
+    load.prove(&cluster);
 }
 
 /// Writes all the time, so that a sync is always under way, while `look` looks.

@@ -94,9 +94,7 @@ fn a_removed_leader_hands_over_stops_and_the_others_go_on() {
     assert_ends_with_an_explanation(&mut cluster, leader);
     cluster.wait_for_voters(2);
     load.go_on(20);
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&cluster);
+    load.prove(&cluster);
 }
 
 #[test]

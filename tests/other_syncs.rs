@@ -84,6 +84,29 @@ fn ends_and_says_why(cluster: &mut Cluster, node: usize) {
     assert!(!text.contains("panicked") && !text.contains("amage"), "{text}");
 }
 
+/// The `nth` sync of `thread` fails on node `victim`, which ends; the others go on, and it comes back.
+#[track_caller]
+fn dies_of_a_sync_and_comes_back(
+    cluster: &mut Cluster,
+    load: &Load,
+    victim: usize,
+    thread: &str,
+    nth: usize,
+) {
+    let nodes = cluster.running().len();
+    let fail = |process| Strace::fail_syncs(process, thread, nth);
+    let strace = attached(cluster, victim, thread, fail);
+    // Without it the log stays in one file.
+    let heavy = (thread == LOG_KEEPER).then(|| Heavy::on(cluster, (victim + 1) % nodes));
+    ends_and_says_why(cluster, victim);
+    drop((strace, heavy));
+    if nodes > 1 {
+        load.go_on(WARM);
+    }
+    cluster.restart(victim);
+    cluster.wait_until_ready();
+}
+
 #[test]
 fn a_node_that_cannot_sync_the_logs_files_stops_and_has_every_acknowledged_write_when_it_is_back() {
     if !is_permitted() {
@@ -100,21 +123,10 @@ fn a_node_that_cannot_sync_the_logs_files_stops_and_has_every_acknowledged_write
                 _ => cluster.followers().first().copied().unwrap_or(0),
             };
             let nth = 1 + random.below(SYNCS_PER_FILE);
-            let fail = |process| Strace::fail_syncs(process, LOG_KEEPER, nth);
-            let strace = attached(&mut cluster, victim, LOG_KEEPER, fail);
-            let heavy = Heavy::on(&cluster, (victim + 1) % nodes);
-            ends_and_says_why(&mut cluster, victim);
-            drop((strace, heavy));
-            if nodes > 1 {
-                load.go_on(WARM);
-            }
-            cluster.restart(victim);
-            cluster.wait_until_ready();
+            dies_of_a_sync_and_comes_back(&mut cluster, &load, victim, LOG_KEEPER, nth);
         }
         load.go_on(WARM);
-        let ledger = load.stop();
-        say(&ledger.summary());
-        ledger.verify(&cluster);
+        load.prove(&cluster);
     }
 }
 
@@ -160,9 +172,7 @@ fn a_snapshot_that_cannot_be_synced_costs_nothing_and_cuts_no_log() {
     });
     cluster.restart_after_kill(0);
     cluster.wait_until_ready();
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&cluster);
+    load.prove(&cluster);
     assert!(!cluster.log_text(0).contains("panicked"));
 }
 
@@ -206,9 +216,7 @@ fn a_member_that_cannot_sync_a_snapshot_refuses_it_and_takes_the_next() {
     assert!(cluster.status(away).unwrap().number("/snapshot/installed") > 0);
     cluster.restart_after_kill(away);
     cluster.wait_until_ready();
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&cluster);
+    load.prove(&cluster);
     assert!(!cluster.log_text(away).contains("panicked"));
 }
 
@@ -254,20 +262,10 @@ fn a_node_whose_engine_cannot_sync_stops_and_has_every_acknowledged_write_when_i
             load.go_on(WARM);
             let victim = cluster.running()[random.below(nodes)];
             let nth = 1 + random.below(5);
-            let fail = |process| Strace::fail_syncs(process, thread, nth);
-            let strace = attached(&mut cluster, victim, thread, fail);
-            ends_and_says_why(&mut cluster, victim);
-            drop(strace);
-            if nodes > 1 {
-                load.go_on(WARM);
-            }
-            cluster.restart(victim);
-            cluster.wait_until_ready();
+            dies_of_a_sync_and_comes_back(&mut cluster, &load, victim, thread, nth);
         }
         load.go_on(WARM);
-        let ledger = load.stop();
-        say(&ledger.summary());
-        ledger.verify(&cluster);
+        load.prove(&cluster);
     }
 }
 
@@ -327,9 +325,7 @@ fn reads_stay_prompt_while_syncs_are_slow(flags: &[&str], threads: &[Slowness]) 
         drop((heavy, strace));
         load.go_on(WARM);
     }
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&cluster);
+    load.prove(&cluster);
 }
 
 #[test]

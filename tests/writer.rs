@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Link, Outcome};
 use crate::cluster::Cluster;
-use crate::patience::{LONG, until};
+use crate::patience::{LONG, say, until};
 use crate::seed::Random;
 
 /// Keys that one client writes over and over.
@@ -150,6 +150,14 @@ impl Load {
             self.stop.load(Ordering::Relaxed) || !self.clients.iter().any(JoinHandle::is_finished),
             "a client has failed, see above"
         );
+    }
+
+    /// Ends the load, and looks for all that was acknowledged, on every node.
+    #[track_caller]
+    pub(crate) fn prove(self, cluster: &Cluster) {
+        let ledger = self.stop();
+        say(&ledger.summary());
+        ledger.verify(cluster);
     }
 
     /// Ends the load; what all clients remember.

@@ -1,4 +1,4 @@
-//! Encoder: one write, as the parts of a gather write. Entry data is never copied.
+//! Encoder: one write, as parts that stand one behind the other. Entry data is not copied here.
 
 use std::io::IoSlice;
 

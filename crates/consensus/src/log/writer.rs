@@ -1,4 +1,4 @@
-//! Writer: one gather write and one fsync per job, on the log's lane.
+//! Writer: one write and one fsync per job, on the log's lane.
 
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
