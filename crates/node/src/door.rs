@@ -119,7 +119,10 @@ impl Core {
                 card.node, seen.matched, card.last.0
             )),
             _ => {
-                self.membership.runs.insert(card.node, card.run);
+                let last = self.membership.runs.insert(card.node, card.run);
+                if last != Some(card.run) {
+                    self.dispel_doubts();
+                }
                 Ok(())
             }
         }

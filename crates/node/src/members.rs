@@ -181,6 +181,10 @@ impl Members {
         self.gone.contains_key(&node)
     }
 
+    pub(crate) fn has_anybody_left(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     pub(crate) fn by_name(&self, name: &str) -> Option<(NodeId, &Member)> {
         self.iter().find(|(_, member)| member.name == name)
     }

@@ -306,6 +306,7 @@ impl Core {
         if before.tables.0.len() > 0 {
             self.tell_of_change(&before.tables, before.format);
         }
+        self.doubt_departures();
         self.link_members();
         self.remember_peers();
     }

@@ -360,6 +360,7 @@ fn assemble(
     core.events.run = epoch;
     core.membership.next_ask = epoch;
     core.reads.next_question = epoch;
+    core.doubt_departures();
     Ok(core)
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Departure {
     unknown: Option<Index>,
     /// The term in which this node, leading, has appended an entry behind it.
     confirmed_in: Option<Term>,
+    /// True when a member may have begun anew behind a removal, and waits for another entry behind it.
+    asked_again: bool,
     /// The term of the last entry that was applied.
     term: Term,
     /// Who waits for a removal that is applied.
@@ -47,6 +49,19 @@ impl Core {
         }
     }
 
+    /// The state is a file's, or a snapshot's: a removal in it was committed, but that is all that it tells.
+    pub(crate) fn doubt_departures(&mut self) {
+        if self.machine.members().has_anybody_left() {
+            let departure = &mut self.membership.departure;
+            (departure.unknown, departure.confirmed_in) = (Some(self.machine.applied()), None);
+        }
+    }
+
+    /// A member has started, or was sent a snapshot: it may doubt what this node knows for good.
+    pub(crate) fn dispel_doubts(&mut self) {
+        self.membership.departure.asked_again |= self.machine.members().has_anybody_left();
+    }
+
     /// Appends the entry behind a change, where this node leads and no other change is under way. An empty entry that
     /// is not the first of its term is such a one, and says so to the others as well.
     pub(super) fn confirm_departures(&mut self) {
@@ -59,13 +74,14 @@ impl Core {
         for asker in lost {
             give(asker.asker, Err(Error::unknown(UNCONFIRMED)));
         }
-        let wanted = departure.unknown.is_some() && departure.confirmed_in != Some(term);
+        let unknown = departure.unknown.is_some() && departure.confirmed_in != Some(term);
+        let wanted = unknown || departure.asked_again;
         let group =
             self.group.as_mut().filter(|group| leading && !is_joint && !group.is_changing());
         if let Some(group) = group.filter(|_| wanted || !askers.is_empty())
             && let Ok((index, term)) = group.propose(Vec::new())
         {
-            departure.confirmed_in = Some(term);
+            (departure.confirmed_in, departure.asked_again) = (Some(term), false);
             for asker in askers.drain(..) {
                 let awaits = Awaits::Confirmation;
                 self.membership.pending.push(Pending { index, term, awaits, ..asker });

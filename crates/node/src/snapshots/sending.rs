@@ -263,6 +263,7 @@ impl Core {
             }
             if let Some(group) = &mut self.group {
                 group.snapshot_sent(from, true);
+                self.dispel_doubts();
             }
         }
     }

@@ -150,3 +150,64 @@ fn a_removed_member_that_knows_nobody_any_more_is_told_where_it_was_told_to_look
     gym.start(3);
     gym.until("who was removed stops", |gym| !is_up(gym, 3));
 }
+
+/// Behind a snapshot, the removal was taken for known to all who stay: the first leader had told who left, and was lost
+/// for good with the only commit index that there was.
+#[test]
+fn a_removal_known_from_a_snapshot_tells_nobody_before_who_stays_knows_it() {
+    for seed in 1..=4 {
+        let mut gym = Gym::with(seed, 4, |_| (), |_, config| config.snapshot_log_bytes = 1, |_| ());
+        let first = gym.leader().unwrap();
+        let goes = first % 4 + 1;
+        let stay: Vec<u64> = (1..=4).filter(|number| ![first, goes].contains(number)).collect();
+        let addr = format!("n{first}:{OPERATOR_PORT}");
+        gym.say_at(&addr, &["LEAVE", &format!("n{goes}")]);
+        while gym.status(first).members.len() > 3 {
+            gym.run_for(Duration::from_micros(50));
+        }
+        for (one, two) in [
+            (first, stay[0]),
+            (first, stay[1]),
+            (goes, stay[0]),
+            (goes, stay[1]),
+            (stay[0], stay[1]),
+        ] {
+            gym.cut_both_ways(one, two);
+        }
+        let at = gym.status(first).applied;
+        // An entry that nobody else will have: the log is larger than the data.
+        drop(gym.begin(first, &[&["SET", "k", &"v".repeat(100_000)]]));
+        gym.until("a snapshot has the removal in it", |gym| gym.status(first).snapshot_index >= at);
+        gym.stop(first, Kill::Process);
+        gym.start(first);
+        gym.run_for(Duration::from_secs(3));
+        assert!(is_up(&gym, goes), "seed {seed}: who stays may need its vote");
+        gym.stop(first, Kill::Power);
+        gym.world.wire().heal_all();
+        gym.until("who stays leads", |gym| gym.leader().is_some_and(|it| stay.contains(&it)));
+        assert_eq!(gym.ask(stay[0], &["SET", "k", "v"]).0, ok(), "seed {seed}");
+        gym.until("who was removed stops", |gym| !is_up(gym, goes));
+    }
+}
+
+/// What a member that starts behind a snapshot can't know of a removal, its leader makes sure of again. The first member
+/// has nowhere else to ask.
+#[test]
+fn a_member_that_has_started_behind_a_snapshot_tells_a_removed_one_so() {
+    let mut gym = Gym::with(1, 3, |_| (), |_, config| config.snapshot_log_bytes = 1, |_| ());
+    gym.stop(1, Kill::Process);
+    gym.until("another one leads", |gym| gym.leader().is_some());
+    let leader = gym.leader().unwrap();
+    remove(&mut gym, leader, 1);
+    let (stays, at) = (5 - leader, gym.status(leader).applied);
+    for _ in 0..20 {
+        assert_eq!(gym.ask(leader, &["SET", "k", &"v".repeat(1000)]).0, ok());
+    }
+    gym.until("a snapshot has the removal in it", |gym| gym.status(stays).snapshot_index > at);
+    gym.stop(stays, Kill::Process);
+    gym.start(stays);
+    gym.cut_both_ways(leader, 1);
+    gym.start(1);
+    gym.until("who was removed stops", |gym| !is_up(gym, 1));
+    assert_eq!(gym.leader(), Some(leader), "nobody else was elected meanwhile");
+}
