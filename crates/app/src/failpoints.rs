@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quorate::Env;
-use quorate_env::Blocks;
 use quorate_env::disk::{DirLock, Disk, DiskFile, OpenMode};
+use quorate_env::{BLOCK_BYTES, Blocks};
 use quorate_node::point;
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -224,10 +224,11 @@ impl DiskFile for DyingFile {
     }
 
     fn write_blocks(&self, blocks: &Blocks, offset: u64) -> io::Result<()> {
-        if self.points.wants_half(&self.name, "write") {
-            return self.write_at(&[IoSlice::new(blocks.filled())], offset);
-        }
         self.points.arrive(&self.name, "write", Moment::Before);
+        if self.points.wants_half(&self.name, "write") {
+            self.file.write_blocks(&self.half_of(blocks, offset)?, offset)?;
+        }
+        // Arrived at, but whole, where the process is not to die in between.
         self.points.arrive(&self.name, "write", Moment::Half);
         self.file.write_blocks(blocks, offset)?;
         self.points.arrive(&self.name, "write", Moment::After);
@@ -252,6 +253,21 @@ impl DiskFile for DyingFile {
 
     fn sync_all(&self) -> io::Result<()> {
         self.points.around(&self.name, "sync", || self.file.sync_all())
+    }
+}
+
+impl DyingFile {
+    /// The same blocks as a device leaves them which stops in the midst of them, and of a block: behind their first
+    /// half stands what is there now.
+    fn half_of(&self, blocks: &Blocks, offset: u64) -> io::Result<Blocks> {
+        let whole = blocks.filled();
+        let (first, second) = whole.split_at(whole.len() / 2);
+        let mut half = Blocks::new(whole.len().div_ceil(BLOCK_BYTES));
+        half.push(first);
+        let mut there = vec![0; second.len()];
+        self.file.read_at(&mut there, offset + first.len() as u64)?;
+        half.push(&there);
+        Ok(half)
     }
 }
 
