@@ -15,7 +15,7 @@ const RESUME_MAX: Duration = Duration::from_secs(5);
 /// Kills what `choose` names under load; the others go on; the dead come back and catch up.
 fn killed_under_load(nodes: usize, choose: fn(leader: usize, followers: &[usize]) -> Vec<usize>) {
     let mut cluster = Cluster::of(nodes);
-    let load = Load::start(&cluster, CLIENTS);
+    let load = Load::judged(&cluster, CLIENTS);
     load.go_on(WARM);
     let victims = choose(cluster.leader(), &cluster.followers());
     let killed = Instant::now();
@@ -37,7 +37,7 @@ fn killed_under_load(nodes: usize, choose: fn(leader: usize, followers: &[usize]
 fn all_killed_at_once(nodes: usize) {
     let mut cluster = Cluster::of(nodes);
     let everybody: Vec<_> = (0..nodes).collect();
-    let load = Load::start(&cluster, CLIENTS);
+    let load = Load::judged(&cluster, CLIENTS);
     for _ in 0..2 {
         load.go_on(WARM);
         cluster.kill(&everybody);

@@ -25,7 +25,7 @@ fn flushes(cluster: &Cluster, node: usize) -> u64 {
 fn nodes_on_disk_lose_nothing_when_all_are_killed_again_and_again() {
     let mut cluster = Cluster::with_flags(3, ON_DISK);
     let everybody: Vec<_> = (0..3).collect();
-    let load = Load::start(&cluster, 4);
+    let load = Load::judged(&cluster, 4);
     for round in 0..3 {
         load.go_on(WARM);
         until("a node has flushed", LONG, || match flushes(&cluster, 0) {
@@ -93,7 +93,7 @@ fn members_with_different_engines_have_one_state_and_send_it_to_each_other() {
     cluster.add_with_flags(Entrance::Join, ON_DISK);
     cluster.add_with_flags(Entrance::Join, ON_DISK);
     cluster.wait_for_voters(3);
-    let load = Load::start(&cluster, 3);
+    let load = Load::judged(&cluster, 3);
     load.go_on(100);
     transfer(&cluster, 0);
     helped_by_a_snapshot(&mut cluster, 1, &load);

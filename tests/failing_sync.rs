@@ -45,7 +45,7 @@ fn a_lone_node_whose_fsync_fails_stops_and_has_every_acknowledged_write_when_it_
     }
     let mut cluster = Cluster::of(1);
     let mut random = Random::new(cluster.seed());
-    let load = Load::start(&cluster, CLIENTS);
+    let load = Load::judged(&cluster, CLIENTS);
     for _ in 0..4 {
         load.go_on(WARM);
         fail_syncs(&mut cluster, 0, 1 + random.below(30));
@@ -63,7 +63,7 @@ fn the_others_go_on_when_a_members_fsync_fails() {
     }
     let mut cluster = Cluster::of(3);
     let mut random = Random::new(cluster.seed());
-    let load = Load::start(&cluster, CLIENTS);
+    let load = Load::judged(&cluster, CLIENTS);
     for victim in [cluster.leader(), cluster.followers()[0]] {
         load.go_on(WARM);
         fail_syncs(&mut cluster, victim, 1 + random.below(30));

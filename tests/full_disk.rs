@@ -10,6 +10,7 @@ use crate::client::{Link, Outcome, connect};
 use crate::cluster::{Cluster, Entrance};
 use crate::http;
 use crate::patience::{LONG, measured, say, until};
+use crate::sessions::Sessions;
 use crate::tool;
 
 /// Two segments of the log, and room for two more and a snapshot.
@@ -119,6 +120,7 @@ fn a_leader_without_disk_space_refuses_writes_serves_reads_and_resumes_by_itself
         return;
     }
     let cluster = cluster_with_a_small_disk(1);
+    let sessions = Sessions::on(&cluster);
     let filler = fill_the_leader(&cluster);
     let (outcome, took) = cluster.try_once(0, &["SET", "small", "v"]);
     assert!(matches!(outcome, Outcome::Done(_) | Outcome::NotApplied(_)), "{outcome:?}");
@@ -131,6 +133,7 @@ fn a_leader_without_disk_space_refuses_writes_serves_reads_and_resumes_by_itself
     cluster.tell(0, &["SET", "after", "room again"]);
     measured("after room was made writes went on in", &freed.elapsed());
     assert_eq!(cluster.ask::<String>(0, &["GET", "after"]), "room again");
+    sessions.prove(&cluster);
 }
 
 #[test]
@@ -139,6 +142,7 @@ fn a_leader_without_disk_space_hands_over_to_who_has_room() {
         return;
     }
     let cluster = cluster_with_a_small_disk(3);
+    let sessions = Sessions::on(&cluster);
     let filler = fill_the_leader(&cluster);
     until("another one leads", LONG, || match cluster.leader() {
         0 => Err("n1 does".to_owned()),
@@ -160,6 +164,7 @@ fn a_leader_without_disk_space_hands_over_to_who_has_room() {
         assert_eq!(cluster.ask::<String>(node, &["GET", "after2"]), "room again");
     }
     cluster.wait_until_equal();
+    sessions.prove(&cluster);
 }
 
 /// A follower without room says so at once, and does nothing of which it could not see the outcome.
@@ -220,6 +225,7 @@ fn a_follower_without_disk_space_stops_nobody_and_catches_up_when_there_is_room(
         return;
     }
     let cluster = cluster_with_a_small_disk(3);
+    let sessions = Sessions::on(&cluster);
     let moved = http::request(cluster.addr(0), "POST /v1/cluster/transfer", &[], br#"{"to":"n2"}"#);
     assert_eq!(moved.unwrap().status, 204);
     assert_eq!(cluster.leader(), 1);
@@ -239,4 +245,5 @@ fn a_follower_without_disk_space_stops_nobody_and_catches_up_when_there_is_room(
     assert_eq!(cluster.ask::<String>(0, &["GET", "k19"]), "v");
     cluster.wait_until_equal();
     measured("after room was made the follower had caught up in", &freed.elapsed());
+    sessions.prove(&cluster);
 }

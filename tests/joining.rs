@@ -11,7 +11,7 @@ use crate::writer::Load;
 #[test]
 fn a_fourth_node_joins_under_load_and_gets_a_vote() {
     let mut cluster = Cluster::of(3);
-    let load = Load::start(&cluster, 4);
+    let load = Load::judged(&cluster, 4);
     load.go_on(100);
     let asked = Instant::now();
     cluster.add(Entrance::Join);

@@ -115,7 +115,7 @@ fn a_node_that_cannot_sync_the_logs_files_stops_and_has_every_acknowledged_write
     for nodes in [1, 3] {
         let mut cluster = Cluster::of(nodes);
         let mut random = Random::new(cluster.seed());
-        let load = Load::start(&cluster, CLIENTS);
+        let load = Load::judged(&cluster, CLIENTS);
         for round in 0..2 {
             load.go_on(WARM);
             let victim = match round {
@@ -138,7 +138,7 @@ fn a_snapshot_that_cannot_be_synced_costs_nothing_and_cuts_no_log() {
     let flags = [SMALL_SNAPSHOTS, &["--engine", "memory"]].concat();
     let mut cluster = Cluster::with_flags(1, &flags);
     let mut random = Random::new(cluster.seed());
-    let load = Load::start(&cluster, CLIENTS);
+    let load = Load::judged(&cluster, CLIENTS);
     load.go_on(WARM);
     // The file's, its directory's under a new name, or the directory's without the older ones.
     let nth = 1 + random.below(3);
@@ -183,7 +183,7 @@ fn a_member_that_cannot_sync_a_snapshot_refuses_it_and_takes_the_next() {
     }
     let flags = [SMALL_SNAPSHOTS, &["--engine", "memory"]].concat();
     let mut cluster = Cluster::with_flags(3, &flags);
-    let load = Load::start(&cluster, CLIENTS);
+    let load = Load::judged(&cluster, CLIENTS);
     load.go_on(WARM);
     let away = cluster.followers()[0];
     let have = cluster.status(away).unwrap().number("/log/last");
@@ -257,7 +257,7 @@ fn a_node_whose_engine_cannot_sync_stops_and_has_every_acknowledged_write_when_i
     for nodes in [1, 3] {
         let mut cluster = Cluster::with_flags(nodes, ON_DISK);
         let mut random = Random::new(cluster.seed());
-        let load = Load::start(&cluster, CLIENTS);
+        let load = Load::judged(&cluster, CLIENTS);
         for thread in [FLUSHER, COMPACTER] {
             load.go_on(WARM);
             let victim = cluster.running()[random.below(nodes)];
@@ -309,7 +309,7 @@ fn reads_stay_prompt_while_syncs_are_slow(flags: &[&str], threads: &[Slowness]) 
         }
         pipe.query::<()>(&mut link).unwrap();
     }
-    let load = Load::start(&cluster, CLIENTS);
+    let load = Load::judged(&cluster, CLIENTS);
     for &Slowness { thread, by, syncs, read_max } in threads {
         let slow = |process| Strace::slow_syncs(process, thread, by);
         let strace = attached(&mut cluster, 0, thread, slow);

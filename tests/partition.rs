@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::cluster::Cluster;
-use crate::patience::{measured, say};
+use crate::patience::measured;
 use crate::wire::{Rule, Wire};
 use crate::writer::Load;
 
@@ -26,7 +26,7 @@ fn on_a_wire(test: fn(&mut Cluster, &mut Wire)) {
 
 /// Cuts the leader's packets in one direction under load; the others go on without it; it comes back.
 fn cut_the_leader(cluster: &mut Cluster, wire: &mut Wire, cut: fn(&mut Wire, usize, usize, Rule)) {
-    let load = Load::start(cluster, CLIENTS);
+    let load = Load::judged(cluster, CLIENTS);
     load.go_on(WARM);
     for _ in 0..2 {
         let (leader, followers) = (cluster.leader(), cluster.followers());
@@ -48,9 +48,7 @@ fn cut_the_leader(cluster: &mut Cluster, wire: &mut Wire, cut: fn(&mut Wire, usi
         measured("healed after", &moment.elapsed());
     }
     load.go_on(WARM);
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(cluster);
+    load.prove(cluster);
 }
 
 #[test]
@@ -71,7 +69,7 @@ fn a_leader_whom_nobody_hears_is_replaced() {
 fn a_follower_that_hears_only_half_deposes_nobody() {
     on_a_wire(|cluster, wire| {
         let (leader, follower) = (cluster.leader(), cluster.followers()[0]);
-        let load = Load::start(cluster, CLIENTS);
+        let load = Load::judged(cluster, CLIENTS);
         for (from, to) in [(leader, follower), (follower, leader)] {
             wire.set(from, to, Rule::CUT);
             load.go_on(2 * WARM);
@@ -80,9 +78,7 @@ fn a_follower_that_hears_only_half_deposes_nobody() {
             wire.set(from, to, Rule::default());
             cluster.wait_until_ready();
         }
-        let ledger = load.stop();
-        say(&ledger.summary());
-        ledger.verify(cluster);
+        load.prove(cluster);
     });
 }
 
@@ -91,14 +87,12 @@ fn slow_wires_that_lose_packets_cost_time_and_nothing_else() {
     on_a_wire(|cluster, wire| {
         wire.set_all(Rule { delay_ms: 15, jitter_ms: 30, loss_percent: 3 });
         let started = Instant::now();
-        let load = Load::start(cluster, CLIENTS);
+        let load = Load::judged(cluster, CLIENTS);
         load.go_on(3 * WARM);
         let took = started.elapsed();
         measured(&format!("{} writes over bad wires", 3 * WARM), &took);
-        let ledger = load.stop();
-        say(&ledger.summary());
         wire.set_all(Rule::default());
-        ledger.verify(cluster);
+        load.prove(cluster);
         let lost: u64 = (0..NODES).map(|node| wire.counts(node, (node + 1) % NODES).1).sum();
         assert!(lost > 0, "nothing was lost: the wire is too good");
     });

@@ -8,6 +8,7 @@ use crate::client::{Link, Outcome, command, connect};
 use crate::cluster::Cluster;
 use crate::http;
 use crate::patience::{LONG, measured, say, until};
+use crate::sessions::Sessions;
 use crate::writer::Load;
 
 /// A node waits 3 s for a leader before it gives up; the rest is for a busy machine.
@@ -64,6 +65,7 @@ fn a_leader_without_a_majority_refuses_in_bounded_time_and_heals() {
     let load = Load::start(&cluster, 2);
     load.go_on(20);
     let ledger_before = load.stop();
+    let sessions = Sessions::on(&cluster);
     let (leader, followers) = (cluster.leader(), cluster.followers());
     cluster.tell(leader, &["SET", "before", "the cut"]);
 
@@ -82,6 +84,7 @@ fn a_leader_without_a_majority_refuses_in_bounded_time_and_heals() {
         let cut: Option<String> = cluster.ask(node, &["GET", "cut"]);
         assert!(matches!(cut.as_deref(), None | Some("off" | "v")), "{cut:?}");
     }
+    sessions.prove(&cluster);
     ledger_before.verify(&cluster);
 }
 

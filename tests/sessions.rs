@@ -17,12 +17,16 @@ use quorate_sim::world::Now;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
+use crate::cluster::Cluster;
+use crate::patience::say;
 use crate::seed::Random;
 
 /// After the sessions are told to stop, the last replies may still come.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
 /// After the last fault every node must serve within this time.
 const LIVENESS: Duration = Duration::from_secs(60);
+/// Enough to contradict each other, and few enough to leave the machine to others.
+const FEW: u32 = 4;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What the clients saw, and what the judges say.
@@ -39,7 +43,7 @@ pub(crate) struct Verdict {
 /// Sessions at work.
 pub(crate) struct Sessions {
     stop: Arc<Stop>,
-    thread: JoinHandle<Verdict>,
+    thread: Option<JoinHandle<Verdict>>,
 }
 
 /// The word to stop, and which nodes have to serve then.
@@ -66,14 +70,40 @@ impl Sessions {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             LocalSet::new().block_on(&runtime, play(nodes, count, seed, &asked))
         });
-        Self { stop, thread }
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// A few against all nodes that there are now, running or not.
+    pub(crate) fn on(cluster: &Cluster) -> Self {
+        Self::start(cluster.addrs(), FEW, cluster.seed())
+    }
+
+    /// As [`Self::judged`], by every running node; nothing may be wrong.
+    #[track_caller]
+    pub(crate) fn prove(self, cluster: &Cluster) {
+        let addrs = cluster.running().into_iter().map(|node| cluster.addr(node).to_owned());
+        let verdict = self.judged(addrs.collect());
+        say(&format!(
+            "the gym's clients: {} operations done, {} not applied, {} unknown",
+            verdict.done, verdict.not_applied, verdict.unknown
+        ));
+        let wrong: Vec<_> = verdict.violations.iter().map(ToString::to_string).collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(verdict.done > 0, "nothing was done, so nothing was proved");
     }
 
     /// Ends them, reads everything for the last time through each of `nodes`, and judges. All faults must be over.
-    pub(crate) fn judged(self, nodes: Vec<String>) -> Verdict {
+    pub(crate) fn judged(mut self, nodes: Vec<String>) -> Verdict {
         *self.stop.nodes.lock().unwrap() = nodes;
         self.stop.said.store(true, Ordering::Release);
-        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let thread = self.thread.take().expect("it is judged once");
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        self.stop.said.store(true, Ordering::Release);
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::cluster::{Cluster, Entrance};
-use crate::patience::{LONG, measured, say, until};
+use crate::patience::{LONG, measured, until};
 use crate::tool;
 use crate::writer::Load;
 
@@ -177,7 +177,7 @@ impl Clocks {
 fn a_wall_clock_that_jumps_by_hours_neither_expires_keys_nor_brings_them_back() {
     let Some(library) = library() else { return };
     let world = Clocks::of_three(&library);
-    let load = Load::start(&world.cluster, 3);
+    let load = Load::judged(&world.cluster, 3);
     load.go_on(40);
     for ahead in [5 * HOURS, -5 * HOURS] {
         let leader = world.cluster.leader();
@@ -201,9 +201,7 @@ fn a_wall_clock_that_jumps_by_hours_neither_expires_keys_nor_brings_them_back() 
         world.jump(others[0], 0);
     }
     world.cluster.wait_until_ready();
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&world.cluster);
+    load.prove(&world.cluster);
     world.check();
 }
 
@@ -211,7 +209,7 @@ fn a_wall_clock_that_jumps_by_hours_neither_expires_keys_nor_brings_them_back() 
 fn a_node_restarted_with_a_wrong_clock_does_not_lead_and_loses_nothing() {
     let Some(library) = library() else { return };
     let mut world = Clocks::of_three(&library);
-    let load = Load::start(&world.cluster, 3);
+    let load = Load::judged(&world.cluster, 3);
     for ahead in [24 * HOURS, -24 * HOURS] {
         let leader = world.cluster.leader();
         load.go_on(40);
@@ -226,9 +224,7 @@ fn a_node_restarted_with_a_wrong_clock_does_not_lead_and_loses_nothing() {
         world.jump(leader, 0);
         world.cluster.wait_until_ready();
     }
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&world.cluster);
+    load.prove(&world.cluster);
     world.check();
 }
 
@@ -236,7 +232,7 @@ fn a_node_restarted_with_a_wrong_clock_does_not_lead_and_loses_nothing() {
 fn clocks_that_drift_apart_change_no_time_to_live() {
     let Some(library) = library() else { return };
     let world = Clocks::of_three(&library);
-    let load = Load::start(&world.cluster, 3);
+    let load = Load::judged(&world.cluster, 3);
     let started = Instant::now();
     let (leader, follower) = (world.cluster.leader(), world.cluster.followers()[0]);
     // One runs half as fast again, one at half speed, until they are 3 seconds apart.
@@ -250,8 +246,6 @@ fn clocks_that_drift_apart_change_no_time_to_live() {
     load.go_on(40);
     world.check();
     world.check_new_key(follower);
-    let ledger = load.stop();
-    say(&ledger.summary());
-    ledger.verify(&world.cluster);
+    load.prove(&world.cluster);
     world.check();
 }

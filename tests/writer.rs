@@ -15,6 +15,7 @@ use crate::client::{Link, Outcome};
 use crate::cluster::Cluster;
 use crate::patience::{LONG, say, until};
 use crate::seed::Random;
+use crate::sessions::Sessions;
 
 /// Keys that one client writes over and over.
 const REGISTERS: usize = 3;
@@ -79,9 +80,18 @@ pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     timeline: Timeline,
     clients: Vec<JoinHandle<Ledger>>,
+    /// The gym's clients, on keys of their own.
+    sessions: Option<Sessions>,
 }
 
 impl Load {
+    /// As [`Self::start`], with the gym's clients beside them, whose history the gym's judges judge in the end.
+    pub(crate) fn judged(cluster: &Cluster, clients: usize) -> Self {
+        let mut load = Self::start(cluster, clients);
+        load.sessions = Some(Sessions::on(cluster));
+        load
+    }
+
     /// Starts `clients` clients against all nodes that there are now, running or not.
     pub(crate) fn start(cluster: &Cluster, clients: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
@@ -103,7 +113,7 @@ impl Load {
             std::thread::spawn(move || client.run(&stop))
         };
         let clients = (0..clients).map(start).collect();
-        Self { stop, timeline, clients }
+        Self { stop, timeline, clients, sessions: None }
     }
 
     fn first_ack_after(&self, moment: Instant) -> Option<Ack> {
@@ -152,11 +162,15 @@ impl Load {
         );
     }
 
-    /// Ends the load, and looks for all that was acknowledged, on every node.
+    /// Ends the load, and looks for all that was acknowledged, on every node. All faults must be over.
     #[track_caller]
-    pub(crate) fn prove(self, cluster: &Cluster) {
+    pub(crate) fn prove(mut self, cluster: &Cluster) {
+        let sessions = self.sessions.take();
         let ledger = self.stop();
         say(&ledger.summary());
+        if let Some(sessions) = sessions {
+            sessions.prove(cluster);
+        }
         ledger.verify(cluster);
     }
 

@@ -360,7 +360,6 @@ fn assemble(
     core.events.run = epoch;
     core.membership.next_ask = epoch;
     core.reads.next_question = epoch;
-    core.doubt_departures();
     Ok(core)
 }
 
@@ -381,6 +380,7 @@ fn fit_log(log: &mut Log, mark: &SnapshotMark) -> Result<(), StartError> {
 impl Core {
     /// Becomes what the identity says, or what the entrance asks for.
     fn enter(&mut self) -> Result<(), StartError> {
+        self.doubt_departures();
         if self.identity.node.0 != 0 {
             return self.start_group().map_err(|stop| StartError::Snapshot(stop.0));
         }
