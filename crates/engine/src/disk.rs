@@ -96,7 +96,26 @@ struct Busy {
 struct Wanted {
     flush: bool,
     compaction: bool,
-    reopening: bool,
+    reopening: Reopening,
+}
+
+/// Whether the tree is to be closed and opened again.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Reopening {
+    #[default]
+    No,
+    Now,
+    /// With the next attempt.
+    Later,
+}
+
+/// Whether there is room on the disk.
+#[derive(Debug, Default)]
+struct Room {
+    /// There was none, and nothing has succeeded since.
+    full: bool,
+    /// Nothing is written until [`Engine::checkpoint`] asks for the next attempt.
+    waits: bool,
 }
 
 /// What is known without the device.
@@ -174,8 +193,7 @@ pub struct DiskEngine {
     in_batch: bool,
     busy: Busy,
     wanted: Wanted,
-    /// No room on the disk: nothing is tried until [`Engine::checkpoint`] asks for it.
-    full: bool,
+    room: Room,
     /// Counts what replaces the base's state, or this one's: what was read before may be out of date.
     epoch: u64,
     flushes: u64,
@@ -219,7 +237,7 @@ impl DiskEngine {
             in_batch: false,
             busy: Busy::default(),
             wanted: Wanted { compaction: true, ..Wanted::default() },
-            full: false,
+            room: Room::default(),
             // Counts on from a place that no other engine comes to.
             epoch: ENGINES.fetch_add(1, Ordering::Relaxed) << 40,
             flushes: 0,
@@ -321,7 +339,7 @@ impl DiskEngine {
         self.base = Arc::new(base);
         // What is under way for the old one is of no interest any more.
         (self.busy, self.outcomes) = (Busy::default(), mpsc::channel());
-        (self.wanted, self.full) = (Wanted::default(), false);
+        (self.wanted, self.room) = (Wanted::default(), Room::default());
         self.resident.base_is_empty.set(true);
         self.figures = self.base.figures();
         self.note.clear();
@@ -334,9 +352,14 @@ impl DiskEngine {
     /// A full disk is no failure: what is in memory stays there.
     fn judge(&mut self, result: Result<bool, EngineError>) -> Result<bool, EngineError> {
         match result {
-            Ok(done) => Ok(done),
+            Ok(done) => {
+                // What succeeds beside a failure says nothing of room for that.
+                self.room.full = self.room.waits;
+                Ok(done)
+            }
             Err(EngineError::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
-                (self.full, self.wanted.reopening) = (true, true);
+                self.room = Room { full: true, waits: true };
+                self.wanted.reopening = Reopening::Now;
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -461,7 +484,7 @@ impl Engine for DiskEngine {
             reclaimable: self.resident.recent.stats().reclaimable
                 + self.remains.iter().map(Reclaim::waiting).sum::<u64>(),
             disk_bytes,
-            disk_full: self.full,
+            disk_full: self.room.full,
             flushes: self.flushes,
             runs,
             waited_reads: self.waited_reads.get(),
@@ -535,14 +558,14 @@ impl Engine for DiskEngine {
     }
 
     fn take_work(&mut self) -> Option<Work> {
-        if self.wanted.reopening && !self.busy.flush && !self.busy.compact {
-            self.wanted.reopening = false;
+        if self.wanted.reopening == Reopening::Now && !self.busy.flush && !self.busy.compact {
+            self.wanted.reopening = Reopening::No;
             return Some(self.reopen_work());
         }
         if let Some(work) = self.leave_work() {
             return Some(work);
         }
-        if self.full {
+        if self.room.waits {
             return None;
         }
         if !self.busy.flush && !self.in_batch && self.figures.runs < RUNS_MAX {
@@ -577,8 +600,9 @@ impl Engine for DiskEngine {
                 }
                 Outcome::Reopened(result) => {
                     (self.busy.flush, self.busy.compact) = (false, false);
-                    // A view that is alive keeps the tree open: later.
-                    self.wanted.reopening = !result?;
+                    // A view that is alive keeps the tree open. The flush need not wait for it: what a failed one has
+                    // left has other names.
+                    self.wanted.reopening = if result? { Reopening::No } else { Reopening::Later };
                 }
             }
         }
@@ -591,7 +615,12 @@ impl Engine for DiskEngine {
 
     fn checkpoint(&mut self) {
         self.wanted.flush = true;
-        self.full = false;
+        if self.wanted.reopening == Reopening::Later {
+            self.wanted.reopening = Reopening::Now;
+        }
+        // A compaction that found no room has let go of its wish, and without it no flush begins beside so many runs.
+        self.wanted.compaction |= self.room.full;
+        self.room.waits = false;
     }
 
     fn seal(&mut self, note: &[u8]) -> Result<(), EngineError> {

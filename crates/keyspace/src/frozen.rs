@@ -242,21 +242,18 @@ impl Rehearsal {
         self.on(|keyspace| keyspace.housekeeping_due(now_ms)).0
     }
 
-    /// Housekeeps as an entry would, for the sake of what that reads.
-    ///
-    /// # Errors
-    /// The engine failed.
-    pub fn housekeep(
-        self,
-        stamp_ms: u64,
-        expire_max: usize,
-        clear_max: usize,
-    ) -> Result<Thawed, EngineError> {
-        let (result, thawed) = self.on(|keyspace| {
+    /// Housekeeps as an entry would, for the sake of what that reads. That something could not be read says
+    /// [`Keyspace::hold`].
+    #[must_use]
+    pub fn housekeep(self, stamp_ms: u64, expire_max: usize, clear_max: usize) -> Thawed {
+        let (result, mut thawed) = self.on(|keyspace| {
             let index = keyspace.applied() + 1;
             keyspace.begin(Moment { index, stamp_ms, seed: 0 });
             keyspace.housekeep(expire_max, clear_max).map(drop)
         });
-        result.map(|()| thawed)
+        if let Err(error) = result {
+            thawed.fetched.fail(error);
+        }
+        thawed
     }
 }

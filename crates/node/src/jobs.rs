@@ -13,7 +13,7 @@ use crate::barrier::Outcome;
 use crate::core::{Core, GROUP, Stop};
 use crate::identity::Identity;
 use crate::scrub::Walk;
-use crate::snapshots::{ReadPiece, Restored};
+use crate::snapshots::{ReadPiece, Restored, Unreadable};
 
 /// What an entry's keys are read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(crate) enum Job {
     Made(SnapshotMark, Result<u64, SnapshotError>),
     Piece {
         transfer: u64,
-        piece: Result<Option<ReadPiece>, SnapshotError>,
+        piece: Result<Option<ReadPiece>, Unreadable>,
     },
     /// Our own file of this index was read again.
     Checked(Index, Result<(), SnapshotError>),

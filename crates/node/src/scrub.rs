@@ -167,9 +167,7 @@ impl Core {
     fn scrub_over(&mut self) {
         self.scrub.stage = Stage::Idle;
         self.scrub.done += 1;
-        if !self.is_on_disk() {
-            self.check_own_snapshot();
-        }
+        self.check_own_snapshot();
         let index = self.scrub.finding.map_or(0, |finding| finding.index.0);
         tracing::info!(node = self.identity.name, index, "scrubbed");
     }
@@ -223,11 +221,11 @@ impl Core {
 
     /// Bytes are wrong that nobody has asked for yet, and that are checked whenever somebody does. So there is time:
     /// this node must not take the majority with it.
-    fn found_damage(&mut self, what: String) {
+    pub(crate) fn found_damage(&mut self, what: String) {
         tracing::error!(
             node = self.identity.name,
             what,
-            "the scrub found damage. This node stops as soon as all other voters can be reached; its next start \
+            "damage was found. This node stops as soon as all other voters can be reached; its next start \
              fetches the state from them. Alone, it goes on: take a backup now (`quorate backup create`)"
         );
         self.scrub.damage = Some(what);

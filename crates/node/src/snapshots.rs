@@ -22,8 +22,8 @@ use tokio::sync::mpsc;
 
 use self::file::check;
 pub(crate) use self::file::{Restored, note_of, place_of, read, read_telling, write};
-pub(crate) use self::sending::ReadPiece;
 use self::sending::Sending;
+pub(crate) use self::sending::{ReadPiece, Unreadable};
 use crate::core::{Core, Stop};
 use crate::jobs::Job;
 
@@ -202,8 +202,12 @@ impl Core {
 
     /// A member has refused what we sent, or we could not read it: perhaps our own file has changed since it was
     /// made, or has vanished. It is read again, off this thread; a member that can't take any (its disk is full)
-    /// must not make us do so all the time.
+    /// must not make us do so all the time. On disk there is no file: what is sent is the state itself, and the log may be
+    /// cut up to what the engine has synced, not up to a file that no start reads.
     pub(crate) fn check_own_snapshot(&mut self) {
+        if self.is_on_disk() {
+            return;
+        }
         let now = self.now();
         let Some(index) =
             self.group.as_ref().and_then(|group| group.snapshot()).map(|mark| mark.index)

@@ -263,9 +263,8 @@ impl Core {
         let Housekeep { stamp_ms, expire_max, clear_max } = housekeep;
         let rehearsal = self.machine.keyspace().rehearsal();
         self.read_elsewhere(move || {
-            // What fails here fails again, and is judged, when the entry is applied.
             let thawed = rehearsal.housekeep(stamp_ms, expire_max, clear_max);
-            Job::KeysRead(index, thawed.unwrap_or_default(), purpose)
+            Job::KeysRead(index, thawed, purpose)
         });
     }
 

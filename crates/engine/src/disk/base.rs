@@ -43,6 +43,9 @@ pub(super) struct Base {
     cache: Arc<Cache>,
     /// States that views look at, and how many views: compaction keeps what they need.
     pins: Mutex<BTreeMap<SeqNo, usize>>,
+    /// For which works tests have the disk full.
+    #[cfg(test)]
+    pub(super) no_room_for: Mutex<Vec<crate::work::WorkKind>>,
     // Declared last: the files are removed behind the tree that has them open.
     home: Home,
 }
@@ -92,6 +95,8 @@ impl Base {
             visible: SequenceNumberCounter::new(1),
             cache: Arc::clone(cache),
             pins: Mutex::default(),
+            #[cfg(test)]
+            no_room_for: Mutex::default(),
             home,
         };
         let (tree, meta) = base.open_tree()?;
@@ -188,8 +193,10 @@ impl Base {
         if self.is_empty() {
             return Ok(None);
         }
-        let found = self.with(|tree| tree.get(wire::tree_key(key), at).map_err(told))?;
-        found.map(|stored| wire::value_of(key, stored.into())).transpose()
+        self.with(|tree| {
+            let found = tree.get(wire::tree_key(key), at).map_err(told)?;
+            found.map(|stored| wire::value_of(key, stored.into())).transpose()
+        })
     }
 
     /// Freezes the present state for as long as the pin lives.
@@ -206,9 +213,18 @@ impl Base {
         pins.keys().next().copied().unwrap_or_else(|| self.visible.get())
     }
 
+    #[cfg(test)]
+    fn find_room(&self, kind: crate::work::WorkKind) -> Result<(), EngineError> {
+        let no_room_for = self.no_room_for.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = || EngineError::Io(std::io::ErrorKind::StorageFull.into());
+        if no_room_for.contains(&kind) { Err(full()) } else { Ok(()) }
+    }
+
     /// Adds all records of `view` (a tombstone removes) and the meta record, atomically and durably.
     pub(super) fn flush(&self, view: &dyn View, meta: Meta) -> Result<(), EngineError> {
         point::arrive("flush", Moment::Before);
+        #[cfg(test)]
+        self.find_room(crate::work::WorkKind::Flush)?;
         let flushed = self.with(|tree| {
             let mut ingestion = tree.ingestion().map_err(told)?;
             ingestion.write(META, meta.encode()).map_err(told)?;
@@ -255,6 +271,8 @@ impl Base {
     pub(super) fn compact(&self, table_bytes: u64) -> Result<bool, EngineError> {
         let watermark = self.watermark();
         point::arrive("compaction", Moment::Before);
+        #[cfg(test)]
+        self.find_room(crate::work::WorkKind::Compact)?;
         let compacted = self.with(|tree| {
             let before = tree.current_version().id();
             let strategy = Leveled::default()

@@ -76,7 +76,7 @@ impl DiskCellar {
         Self { options, blocks: Arc::new(Cache::with_capacity_bytes(blocks)) }
     }
 
-    fn open_at(&self, home: Home) -> Result<DiskEngine, EngineError> {
+    pub(super) fn open_at(&self, home: Home) -> Result<DiskEngine, EngineError> {
         let (base, meta) = Base::open(home, &self.blocks)?;
         Ok(DiskEngine::new(base, meta, self.options))
     }

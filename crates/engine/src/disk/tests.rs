@@ -401,6 +401,68 @@ fn flushes_wait_for_compaction_and_compaction_for_nobody() {
     assert_eq!(attended.durable_applied(), 200);
 }
 
+/// An engine of which the disk is full for works of `kind`, until the list is cleared.
+fn without_room_for(dir: &Path, kind: WorkKind) -> DiskEngine {
+    let cellar = DiskCellar::new(DiskOptions { flush_bytes: 1024, ..SMALL });
+    let engine = cellar.open_at(home::Home::new(dir, 1)).unwrap();
+    engine.base.no_room_for.lock().unwrap().push(kind);
+    engine
+}
+
+/// Writes an entry, and does what the engine wants done; that must come to an end.
+fn write_and_work(engine: &mut DiskEngine) {
+    let next = engine.applied() + 1;
+    engine.put(&(next % 17).to_le_bytes(), Bytes::from(vec![1; 2_000])).unwrap();
+    engine.write(next).unwrap();
+    for _ in 0..100 {
+        let Some(work) = engine.take_work() else { return };
+        work.run();
+        engine.settle().unwrap();
+    }
+    panic!("there was always something left to do");
+}
+
+#[test]
+fn a_compaction_that_found_no_room_is_tried_again_and_flushes_go_on_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = without_room_for(dir.path(), WorkKind::Compact);
+    while engine.has_room() {
+        write_and_work(&mut engine);
+        assert!(engine.applied() < 1_000, "nothing is held up");
+        engine.checkpoint();
+    }
+    assert!(engine.stats().runs >= RUNS_MAX && engine.stats().disk_full);
+    engine.base.no_room_for.lock().unwrap().clear();
+    engine.checkpoint();
+    write_and_work(&mut engine);
+    assert!(engine.has_room() && !engine.stats().disk_full);
+    engine.checkpoint();
+    write_and_work(&mut engine);
+    assert_eq!(engine.durable_applied(), engine.applied());
+}
+
+#[test]
+fn a_flush_that_found_no_room_is_repeated_though_a_view_keeps_the_tree_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = without_room_for(dir.path(), WorkKind::Flush);
+    let view = engine.view();
+    write_and_work(&mut engine);
+    assert!(engine.stats().disk_full && engine.durable_applied() == 0);
+    for _ in 0..3 {
+        engine.checkpoint();
+        write_and_work(&mut engine);
+        assert!(engine.stats().disk_full && engine.durable_applied() == 0);
+    }
+    engine.base.no_room_for.lock().unwrap().clear();
+    engine.checkpoint();
+    write_and_work(&mut engine);
+    assert!(!engine.stats().disk_full && engine.durable_applied() > 0);
+    drop(view);
+    engine.checkpoint();
+    write_and_work(&mut engine);
+    assert_eq!(engine.durable_applied(), engine.applied());
+}
+
 /// fjall-rs/lsm-tree#286: clearing a tree with separated values broke the next open.
 #[test]
 fn a_reset_with_large_values_survives_a_restart() {

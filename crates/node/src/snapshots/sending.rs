@@ -9,12 +9,14 @@ use quorate_consensus::snapshot::{
     PIECE_BYTES, Piece, PieceSource, SnapshotEncoder, SnapshotError, decode_done,
 };
 use quorate_consensus::{NodeId, SnapshotMark};
+use quorate_engine::EngineError;
 use quorate_env::Mono;
 use quorate_keyspace::Keyspace;
 use quorate_keyspace::snapshot::Export;
 
 use crate::core::{Core, GROUP};
 use crate::jobs::Job;
+use crate::storage::stop_for_engine;
 
 /// Bytes of a snapshot queued on a link at once.
 const QUEUED_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -30,6 +32,15 @@ pub(crate) struct ReadPiece {
     total_bytes: u64,
 }
 
+/// Why no piece can be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error(transparent)]
+    File(#[from] SnapshotError),
+    #[error(transparent)]
+    State(#[from] EngineError),
+}
+
 /// Where a snapshot's pieces come from.
 enum Source {
     /// The file that the node keeps.
@@ -39,7 +50,7 @@ enum Source {
 }
 
 impl Source {
-    fn next_piece(&mut self) -> Result<Option<ReadPiece>, SnapshotError> {
+    fn next_piece(&mut self) -> Result<Option<ReadPiece>, Unreadable> {
         match self {
             Self::File(file) => {
                 let total_bytes = file.total_bytes();
@@ -69,14 +80,11 @@ impl ViewSource {
         Self { export, encoder, pending, stream: Vec::new(), offset: 0, over: false }
     }
 
-    fn next_piece(&mut self) -> Result<Option<ReadPiece>, SnapshotError> {
+    fn next_piece(&mut self) -> Result<Option<ReadPiece>, Unreadable> {
         // One byte more than a piece: only the last one knows the length of the whole.
         while !self.over && self.pending.len() <= PIECE_BYTES {
             self.stream.clear();
-            let more = self.export.next(PIECE_BYTES, &mut self.stream).map_err(|error| {
-                let source = std::io::Error::other(error);
-                SnapshotError::Io { file: "engine".to_owned(), source }
-            })?;
+            let more = self.export.next(PIECE_BYTES, &mut self.stream)?;
             self.encoder.push(&self.stream, &mut self.pending);
             if !more {
                 self.encoder.end(&mut self.pending);
@@ -205,7 +213,7 @@ impl Core {
     pub(crate) fn piece_read(
         &mut self,
         transfer: u64,
-        piece: Result<Option<ReadPiece>, SnapshotError>,
+        piece: Result<Option<ReadPiece>, Unreadable>,
     ) {
         let (now, term) = (self.now(), self.term());
         let Some(sending) = self.snapshots.sending.iter_mut().find(|one| one.transfer == transfer)
@@ -230,7 +238,14 @@ impl Core {
             }
             Err(error) => {
                 tracing::warn!(%error, "snapshot can't be read");
-                self.check_own_snapshot();
+                match error {
+                    // Whoever needs it would be sent the same again, for ever.
+                    Unreadable::State(damage @ EngineError::Damage(_)) => {
+                        self.found_damage(stop_for_engine(&damage).0);
+                    }
+                    Unreadable::State(_) => {}
+                    Unreadable::File(_) => self.check_own_snapshot(),
+                }
                 false
             }
         };
