@@ -37,23 +37,25 @@ struct World {
 }
 
 impl World {
-    /// Three voters, each on its disk, `journalled` of which have a journal of all data, started by way of `wrapper`.
+    /// Three voters, each on its disk and with an engine that is drawn, `journalled` of which have a journal of all data, started by way of `wrapper`.
     #[track_caller]
     fn started_by(wrapper: &[&str], journalled: usize, flags: &[&str]) -> Option<Self> {
         let images = Images::mounted(NODES, journalled, wrapper)?;
         let mut cluster = Cluster::empty(flags);
         say(&format!("again: {}", cluster.again()));
+        let mut random = Random::new(cluster.seed());
         for node in 0..NODES {
             let mut words = images.within();
             words.extend(wrapper.iter().map(|&word| word.to_owned()));
             let entrance = if node == 0 { Entrance::Bootstrap } else { Entrance::Join };
             cluster.add_as(entrance, |recipe| {
+                let engine = ["memory", "disk"][(node + random.below(2)) % 2];
+                recipe.flags.extend(["--engine", engine].map(str::to_owned));
                 recipe.data_dir = images.data_dir(node);
                 recipe.wrapper = words;
             });
         }
         cluster.wait_for_voters(NODES);
-        let random = Random::new(cluster.seed());
         Some(Self { cluster, images, random })
     }
 

@@ -1,12 +1,43 @@
 //! Housekeeping: in time, within its budgets, and nothing more.
 
+use quorate_engine::engine::Visitor;
+use quorate_engine::{EngineError, Found, Reader, View};
+
 use super::*;
+use crate::frozen::Rehearsal;
 use crate::testing::{Play, audit, hex, play, records};
 
 fn housekeep(play: &mut Play, expire_max: usize, clear_max: usize) -> Housekept {
     let kept = play.entry(|keyspace| keyspace.housekeep(expire_max, clear_max).unwrap());
     audit(&play.keyspace);
     kept
+}
+
+/// A state of which nothing can be read.
+struct Rotten;
+
+impl Reader for Rotten {
+    fn get(&self, _key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
+        Err(EngineError::Damage("rotten".to_owned()))
+    }
+
+    fn visit(&self, _: &[u8], _: &[u8], _: Visitor<'_>) -> Result<(), EngineError> {
+        Err(EngineError::Damage("rotten".to_owned()))
+    }
+}
+
+impl View for Rotten {
+    fn applied(&self) -> u64 {
+        7
+    }
+}
+
+#[test]
+fn damage_that_a_rehearsal_meets_is_told_to_who_would_hold_what_it_has_read() {
+    let thawed = Rehearsal::new(Box::new(Rotten)).housekeep(1, 10, 10);
+    let mut play = Play::default();
+    let told = play.keyspace.hold(thawed);
+    assert!(matches!(&told, Err(EngineError::Damage(what)) if what == "rotten"), "{told:?}");
 }
 
 #[test]
