@@ -10,6 +10,8 @@
 //! one scenario, which the seed draws; with `QUORATE_TEST_ALL=1` in all of them. Not walked: what recovery
 //! does on a full disk, where it writes to the same place instead.
 
+mod commands;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -101,6 +103,8 @@ const FLUSHES: usize = 10;
 #[derive(Default)]
 struct Book {
     acknowledged: BTreeMap<String, String>,
+    /// Keys of writes that were not applied.
+    refused: Vec<String>,
     writes: usize,
 }
 
@@ -186,6 +190,7 @@ impl Walk {
             Outcome::Unknown(_) | Outcome::Lost(_) if key == "heavy" => {
                 self.book.acknowledged.remove(&key);
             }
+            Outcome::NotApplied(_) if key != "heavy" => self.book.refused.push(key),
             Outcome::NotApplied(_) | Outcome::Unknown(_) | Outcome::Lost(_) => {}
         }
         !self.is_dead()
@@ -317,6 +322,10 @@ impl Walk {
     #[track_caller]
     fn verify(&mut self) {
         self.found += self.book.acknowledged.len();
+        for key in &self.book.refused {
+            let found: i64 = self.cluster.ask(self.victim, &["EXISTS", key]);
+            assert_eq!(found, 0, "{key} was said not to be applied");
+        }
         let all: Vec<_> = self.book.acknowledged.iter().collect();
         for chunk in all.chunks(500) {
             let mut words = vec!["MGET"];
@@ -657,8 +666,9 @@ fn a_member_that_dies_at_any_disk_operation_while_it_catches_up_comes_back() {
 
 #[test]
 fn a_lone_node_that_dies_between_any_two_steps_of_its_disk_engine_comes_back() {
-    use Scenario::{Flushing, Founding};
-    let map = walk_through(Walk::alone(ENGINE_FLAGS), &[Founding, Flushing], ALONE);
+    use Scenario::{Flushing, Founding, Restart};
+    // Where the log is cut, and what a start finds, depends on the engine: the log's operations are walked again.
+    let map = walk_through(Walk::alone(ENGINE_FLAGS), &[Founding, Restart, Flushing], &[]);
     assert_complete(&map, ENGINE, ALONE);
 }
 

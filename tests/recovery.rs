@@ -36,7 +36,7 @@ fn revision(addr: &str, key: &str) -> u64 {
 }
 
 /// Three nodes with these flags, of which only the first one's directory is left.
-fn survivor(flags: &[&str]) -> (Cluster, String) {
+pub(crate) fn survivor(flags: &[&str]) -> (Cluster, String) {
     let mut cluster = Cluster::with_flags(3, flags);
     // Large enough for a flush or a snapshot where these are made early, and behind it something small.
     cluster.tell(0, &["SET", "large", &"v".repeat(100_000)]);

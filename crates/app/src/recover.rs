@@ -43,6 +43,8 @@ pub(crate) fn run(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> {
         (_, yes) => yes,
     };
     let env = quorate::env::real::env();
+    #[cfg(feature = "failpoints")]
+    let env = crate::failpoints::armed(env, Path::new(&dir))?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, carry_out(&env, Path::new(&dir), does, output, out))
 }

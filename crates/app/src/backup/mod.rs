@@ -227,6 +227,8 @@ pub(crate) fn restore(flags: Layer, out: &mut dyn Write) -> Result<(), Failure> 
         config.keep_on_disk(CACHE_BYTES);
     }
     let env = quorate::env::real::env();
+    #[cfg(feature = "failpoints")]
+    let env = crate::failpoints::armed(env, Path::new(&dir))?;
     backup::check_place(&env, Path::new(&dir))
         .map_err(|error| Failure::other(error.to_string()))?;
     if name != STANDARD {
