@@ -3,11 +3,14 @@
 //! All other tests run on it, too: `QUORATE_TEST_ENGINE=disk cargo test -p quorate-app --test processes`, or
 //! `mixed` for every other node.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use crate::client::{command, connect};
 use crate::cluster::{Cluster, Entrance, ON_DISK};
-use crate::patience::{LONG, say, until};
+use crate::patience::{LONG, measured, say, until};
 use crate::process::Recipe;
+use crate::strace::{Strace, is_permitted};
 use crate::writer::Load;
 
 /// Writes between two kills.
@@ -135,6 +138,57 @@ fn a_directory_made_with_the_other_engine_is_refused_and_left_alone() {
         assert_eq!(cluster.ask::<String>(node, &["GET", "k"]), made_with);
         cluster.kill(&[node]);
     }
+}
+
+/// Answers only a device can give are waited for elsewhere.
+#[test]
+fn a_read_that_waits_for_the_device_delays_no_other() {
+    const WAIT: Duration = Duration::from_millis(600);
+    if !is_permitted() {
+        return;
+    }
+    let mut cluster = Cluster::with_flags(1, ON_DISK);
+    let value = "v".repeat(700);
+    for n in 0..4000 {
+        cluster.tell(0, &["SET", &format!("key{n}"), &value]);
+    }
+    cluster.restart_after_kill(0);
+    cluster.wait_until_ready();
+    let mut hot = connect(cluster.addr(0)).unwrap();
+    let mut read = |key: &str| command(&["GET", key]).query::<String>(&mut hot).unwrap();
+    // Read once, it is in memory.
+    assert_eq!(read("key3999"), value);
+    let process = cluster.process(0).id();
+    let readers = (1..=4).map(|n| format!("engine-read-{n}"));
+    let slow: Vec<_> = readers
+        .map(|reader| Strace::slow_reads(process, &reader, WAIT).expect("it reads from the device"))
+        .collect();
+    let addr = cluster.addr(0).to_owned();
+    let is_over = AtomicBool::new(false);
+    let (cold, slowest) = std::thread::scope(|scope| {
+        let cold = scope.spawn(|| {
+            let asked = Instant::now();
+            let mut cold = connect(&addr).unwrap();
+            for n in 0..4 {
+                let found: String = command(&["GET", &format!("key{n}")]).query(&mut cold).unwrap();
+                assert_eq!(found, value);
+            }
+            is_over.store(true, Ordering::Relaxed);
+            asked.elapsed()
+        });
+        let mut slowest = Duration::ZERO;
+        while !is_over.load(Ordering::Relaxed) {
+            let asked = Instant::now();
+            assert_eq!(read("key3999"), value);
+            slowest = slowest.max(asked.elapsed());
+        }
+        (cold.join().unwrap(), slowest)
+    });
+    measured("four reads of what is on a slow device took", &cold);
+    measured("the slowest read of what is in memory beside them", &slowest);
+    assert!(cold >= WAIT, "the control: nothing was read from the device");
+    assert!(slowest < WAIT / 2, "it waited for {slowest:?}");
+    drop(slow);
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(crate) const SNAPSHOT_RECEIVER: &str = "snapshot-recv";
 pub(crate) const FLUSHER: &str = "engine-flush";
 /// Merges what the disk engine has written.
 pub(crate) const COMPACTER: &str = "engine-compact";
+/// What makes bytes durable.
+const SYNCS: &str = "fsync,fdatasync";
 /// It attaches within milliseconds, on a machine that has time.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -43,22 +45,27 @@ pub(crate) fn is_permitted() -> bool {
 impl Strace {
     /// Has every fsync and fdatasync of the thread called `thread` fail with EIO from the `nth` on.
     pub(crate) fn fail_syncs(process: u32, thread: &str, nth: usize) -> Option<Self> {
-        Self::attach(process, thread, &format!("error=EIO:when={nth}+"))
+        Self::attach(process, thread, SYNCS, &format!("error=EIO:when={nth}+"))
     }
 
     /// Has every fsync and fdatasync of the thread called `thread` take this much longer.
     pub(crate) fn slow_syncs(process: u32, thread: &str, by: Duration) -> Option<Self> {
-        Self::attach(process, thread, &format!("delay_enter={}", by.as_micros()))
+        Self::attach(process, thread, SYNCS, &format!("delay_enter={}", by.as_micros()))
+    }
+
+    /// Has every read of a file, at an offset, of the thread called `thread` take this much longer.
+    pub(crate) fn slow_reads(process: u32, thread: &str, by: Duration) -> Option<Self> {
+        Self::attach(process, thread, "pread64", &format!("delay_enter={}", by.as_micros()))
     }
 
     /// `None` when there is no such thread any more, or not yet.
-    fn attach(process: u32, thread: &str, fault: &str) -> Option<Self> {
+    fn attach(process: u32, thread: &str, calls: &str, fault: &str) -> Option<Self> {
         let task = task(process, thread)?;
         let seen = NamedTempFile::with_prefix("quorate-test-").unwrap();
         let strace = Command::new("strace")
-            .args(["-qq", "-e", "trace=fsync,fdatasync", "-p", &task, "-o"])
+            .args(["-qq", "-e", &format!("trace={calls}"), "-p", &task, "-o"])
             .arg(seen.path())
-            .args(["-e", &format!("inject=fsync,fdatasync:{fault}")])
+            .args(["-e", &format!("inject={calls}:{fault}")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
