@@ -57,6 +57,10 @@ pub trait Cellar: fmt::Debug + Send + Sync {
     /// The device failed, or what it says is wrong.
     fn open(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError>;
 
+    /// A hint that `dir` is opened next, and that the caller has something else to do until then: where that takes long, it
+    /// may begin elsewhere. Who has given it opens `dir`, or drops what that gives.
+    fn open_ahead(&self, _dir: &Path) {}
+
     /// As [`Cellar::open`], and changes nothing in `dir`: what is written to the engine is lost with it.
     ///
     /// # Errors

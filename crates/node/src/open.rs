@@ -139,8 +139,7 @@ fn find(env: &Env, config: &Config, identity: &Identity) -> Result<Found, Damage
         reserve_bytes: settings.reserve_bytes.min(config.segment_bytes / 8),
         ..settings
     };
-    let opened = Log::open(env, &dir.join("log"), settings);
-    let (log, recovered) = opened.map_err(|error| {
+    let (log, recovered) = open_log(env, config, identity, settings).map_err(|error| {
         if error.is_damage() { Damaged::Yes(error.to_string()) } else { Damaged::Not(error.into()) }
     })?;
     for cut in &recovered.cuts {
@@ -173,6 +172,26 @@ fn find(env: &Env, config: &Config, identity: &Identity) -> Result<Found, Damage
         )));
     }
     Ok(Found { log, recovered, restored })
+}
+
+/// Opens the log, and has the engine opened meanwhile where there is one: neither needs the other before both are there.
+fn open_log(
+    env: &Env,
+    config: &Config,
+    identity: &Identity,
+    settings: LogConfig,
+) -> Result<(Log, Recovered), LogError> {
+    let engine = config.data_dir.join(ENGINE_DIR);
+    let is_ahead = identity.node.0 != 0 && config.cellar.kind() == EngineKind::Disk;
+    if is_ahead {
+        config.cellar.open_ahead(&engine);
+    }
+    let opened = Log::open(env, &config.data_dir.join("log"), settings);
+    if opened.is_err() && is_ahead {
+        // Order matters: it may be moved aside now, and must not be open then. What is wrong with it will be found again.
+        drop(config.cellar.open(&engine));
+    }
+    opened
 }
 
 fn engine_failed(error: &EngineError) -> Damaged {

@@ -1,8 +1,9 @@
 //! Makes disk engines below one directory, and finds the newest whole state there.
 
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use lsm_tree::Cache;
 
@@ -56,10 +57,15 @@ impl DiskOptions {
     }
 }
 
+/// What opening a directory has come to.
+type Opened = Result<Option<DiskEngine>, EngineError>;
+
 /// Makes disk engines.
 pub struct DiskCellar {
     options: DiskOptions,
     blocks: Arc<Cache>,
+    /// The directory that is being opened ahead of time.
+    ahead: Mutex<Option<(PathBuf, JoinHandle<Opened>)>>,
 }
 
 impl fmt::Debug for DiskCellar {
@@ -73,12 +79,40 @@ impl DiskCellar {
     #[must_use]
     pub fn new(options: DiskOptions) -> Self {
         let blocks = options.cache_bytes - options.record_cache_bytes();
-        Self { options, blocks: Arc::new(Cache::with_capacity_bytes(blocks)) }
+        let blocks = Arc::new(Cache::with_capacity_bytes(blocks));
+        Self { options, blocks, ahead: Mutex::default() }
     }
 
+    pub(super) fn opener(&self) -> Opener {
+        Opener { options: self.options, blocks: Arc::clone(&self.blocks) }
+    }
+
+    fn take_ahead(&self) -> Option<(PathBuf, JoinHandle<Opened>)> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Opens states; on whichever thread.
+pub(super) struct Opener {
+    options: DiskOptions,
+    blocks: Arc<Cache>,
+}
+
+impl Opener {
     pub(super) fn open_at(&self, home: Home) -> Result<DiskEngine, EngineError> {
         let (base, meta) = Base::open(home, &self.blocks)?;
         Ok(DiskEngine::new(base, meta, self.options))
+    }
+
+    /// The newest whole state in `dir`; what else lies there is removed.
+    fn open(&self, dir: &Path) -> Opened {
+        home::check_damage(dir)?;
+        let census = Census::take(dir)?;
+        let newest = self.newest(&census, &|number| Home::of_whole(dir, number))?;
+        for number in census.all.iter().filter(|number| !census.whole.contains(number)) {
+            Home::new(dir, *number).remove()?;
+        }
+        Ok(newest)
     }
 
     /// The newest of the whole states; the others are removed when they are dropped.
@@ -114,25 +148,34 @@ impl Cellar for DiskCellar {
     }
 
     fn open(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
-        home::check_damage(dir)?;
-        let census = Census::take(dir)?;
-        let newest = self.newest(&census, &|number| Home::of_whole(dir, number))?;
-        for number in census.all.iter().filter(|number| !census.whole.contains(number)) {
-            Home::new(dir, *number).remove()?;
-        }
-        Ok(newest.map(|engine| Box::new(engine) as Box<dyn Engine>))
+        let opened = match self.take_ahead() {
+            Some((begun, thread)) => {
+                let opened = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                if begun == dir { opened } else { self.opener().open(dir) }
+            }
+            None => self.opener().open(dir),
+        };
+        Ok(opened?.map(|engine| Box::new(engine) as Box<dyn Engine>))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "at a start, whoever opens has no lanes yet")]
+    fn open_ahead(&self, dir: &Path) {
+        let (opener, begun) = (self.opener(), dir.to_owned());
+        let thread = std::thread::spawn(move || opener.open(&begun));
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        *ahead = Some((dir.to_owned(), thread));
     }
 
     fn look(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
         home::check_damage(dir)?;
         let census = Census::look(dir)?;
-        let newest = self.newest(&census, &|number| Home::shadow(dir, number))?;
+        let newest = self.opener().newest(&census, &|number| Home::shadow(dir, number))?;
         Ok(newest.map(|engine| Box::new(engine) as Box<dyn Engine>))
     }
 
     fn fresh(&self, dir: &Path) -> Result<Box<dyn Engine>, EngineError> {
         let number = Census::take(dir)?.next();
-        Ok(Box::new(self.open_at(Home::new(dir, number))?))
+        Ok(Box::new(self.opener().open_at(Home::new(dir, number))?))
     }
 
     fn clear(&self, dir: &Path) -> Result<(), EngineError> {

@@ -404,7 +404,7 @@ fn flushes_wait_for_compaction_and_compaction_for_nobody() {
 /// An engine of which the disk is full for works of `kind`, until the list is cleared.
 fn without_room_for(dir: &Path, kind: WorkKind) -> DiskEngine {
     let cellar = DiskCellar::new(DiskOptions { flush_bytes: 1024, ..SMALL });
-    let engine = cellar.open_at(home::Home::new(dir, 1)).unwrap();
+    let engine = cellar.opener().open_at(home::Home::new(dir, 1)).unwrap();
     engine.base.no_room_for.lock().unwrap().push(kind);
     engine
 }
