@@ -108,6 +108,10 @@ impl Fleet {
         Ok(())
     }
 
+    fn leader_rss_mib(&self) -> u64 {
+        rss_mib(self.nodes[self.leader].server.pid())
+    }
+
     /// kill -9.
     fn stop(&mut self, at: usize) {
         self.nodes[at].server.stop();
@@ -153,12 +157,13 @@ fn measured(
     let cost = used.as_secs_f64() * 1e6 / seen.operations as f64;
     costs.push((name, cost));
     println!(
-        "  {name:<22} {:>9.0}/s  {cost:>6.2} us CPU each  batch p50 {:>7.2} p99 {:>7.2} p99.9 {:>7.2} max {:>7.2} ms",
+        "  {name:<22} {:>9.0}/s  {cost:>6.2} us CPU each  batch p50 {:>7.2} p99 {:>7.2} p99.9 {:>7.2} max {:>7.2} ms  RSS {} MiB",
         seen.operations as f64 / seen.elapsed.as_secs_f64(),
         seen.at(0.5),
         seen.at(0.99),
         seen.at(0.999),
         seen.at(1.0),
+        fleet.leader_rss_mib(),
     );
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Log recovery: the files of a real log, overwritten at places of the fuzzer's choice, are opened,
-//! refused or understood; never a panic, never a loop.
+//! refused or understood; never a panic, never a loop, and never another content: what it has is what was written, from
+//! the first entry on without a hole.
 #![no_main]
 
 use std::fs;
@@ -15,14 +16,24 @@ const CONFIG: LogConfig = LogConfig {
     retry_after: std::time::Duration::from_secs(1),
 };
 
+const GROUP: GroupId = GroupId(1);
+const WRITTEN: u64 = 39;
+
+fn entry(index: u64) -> LogEntry {
+    let data = vec![index as u8; 400].into();
+    LogEntry { index: Index(index), term: Term(1 + index / 10), kind: 0, data }
+}
+
 fn write_a_log(dir: &Path) {
     let env = quorate_env::real::env();
     let (mut log, _) = Log::open(&env, dir, CONFIG).expect("a fresh log");
-    for index in 1..40 {
-        let data = vec![index as u8; 400].into();
-        let entry = LogEntry { index: Index(index), term: Term(1 + index / 10), kind: 0, data };
-        let batch =
-            LogBatch { group: GroupId(1), entries: vec![entry], sync: true, ..LogBatch::default() };
+    for index in 1..=WRITTEN {
+        let batch = LogBatch {
+            group: GROUP,
+            entries: vec![entry(index)],
+            sync: true,
+            ..LogBatch::default()
+        };
         log.submit(batch).expect("taken");
     }
 }
@@ -45,9 +56,16 @@ fuzz_target!(|edits: Vec<(u8, u16, Vec<u8>)>| {
         fs::write(path, content).expect("a file");
     }
     if let Ok((log, recovered)) = Log::open(&quorate_env::real::env(), &dir, CONFIG) {
-        for (group, state) in recovered.groups {
-            let next = Index(state.last.0 + 1);
-            drop(log.entries(group, state.first, next, u64::MAX));
+        let state = &recovered.groups[&GROUP];
+        assert_eq!((recovered.groups.len(), state.first), (1, Index(1)), "the beginning is gone");
+        assert!(state.last.0 <= WRITTEN, "there are more than were written");
+        let next = Index(state.last.0 + 1);
+        let found = log.entries(GROUP, state.first, next, u64::MAX).expect("they can be read");
+        assert_eq!(found.len() as u64, state.last.0, "there is a hole");
+        for (index, found) in (1..).zip(found) {
+            let written = entry(index);
+            assert_eq!((found.index, found.term), (written.index, written.term));
+            assert_eq!(found.data, written.data, "entry {index} is another one");
         }
     }
 });

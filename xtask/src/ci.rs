@@ -63,6 +63,8 @@ impl Options {
 const SIM: &str = "quorate-sim";
 /// Real nodes die at every disk operation; a build of its own, so that no other one can be told to.
 const FAILPOINTS: &str = "cargo test --workspace --features quorate-app/failpoints --test processes --bin quorate -- failpoints";
+/// Fuzz targets are a workspace of their own, which nothing else builds.
+const FUZZ: &str = "cargo check --manifest-path fuzz/Cargo.toml --target-dir target --locked";
 /// The gym finds bugs that were planted; a build of its own, so that no other one can reach them.
 const PLANTED: &str = "cargo test --release -p quorate-sim --features planted-bugs --test planted";
 
@@ -83,6 +85,7 @@ fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
         ("arrows", Work::Own(arrows::run, "cargo xtask arrows")),
         ("tidy", Work::Own(tidy::run, "cargo xtask tidy")),
         ("clippy", command("cargo clippy --workspace --all-targets -- -D warnings")),
+        ("fuzz", command(FUZZ)),
         ("deny", Work::Own(deny::run, "cargo xtask deny")),
         ("doc", Work::Command(doc)),
         ("test", Work::Tests(CommandLine::new("cargo test --workspace --no-fail-fast"))),

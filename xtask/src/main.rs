@@ -55,7 +55,7 @@ cargo xtask <command>
   fuzz [--seconds S] [TARGET ...]      every fuzz target (or these) under libFuzzer; needs cargo-fuzz
   deny                                 licences, advisories, sources and bans of the dependencies
 
-steps of ci: fmt, clippy, arrows, tidy, deny, doc, test, failpoints, sim, planted";
+steps of ci: fmt, clippy, fuzz, arrows, tidy, deny, doc, test, failpoints, sim, planted";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

@@ -66,11 +66,13 @@ pub(super) fn measure(wish: &Wish, fleet: &mut Fleet) -> Result<(), Fault> {
         thread::sleep(ALONE);
         Ok(())
     })?;
+    let rss_mib = fleet.leader_rss_mib();
     let (seconds, bytes) = beside(wish, fleet.port(), "beside a backup", || back_up(fleet.port()))?;
     println!(
-        "  a backup: {seconds:.2} s, {:.0} MiB, {:.0} MiB/s",
+        "  a backup: {seconds:.2} s, {:.0} MiB, {:.0} MiB/s; RSS {rss_mib} -> {} MiB",
         bytes as f64 / 1048576.0,
-        bytes as f64 / 1048576.0 / seconds
+        bytes as f64 / 1048576.0 / seconds,
+        fleet.leader_rss_mib(),
     );
     if wish.nodes == 3 { help_a_follower(wish, fleet) } else { Ok(()) }
 }
@@ -119,7 +121,7 @@ fn help_a_follower(wish: &Wish, fleet: &mut Fleet) -> Result<(), Fault> {
     }
     fleet.rest()?;
     let leader_port = fleet.port();
-    let before = fleet.cpu()?;
+    let (before, rss_mib) = (fleet.cpu()?, fleet.leader_rss_mib());
     fleet.start(wish, away)?;
     let seconds = beside(wish, leader_port, "beside a follower's snapshot", || {
         let begun = Instant::now();
@@ -133,9 +135,10 @@ fn help_a_follower(wish: &Wish, fleet: &mut Fleet) -> Result<(), Fault> {
     })?;
     let used = fleet.cpu()?[fleet.leader].since(&before[fleet.leader]);
     println!(
-        "  a follower helped by a snapshot of {} keys: {seconds:.2} s; the leader's CPU {:.2} s",
+        "  a follower helped by a snapshot of {} keys: {seconds:.2} s; the leader's CPU {:.2} s, RSS {rss_mib} -> {} MiB",
         wish.keys,
-        used.as_secs_f64()
+        used.as_secs_f64(),
+        fleet.leader_rss_mib(),
     );
     if !quorate::is_leader(leader_port) {
         println!("  (the leader changed meanwhile)");
