@@ -12,6 +12,7 @@ mod executor;
 pub mod host;
 mod logs;
 pub mod net;
+mod overlap;
 pub mod rng;
 mod shared;
 mod tasks;
@@ -479,13 +480,25 @@ impl World {
     /// Makes `host`'s clocks run at another rate, in millionths; at minus a million they stand still.
     pub fn set_clock_rate(&self, host: HostId, ppm: i64) {
         self.shared.event(Some(host), format_args!("clock rate {ppm} ppm"));
-        self.shared.set_rate(host, ppm);
+        self.shared.bend_clock(host, ppm);
+    }
+
+    /// Takes back what [`World::set_clock_rate`] did with the same `ppm`, once.
+    pub fn take_clock_rate_back(&self, host: HostId, ppm: i64) {
+        self.shared.event(Some(host), format_args!("clock rate no longer {ppm} ppm"));
+        self.shared.unbend_clock(host, ppm);
     }
 
     /// Makes `host`'s wall clock jump.
     pub fn jump_clock(&self, host: HostId, ms: i64) {
         self.shared.event(Some(host), format_args!("wall clock jumps {ms} ms"));
         self.shared.jump_wall(host, ms);
+    }
+
+    /// Takes back what [`World::jump_clock`] did with the same `ms`, once.
+    pub fn take_clock_jump_back(&self, host: HostId, ms: i64) {
+        self.shared.event(Some(host), format_args!("wall clock jumps {ms} ms back"));
+        self.shared.unjump_wall(host, ms);
     }
 
     /// Sets `host`'s wall clock right, and its rate.

@@ -27,6 +27,8 @@ pub enum Act {
     Heal(Vec<Link>),
     /// All links of a host take that many times as long.
     SlowLinks(HostId, u32),
+    /// No longer.
+    HastenLinks(HostId, u32),
     /// The connections between two hosts break.
     BreakBetween(HostId, HostId),
     /// The connections from one host to another break at one end; what was sent is that late.
@@ -37,12 +39,18 @@ pub enum Act {
     JumpClock(HostId, i64),
     /// The clock runs faster by that many millionths.
     ClockRate(HostId, i64),
-    /// The clock is set right.
-    SetClockRight(HostId),
+    /// Such a jump is taken back.
+    JumpBack(HostId, i64),
+    /// Such a rate is taken back.
+    RateBack(HostId, i64),
     /// The disk takes that many times as long.
     SlowDisk(HostId, u32),
+    /// No longer.
+    HastenDisk(HostId, u32),
     /// The disk has that many bytes of room left.
     FillDisk(HostId, u64),
+    /// There is room again.
+    MakeRoom(HostId, u64),
     /// The next syncs fail.
     FailSyncs(HostId, u32),
     /// The next writes fail.
@@ -57,8 +65,6 @@ pub enum Act {
     LoseFile(HostId),
     /// A sector of what the log synced last is gone.
     LoseSector(HostId),
-    /// The disk is as it should be, but for what it has lost.
-    MendDisk(HostId),
     /// A spare host becomes a node that asks to be added.
     Enlist(HostId),
     /// The operator is told to do something.
@@ -107,12 +113,16 @@ impl Act {
             | Self::Start(host)
             | Self::FailPowerAfter(host, _)
             | Self::SlowLinks(host, _)
+            | Self::HastenLinks(host, _)
             | Self::Pause(host, ..)
             | Self::JumpClock(host, _)
             | Self::ClockRate(host, _)
-            | Self::SetClockRight(host)
+            | Self::JumpBack(host, _)
+            | Self::RateBack(host, _)
             | Self::SlowDisk(host, _)
+            | Self::HastenDisk(host, _)
             | Self::FillDisk(host, _)
+            | Self::MakeRoom(host, _)
             | Self::FailSyncs(host, _)
             | Self::FailWrites(host, _)
             | Self::FailReads(host, _)
@@ -120,7 +130,6 @@ impl Act {
             | Self::FlipBit(host)
             | Self::LoseFile(host)
             | Self::LoseSector(host)
-            | Self::MendDisk(host)
             | Self::Enlist(host)
             | Self::Order(
                 Order::Remove(host)
@@ -160,6 +169,12 @@ impl Act {
                     world.wire().slow(other, host, factor);
                 }
             }
+            Self::HastenLinks(host, factor) => {
+                for other in cluster.hosts() {
+                    world.wire().hasten(host, other, factor);
+                    world.wire().hasten(other, host, factor);
+                }
+            }
             Self::BreakBetween(one, two) => world.wire().break_between(one, two),
             Self::BreakLate(from, to, late) => world.wire().break_late(from, to, late),
             Self::Pause(host, duration, what) => {
@@ -169,9 +184,12 @@ impl Act {
             }
             Self::JumpClock(host, ms) => world.jump_clock(host, ms),
             Self::ClockRate(host, ppm) => world.set_clock_rate(host, ppm),
-            Self::SetClockRight(host) => world.set_clock_right(host),
-            Self::SlowDisk(host, factor) => world.disk(host).set_slowness(factor),
-            Self::FillDisk(host, bytes) => world.disk(host).set_free(bytes),
+            Self::JumpBack(host, ms) => world.take_clock_jump_back(host, ms),
+            Self::RateBack(host, ppm) => world.take_clock_rate_back(host, ppm),
+            Self::SlowDisk(host, factor) => world.disk(host).slow(factor),
+            Self::HastenDisk(host, factor) => world.disk(host).hasten(factor),
+            Self::FillDisk(host, bytes) => world.disk(host).fill(bytes),
+            Self::MakeRoom(host, bytes) => world.disk(host).make_room(bytes),
             Self::FailSyncs(host, count) => world.disk(host).fail_syncs(count),
             Self::FailWrites(host, count) => world.disk(host).fail_writes(count),
             Self::FailReads(host, count) => world.disk(host).fail_reads(count),
@@ -181,7 +199,6 @@ impl Act {
             Self::LoseSector(host) => {
                 world.disk(host).lose_sector(Path::new("/data/log"));
             }
-            Self::MendDisk(host) => world.disk(host).mend(),
             Self::Enlist(host) => {
                 cluster.enlist(host);
                 cluster.start(world, host);

@@ -191,7 +191,7 @@ impl Drawing<'_> {
             Kind::SlowLinks => {
                 let factor = u32::try_from(self.chance.within(5..200)).unwrap_or(5);
                 self.add(at, Act::SlowLinks(host, factor));
-                self.add(over, Act::SlowLinks(host, 1));
+                self.add(over, Act::HastenLinks(host, factor));
             }
             Kind::BreakConnections | Kind::LateBytes => {
                 let Some(other) = self.chance.pick(&nodes).copied() else { return };
@@ -219,20 +219,24 @@ impl Drawing<'_> {
             if backwards { -number } else { number }
         };
         match kind {
-            Kind::ClockStop => self.add(at, Act::ClockRate(host, -1_000_000)),
+            Kind::ClockStop => {
+                self.add(at, Act::ClockRate(host, -1_000_000));
+                self.add(over, Act::RateBack(host, -1_000_000));
+            }
             Kind::ClockJump => {
                 // Seconds, or days.
                 let most = if self.chance.one_in(2) { 5_000 } else { 200_000_000 };
                 let ms = signed(self.chance.below(most));
                 self.add(at, Act::JumpClock(host, ms));
+                self.add(over, Act::JumpBack(host, ms));
             }
             _ => {
                 let most = if self.scene.lease { DRIFT_WITHIN } else { DRIFT_BEYOND };
                 let ppm = signed(self.chance.below(most));
                 self.add(at, Act::ClockRate(host, ppm));
+                self.add(over, Act::RateBack(host, ppm));
             }
         }
-        self.add(over, Act::SetClockRight(host));
     }
 
     fn disk(&mut self, at: SimTime, over: SimTime, host: HostId, kind: Kind) {
@@ -242,7 +246,7 @@ impl Drawing<'_> {
                 let most = if self.chance.one_in(3) { 2_000 } else { 100 };
                 let factor = u32::try_from(self.chance.within(3..most)).unwrap_or(3);
                 self.add(at, Act::SlowDisk(host, factor));
-                self.add(over, Act::MendDisk(host));
+                self.add(over, Act::HastenDisk(host, factor));
             }
             Kind::FullDisk | Kind::FullDisks => {
                 let hosts =
@@ -252,7 +256,7 @@ impl Drawing<'_> {
                     let most = if self.chance.one_in(4) { 100_000 } else { 2_000 };
                     let bytes = self.chance.below(most);
                     self.add(at, Act::FillDisk(host, bytes));
-                    self.add(over, Act::MendDisk(host));
+                    self.add(over, Act::MakeRoom(host, bytes));
                 }
             }
             Kind::FailSync => self.add(at, Act::FailSyncs(host, few)),

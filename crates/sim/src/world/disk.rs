@@ -53,7 +53,7 @@ impl Disks {
     }
 
     pub(crate) fn slowness(&self, host: HostId) -> u32 {
-        self.hosts.get(&host).map_or(1, |device| device.slowness)
+        self.hosts.get(&host).map_or(1, |device| device.slow.factor())
     }
 
     /// True, once, when the power failed in the midst of an operation.

@@ -46,7 +46,7 @@ impl<'a> DiskControl<'a> {
 
     /// Takes back what [`DiskControl::fail_power_after`], [`DiskControl::fail_syncs`],
     /// [`DiskControl::fail_writes`], [`DiskControl::fail_reads`], [`DiskControl::stray_writes`],
-    /// [`DiskControl::set_free`] and [`DiskControl::set_slowness`] ordered.
+    /// [`DiskControl::fill`] and [`DiskControl::slow`] ordered.
     pub fn mend(self) {
         self.with(|device| {
             device.power_fails_at = None;
@@ -54,8 +54,8 @@ impl<'a> DiskControl<'a> {
             device.failing_writes = 0;
             device.failing_reads = 0;
             device.stray_writes = 0;
-            device.capacity = u64::MAX;
-            device.slowness = 1;
+            device.full.end_all();
+            device.slow.end_all();
         });
     }
 
@@ -95,20 +95,31 @@ impl<'a> DiskControl<'a> {
         self.with(|device| device.lies = true);
     }
 
-    /// Leaves `bytes` of room.
-    pub fn set_free(self, bytes: u64) {
+    /// Leaves `bytes` of room, or less where less was left.
+    pub fn fill(self, bytes: u64) {
         self.note(format_args!("{bytes} bytes of room left"));
+        self.with(|device| device.full.begin((bytes, device.used().saturating_add(bytes))));
+    }
+
+    /// Takes back what [`DiskControl::fill`] did with the same `bytes`, once.
+    pub fn make_room(self, bytes: u64) {
+        self.note(format_args!("room again, where {bytes} bytes were left"));
         self.with(|device| {
-            device.capacity = u64::MAX;
-            let used = u64::MAX - device.free();
-            device.capacity = used.saturating_add(bytes);
+            let full = device.full.iter().find(|(left, _)| *left == bytes);
+            full.into_iter().for_each(|full| device.full.end(full));
         });
     }
 
-    /// Makes lanes' jobs take `factor` times as long.
-    pub fn set_slowness(self, factor: u32) {
+    /// Makes lanes' jobs take `factor` times as long, or more where they do already.
+    pub fn slow(self, factor: u32) {
         self.note(format_args!("disk {factor} times as slow"));
-        self.with(|device| device.slowness = factor.max(1));
+        self.with(|device| device.slow.begin(factor));
+    }
+
+    /// Takes back what [`DiskControl::slow`] did with the same `factor`, once.
+    pub fn hasten(self, factor: u32) {
+        self.note(format_args!("disk no longer {factor} times as slow"));
+        self.with(|device| device.slow.end(factor));
     }
 
     /// Every file.

@@ -9,6 +9,7 @@ use quorate_env::OpenMode;
 
 use super::inode::{Fate, Inode};
 use super::names::{InodeId, Names};
+use crate::world::overlap::Overlap;
 use crate::world::rng::Chance;
 
 /// Room on a disk unless a scenario says otherwise.
@@ -31,7 +32,8 @@ pub(crate) struct Device {
     pub(crate) power_fails_at: Option<u64>,
     /// The power failed during a call, and the executor has not seen it yet.
     pub(crate) failed: bool,
-    pub(crate) capacity: u64,
+    /// How many bytes a fault leaves room for, and how many it leaves in all.
+    pub(crate) full: Overlap<(u64, u64)>,
     /// How many syncs are going to fail.
     pub(crate) failing_syncs: u32,
     /// How many writes are going to fail.
@@ -40,7 +42,7 @@ pub(crate) struct Device {
     pub(crate) failing_reads: u32,
     /// How many writes are going to land elsewhere.
     pub(crate) stray_writes: u32,
-    pub(crate) slowness: u32,
+    pub(crate) slow: Overlap<u32>,
     /// Syncs do nothing and say that they did.
     pub(crate) lies: bool,
 }
@@ -73,12 +75,12 @@ impl Device {
             operations: 0,
             power_fails_at: None,
             failed: false,
-            capacity: CAPACITY,
+            full: Overlap::default(),
             failing_syncs: 0,
             failing_writes: 0,
             failing_reads: 0,
             stray_writes: 0,
-            slowness: 1,
+            slow: Overlap::default(),
             lies: false,
         }
     }
@@ -113,8 +115,13 @@ impl Device {
 
     /// Bytes that may still be written.
     pub(crate) fn free(&self) -> u64 {
+        let capacity = self.full.iter().map(|(_, capacity)| capacity).min();
+        capacity.unwrap_or(CAPACITY).saturating_sub(self.used())
+    }
+
+    pub(crate) fn used(&self) -> u64 {
         let lens = self.names.files().filter_map(|(_, inode)| self.inodes.get(&inode));
-        self.capacity.saturating_sub(lens.map(|inode| inode.cached.len).sum())
+        lens.map(|inode| inode.cached.len).sum()
     }
 
     pub(crate) fn write(&mut self, inode: InodeId, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -224,7 +231,6 @@ impl Device {
         let named: BTreeSet<InodeId> = self.names.files().map(|(_, inode)| inode).collect();
         self.inodes.retain(|inode, _| named.contains(inode));
         self.locks.clear();
-        self.power_fails_at = None;
         Losses { writes, names, fate }
     }
 }

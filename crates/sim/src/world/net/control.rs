@@ -29,7 +29,7 @@ impl<'a> WireControl<'a> {
         });
     }
 
-    /// Lets everything through again from `from` to `to`.
+    /// Takes one cut from `from` to `to` back; everything gets through again when it was the last one.
     pub fn heal(self, from: HostId, to: HostId) {
         self.shared.turn(|wire, turn| {
             if wire.links.heal(from, to) {
@@ -55,11 +55,19 @@ impl<'a> WireControl<'a> {
         self.shared.turn(|wire, _| wire.links.is_cut(from, to))
     }
 
-    /// Makes the way from `from` to `to` take `factor` times as long.
+    /// Makes the way from `from` to `to` take `factor` times as long, or more where it is slow already.
     pub fn slow(self, from: HostId, to: HostId, factor: u32) {
         self.shared.turn(|wire, turn| {
             turn.tell(from, format!("{factor} times as slow to {to}"));
-            wire.links.set_factor(from, to, factor);
+            wire.links.slow(from, to, factor);
+        });
+    }
+
+    /// Takes back what [`WireControl::slow`] did with the same `factor`, once.
+    pub fn hasten(self, from: HostId, to: HostId, factor: u32) {
+        self.shared.turn(|wire, turn| {
+            turn.tell(from, format!("no longer {factor} times as slow to {to}"));
+            wire.links.hasten(from, to, factor);
         });
     }
 
