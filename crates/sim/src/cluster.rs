@@ -204,11 +204,10 @@ impl Cluster {
         slot.map(|slot| slot.name.clone()).unwrap_or_default()
     }
 
-    /// A spare host becomes a node.
-    pub fn enlist(&mut self, host: HostId) {
-        if let Some(slot) = self.slot(host).filter(|slot| slot.part == Part::Spare) {
-            slot.part = Part::Node;
-        }
+    /// A spare host becomes a node; false when it is none.
+    pub fn enlist(&mut self, host: HostId) -> bool {
+        let spare = self.slot(host).filter(|slot| slot.part == Part::Spare);
+        spare.map(|slot| slot.part = Part::Node).is_some()
     }
 
     /// Passes an order on, in an operator's words.

@@ -8,6 +8,17 @@ pub const SEEDS_MIN: u64 = 400;
 
 /// What nodes say, in their logs or to clients, on rare branches.
 const BRANCHES: &[&str] = &[
+    "a watched key was set",
+    "aborted",
+    "ambush at ChangesMembers: split",
+    "ambush at ChangesMembers: the power of one fails",
+    "ambush at CutsLog: the power of all fails",
+    "ambush at CutsLog: the power of one fails",
+    "ambush at HandsOver: deafened",
+    "beside the loop: old-entries",
+    "beside the loop: snapshot-recv",
+    "reads were served by a lease",
+    "the tail of the log is no longer in doubt",
     "a voter's place was taken in one step",
     "a vote was given",
     "a vote was taken",

@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod ambush;
+pub mod effect;
 pub mod kind;
 pub mod partition;
 pub mod plan;
@@ -14,7 +15,8 @@ pub mod scene;
 
 pub use act::Act;
 pub use ambush::Ambush;
+pub use effect::Effects;
 pub use kind::Kind;
-pub use plan::{Fault, Plan};
+pub use plan::{Fault, Plan, Step};
 pub use profile::Profile;
 pub use scene::Scene;

@@ -185,7 +185,7 @@ mod tests {
             assert!(again.one.is_some() && again.seeds == (77..78));
             let (then, now) = (campaign.setup(77).unwrap(), again.campaign.setup(77).unwrap());
             assert_eq!(format!("{then:?}"), format!("{now:?}"));
-            assert_eq!(plan(77, &then).acts(), plan(77, &now).acts(), "{campaign:?}");
+            assert_eq!(plan(77, &then).steps(), plan(77, &now).steps(), "{campaign:?}");
             assert_eq!((then.disks, then.padding), (now.disks, now.padding));
             let rest = |it: &Campaign| (it.toy, it.cut.clone(), it.twice);
             assert_eq!(rest(&campaign), rest(&again.campaign));

@@ -13,7 +13,7 @@ use crate::client::workload::session;
 use crate::client::{Clients, Trust, web};
 use crate::cluster::{Boot, Cluster, Sizes};
 use crate::fault::kind::Tally;
-use crate::fault::{Act, Ambush, Kind, Plan, Profile, Scene};
+use crate::fault::{Act, Ambush, Effects, Kind, Plan, Profile, Scene, Step};
 use crate::history::History;
 use crate::world::{Chance, Ending, HostId, Kill, Recording, SimTime, World};
 
@@ -197,12 +197,17 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
         run.violations.push(Violation::new("quiet", evidence));
     }
     run.violations.extend(run.cluster.watch().violations());
-    let (violations, tally, clients) = (run.violations, run.tally, run.clients);
+    let leased = run.cluster.watch().leased();
+    run.effects.gather(run.world, &run.cluster.hosts());
+    let (violations, tally, clients) = (run.violations, run.effects.tally, run.clients);
     drop(logs);
     // Order matters: the sessions hold the book too.
     let took = world.now() - SimTime::ZERO;
     let steps = world.steps();
-    let branches = world.take_branches();
+    let mut branches = world.take_branches();
+    if leased > 0 {
+        branches.insert("reads were served by a lease".to_owned(), leased);
+    }
     let (digest, lines, text) = (world.digest(), world.trace_lines(), world.trace_text());
     drop(world);
     let history = clients.history.take();
@@ -223,13 +228,13 @@ struct Run<'a> {
     office: Office,
     ends: SimTime,
     /// What is still to be done, in order.
-    agenda: BTreeMap<(SimTime, usize), Act>,
+    agenda: BTreeMap<(SimTime, usize), Step>,
     numbers: usize,
-    tally: Tally,
+    effects: Effects,
     violations: Vec<Violation>,
     restarts: Chance,
-    /// Faults that wait for their moment.
-    waiting: Vec<Ambush>,
+    /// Faults that wait for their moment, and their place in the plan.
+    waiting: Vec<(Ambush, (usize, Kind))>,
 }
 
 impl<'a> Run<'a> {
@@ -240,10 +245,10 @@ impl<'a> Run<'a> {
         clients.padding = "x".repeat(setup.padding).into();
         let client_hosts =
             (1..=setup.sessions).map(|number| world.add_host(&format!("c{number}"))).collect();
-        let acts = plan.acts();
-        let numbers = acts.len();
-        let numbered = acts.into_iter().enumerate();
-        let agenda = numbered.map(|(number, (at, act))| ((at, number), act)).collect();
+        let steps = plan.steps();
+        let numbers = steps.len();
+        let numbered = steps.into_iter().enumerate();
+        let agenda = numbered.map(|(number, (at, step))| ((at, number), step)).collect();
         Self {
             restarts: world.chance("restarts"),
             numbers,
@@ -254,7 +259,7 @@ impl<'a> Run<'a> {
             office: Office::default(),
             ends: plan.ends,
             agenda,
-            tally: Tally::default(),
+            effects: Effects::default(),
             violations: Vec::new(),
             waiting: Vec::new(),
         }
@@ -307,16 +312,24 @@ impl<'a> Run<'a> {
             if entry.key().0 > self.world.now() {
                 break;
             }
-            let act = entry.remove();
-            self.world.note(None, &format!("{act:?}"));
-            let (office, tally) = (&self.office, &mut self.tally);
-            act.carry_out(self.world, &mut self.cluster, office, tally, &mut self.waiting);
+            let step = entry.remove();
+            self.world.note(None, &format!("{:?}: {:?}", step.kind, step.act));
+            if let Act::FailPowerAfter(host, _) = step.act {
+                self.effects.arm(host, step.kind);
+            }
+            let (act, mut waiting) = (step.act.clone(), Vec::new());
+            if act.carry_out(self.world, &mut self.cluster, &self.office, &mut waiting) {
+                self.effects.acted(&step);
+            }
+            let of = (step.fault, step.kind);
+            self.waiting.extend(waiting.into_iter().map(|ambush| (ambush, of)));
         }
     }
 
     fn hear_operator(&mut self) {
         while let Some(verdict) = self.office.verdict() {
             self.world.note(None, &format!("operator: {verdict:?}"));
+            self.effects.decided(&verdict);
             match verdict {
                 Verdict::NoMember(host, leaving) => {
                     self.world.power_off(host);
@@ -331,6 +344,7 @@ impl<'a> Run<'a> {
                 }
                 Verdict::Voted(Vote::Given) => self.clients.now.count("a vote was given"),
                 Verdict::Voted(Vote::Taken) => self.clients.now.count("a vote was taken"),
+                Verdict::HandedOver => {}
                 Verdict::Stays(host) => self.cluster.stays(host),
             }
         }
@@ -340,14 +354,16 @@ impl<'a> Run<'a> {
     /// Faults whose moment has come strike; nobody waits for ever.
     fn spring(&mut self) {
         let now = self.world.now();
-        self.waiting.retain(|ambush| ambush.until > now);
+        self.waiting.retain(|(ambush, _)| ambush.until > now);
         for (host, moment) in self.cluster.watch().take_moments() {
-            let due = self.waiting.iter().position(|ambush| ambush.moment == moment);
-            let Some(ambush) = due.map(|due| self.waiting.remove(due)) else { continue };
+            let due = self.waiting.iter().position(|(ambush, _)| ambush.moment == moment);
+            let Some((ambush, of)) = due.map(|due| self.waiting.remove(due)) else { continue };
+            self.clients.now.count(&ambush.branch());
             self.world.note(Some(host), &format!("{moment:?}: {:?}", ambush.strike));
-            for act in ambush.strike(host, now) {
+            for (at, act) in ambush.strike(host, now) {
                 self.numbers += 1;
-                self.agenda.insert((act.0, self.numbers), act.1);
+                let step = Step { fault: of.0, kind: of.1, act };
+                self.agenda.insert((at, self.numbers), step);
             }
         }
     }
@@ -366,13 +382,16 @@ impl<'a> Run<'a> {
                 let evidence = format!("{} panicked: {message}", self.world.name(host));
                 self.violations.push(Violation::new("no panic", evidence));
             } else if ending == Ending::Exited {
-                self.tally.add(Kind::Exit);
+                self.effects.exited();
+            } else if ending == Ending::PowerFailed {
+                self.effects.power_failed(host);
             }
             // As a supervisor would, or an operator.
             let least = Duration::from_millis(50);
             let after = self.restarts.duration(least..Duration::from_secs(3));
             self.numbers += 1;
-            self.agenda.insert((self.world.now() + after, self.numbers), Act::Start(host));
+            let step = Step { fault: usize::MAX, kind: Kind::Exit, act: Act::Start(host) };
+            self.agenda.insert((self.world.now() + after, self.numbers), step);
         }
     }
 

@@ -420,6 +420,7 @@ impl World {
             return;
         }
         let Some(job) = lane.next() else { return };
+        count(&self.shared, &lane.branch);
         self.shared.detail(Some(host), format_args!("job {}", lane.name));
         *lock(&self.shared.current) = Some(host);
         let done = catch_unwind(AssertUnwindSafe(job));

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ambush::{Ambush, Strike};
-use super::kind::{Kind, Tally};
 use super::partition::Link;
 use crate::client::operator::Office;
 use crate::cluster::Cluster;
@@ -13,8 +12,6 @@ use crate::world::{HostId, Kill, Pause, World};
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// A fault of this kind begins with the next steps.
-    Count(Kind),
     /// The process ends.
     Kill(HostId, Kill),
     /// The process starts, unless it runs.
@@ -99,7 +96,7 @@ impl Act {
     /// Whom it is about.
     pub fn hosts(&self) -> Vec<HostId> {
         match self {
-            Self::Count(_) | Self::Order(Order::Transfer(None)) => Vec::new(),
+            Self::Order(Order::Transfer(None)) => Vec::new(),
             Self::Cut(links) | Self::Heal(links) => {
                 links.iter().flat_map(|(from, to)| [*from, *to]).collect()
             }
@@ -142,32 +139,74 @@ impl Act {
         }
     }
 
-    /// Does it.
+    /// Does it. True when something has changed by it that its fault is about; what is only laid ready, or ordered, is
+    /// counted when it comes about.
     pub fn carry_out(
         self,
         world: &mut World,
         cluster: &mut Cluster,
         office: &Office,
-        tally: &mut Tally,
         waiting: &mut Vec<Ambush>,
-    ) {
+    ) -> bool {
+        let runs = self.hosts().iter().any(|host| world.is_up(*host));
         match self {
-            Self::Count(kind) => tally.add(kind),
             Self::Kill(host, Kill::Process) => world.kill(host, Kill::Process),
             Self::Kill(host, Kill::Power) => world.power_off(host),
-            Self::Start(host) => cluster.start(world, host),
-            Self::FailPowerAfter(host, ahead) => world.disk(host).fail_power_after(ahead),
-            Self::Cut(links) => {
-                links.into_iter().for_each(|(from, to)| world.wire().cut(from, to));
-            }
-            Self::Heal(links) => {
-                links.into_iter().for_each(|(from, to)| world.wire().heal(from, to));
-            }
+            Self::Cut(links) => return cut(world, links),
             Self::SlowLinks(host, factor) => {
                 for other in cluster.hosts() {
                     world.wire().slow(host, other, factor);
                     world.wire().slow(other, host, factor);
                 }
+            }
+            Self::BreakBetween(one, two) => return world.wire().break_between(one, two) > 0,
+            Self::Pause(host, duration, what) => {
+                if runs {
+                    world.pause(host, duration, what);
+                }
+            }
+            // Also of a machine on which nothing runs: what is started there meanwhile has a wrong clock.
+            Self::JumpClock(host, ms) => {
+                world.jump_clock(host, ms);
+                return true;
+            }
+            Self::ClockRate(host, ppm) => {
+                world.set_clock_rate(host, ppm);
+                return true;
+            }
+            Self::SlowDisk(host, factor) => world.disk(host).slow(factor),
+            Self::FillDisk(host, bytes) => world.disk(host).fill(bytes),
+            Self::FlipBit(host) => return harm(world, host, Harm::Flip),
+            Self::LoseFile(host) => return harm(world, host, Harm::Lose),
+            Self::LoseSector(host) => {
+                return world.disk(host).lose_sector(Path::new("/data/log")).is_some();
+            }
+            Self::Enlist(host) => {
+                let spare = cluster.enlist(host);
+                cluster.start(world, host);
+                return spare;
+            }
+            it => {
+                it.prepare(world, cluster, office, waiting);
+                return false;
+            }
+        }
+        runs
+    }
+
+    /// Lays something ready, gives an order, or ends what an act before it has begun.
+    fn prepare(
+        self,
+        world: &mut World,
+        cluster: &mut Cluster,
+        office: &Office,
+        waiting: &mut Vec<Ambush>,
+    ) {
+        match self {
+            Self::Start(host) => cluster.start(world, host),
+            Self::FailPowerAfter(host, ahead) => world.disk(host).fail_power_after(ahead),
+            Self::Heal(links) => {
+                links.into_iter().for_each(|(from, to)| world.wire().heal(from, to));
             }
             Self::HastenLinks(host, factor) => {
                 for other in cluster.hosts() {
@@ -175,38 +214,42 @@ impl Act {
                     world.wire().hasten(other, host, factor);
                 }
             }
-            Self::BreakBetween(one, two) => world.wire().break_between(one, two),
-            Self::BreakLate(from, to, late) => world.wire().break_late(from, to, late),
-            Self::Pause(host, duration, what) => {
-                if world.is_up(host) {
-                    world.pause(host, duration, what);
-                }
-            }
-            Self::JumpClock(host, ms) => world.jump_clock(host, ms),
-            Self::ClockRate(host, ppm) => world.set_clock_rate(host, ppm),
+            Self::BreakLate(from, to, late) => world.wire().break_late_when_sent(from, to, late),
             Self::JumpBack(host, ms) => world.take_clock_jump_back(host, ms),
             Self::RateBack(host, ppm) => world.take_clock_rate_back(host, ppm),
-            Self::SlowDisk(host, factor) => world.disk(host).slow(factor),
             Self::HastenDisk(host, factor) => world.disk(host).hasten(factor),
-            Self::FillDisk(host, bytes) => world.disk(host).fill(bytes),
             Self::MakeRoom(host, bytes) => world.disk(host).make_room(bytes),
             Self::FailSyncs(host, count) => world.disk(host).fail_syncs(count),
             Self::FailWrites(host, count) => world.disk(host).fail_writes(count),
             Self::FailReads(host, count) => world.disk(host).fail_reads(count),
             Self::StrayWrites(host, count) => world.disk(host).stray_writes(count),
-            Self::FlipBit(host) => harm(world, host, Harm::Flip),
-            Self::LoseFile(host) => harm(world, host, Harm::Lose),
-            Self::LoseSector(host) => {
-                world.disk(host).lose_sector(Path::new("/data/log"));
-            }
-            Self::Enlist(host) => {
-                cluster.enlist(host);
-                cluster.start(world, host);
-            }
             Self::Order(order) => cluster.order(world, order, office),
             Self::Wait(ambush) => waiting.push(ambush),
+            Self::Kill(..)
+            | Self::Cut(_)
+            | Self::SlowLinks(..)
+            | Self::BreakBetween(..)
+            | Self::Pause(..)
+            | Self::JumpClock(..)
+            | Self::ClockRate(..)
+            | Self::SlowDisk(..)
+            | Self::FillDisk(..)
+            | Self::FlipBit(_)
+            | Self::LoseFile(_)
+            | Self::LoseSector(_)
+            | Self::Enlist(_) => debug_assert!(false, "carried out at once"),
         }
     }
+}
+
+/// True when one of them was whole, between two hosts on which something runs.
+fn cut(world: &World, links: Vec<Link>) -> bool {
+    let mut cut = false;
+    for (from, to) in links {
+        cut |= !world.wire().is_cut(from, to) && world.is_up(from) && world.is_up(to);
+        world.wire().cut(from, to);
+    }
+    cut
 }
 
 #[derive(Clone, Copy)]
@@ -216,18 +259,14 @@ enum Harm {
 }
 
 /// Only the log and the snapshots: who has lost his name is an operator's business.
-fn harm(world: &World, host: HostId, how: Harm) {
+fn harm(world: &World, host: HostId, how: Harm) -> bool {
     let disk = world.disk(host);
     let mut paths = disk.paths();
     paths.retain(|path| path.starts_with("/data/log") || path.starts_with("/data/snapshots"));
     let mut chance = world.chance(&format!("harm {} {}", host.0, disk.operations()));
-    let Some(path) = chance.pick(&paths) else { return };
+    let Some(path) = chance.pick(&paths) else { return false };
     match how {
-        Harm::Flip => {
-            disk.flip_bit(path);
-        }
-        Harm::Lose => {
-            disk.vanish(path);
-        }
+        Harm::Flip => disk.flip_bit(path).is_some(),
+        Harm::Lose => disk.vanish(path),
     }
 }

@@ -61,17 +61,36 @@ impl Plan {
     }
 
     /// All acts, in order of time.
-    pub fn acts(&self) -> Vec<(SimTime, Act)> {
-        let mut acts = Vec::new();
-        for fault in &self.faults {
-            let mut counted = Some(fault.kind);
-            for (at, act) in &fault.acts {
-                acts.extend(counted.take().map(|kind| (*at, Act::Count(kind))));
-                acts.push((*at, act.clone()));
-            }
+    pub fn steps(&self) -> Vec<(SimTime, Step)> {
+        let mut steps = Vec::new();
+        for (number, fault) in self.faults.iter().enumerate() {
+            let step = |act: &Act| Step { fault: number, kind: fault.kind, act: act.clone() };
+            steps.extend(fault.acts.iter().map(|(at, act)| (*at, step(act))));
         }
-        acts.sort_by_key(|(at, _)| *at);
-        acts
+        steps.sort_by_key(|(at, _)| *at);
+        steps
+    }
+}
+
+/// One act of a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The fault, by its place in the plan.
+    pub fault: usize,
+    /// What it is.
+    pub kind: Kind,
+    /// What is done.
+    pub act: Act,
+}
+
+impl Step {
+    /// False for what only leads up to the fault: it counts when that comes about.
+    pub(super) fn is_the_point(&self) -> bool {
+        match self.kind {
+            Kind::LoseSector => matches!(self.act, Act::LoseSector(_)),
+            Kind::FailRead | Kind::PowerAtRecovery | Kind::PowerAtOperation => false,
+            _ => true,
+        }
     }
 }
 
@@ -170,7 +189,10 @@ impl Drawing<'_> {
         let nodes = self.scene.all_nodes();
         match kind {
             Kind::Flap => {
-                let links = partition::cut(Kind::Isolate, &nodes, host, self.chance);
+                let links = self.partition(Kind::Isolate, host);
+                if links.is_empty() {
+                    return;
+                }
                 let mut at = at;
                 while at < over {
                     self.add(at, Act::Cut(links.clone()));
@@ -185,8 +207,7 @@ impl Drawing<'_> {
                     links.extend(self.chance.one_in(2).then_some((*client, host)));
                     links.extend(self.chance.one_in(2).then_some((host, *client)));
                 }
-                self.add(at, Act::Cut(links.clone()));
-                self.add(over, Act::Heal(links));
+                self.cut(at, over, links);
             }
             Kind::SlowLinks => {
                 let factor = u32::try_from(self.chance.within(5..200)).unwrap_or(5);
@@ -194,7 +215,8 @@ impl Drawing<'_> {
                 self.add(over, Act::HastenLinks(host, factor));
             }
             Kind::BreakConnections | Kind::LateBytes => {
-                let Some(other) = self.chance.pick(&nodes).copied() else { return };
+                let others: Vec<HostId> = nodes.into_iter().filter(|it| *it != host).collect();
+                let Some(other) = self.chance.pick(&others).copied() else { return };
                 let late = self.chance.duration(Duration::ZERO..LATE_MAX);
                 self.add(
                     at,
@@ -205,10 +227,29 @@ impl Drawing<'_> {
                 );
             }
             _ => {
-                let links = partition::cut(kind, &nodes, host, self.chance);
-                self.add(at, Act::Cut(links.clone()));
-                self.add(over, Act::Heal(links));
+                let links = self.partition(kind, host);
+                self.cut(at, over, links);
             }
+        }
+    }
+
+    /// Draws again what cuts nobody from anybody that is there from the beginning: a spare may be idle.
+    fn partition(&mut self, kind: Kind, host: HostId) -> Vec<Link> {
+        let nodes = self.scene.all_nodes();
+        let founder = |host: &HostId| self.scene.nodes.contains(host);
+        for _ in 0..DRAWS_MAX {
+            let links = partition::cut(kind, &nodes, host, self.chance);
+            if links.iter().any(|(from, to)| founder(from) && founder(to)) {
+                return links;
+            }
+        }
+        Vec::new()
+    }
+
+    fn cut(&mut self, at: SimTime, over: SimTime, links: Vec<Link>) {
+        if !links.is_empty() {
+            self.add(at, Act::Cut(links.clone()));
+            self.add(over, Act::Heal(links));
         }
     }
 
@@ -317,7 +358,10 @@ impl Drawing<'_> {
                 (Moment::HandsOver, Strike::Deafen(nodes), at + HAND_OVER)
             }
             Kind::SplitAtChange => {
-                let links = partition::cut(Kind::Split, &nodes, HostId(0), self.chance);
+                let links = self.partition(Kind::Split, HostId(0));
+                if links.is_empty() {
+                    return;
+                }
                 (Moment::ChangesMembers, Strike::Cut(links), at + CHANGE)
             }
             Kind::PowerAtCut => {
@@ -378,6 +422,8 @@ impl Drawing<'_> {
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// For so long a change of members, or a log that is cut, is waited for.
 const CHANGE: Duration = Duration::from_secs(8);
+/// A partition that cuts nobody off is drawn again, so often at the most.
+const DRAWS_MAX: u32 = 8;
 /// The bounds of one half of a flap.
 const FLAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(700));
 /// How late bytes of a broken connection may be.
@@ -397,11 +443,28 @@ mod tests {
         for seed in 0..50 {
             let draw = || Plan::draw(&mut Chance::new(seed, "plan"), &Profile::all(), &scene);
             let plan = draw();
-            let acts = plan.acts();
-            assert_eq!(acts, draw().acts());
+            let acts = plan.steps();
+            assert_eq!(acts, draw().steps());
             assert!(acts.len() > 3);
             assert!(acts.iter().all(|(at, _)| *at < plan.ends));
             assert!(acts.is_sorted_by_key(|(at, _)| *at));
+        }
+    }
+
+    #[test]
+    fn partition_cuts_somebody_off_or_is_not_drawn() {
+        for nodes in [1, 3, 5] {
+            let scene = Scene::new(nodes, 2, 4, false);
+            let mut drawn = 0;
+            for seed in 0..100 {
+                let plan = Plan::draw(&mut Chance::new(seed, "plan"), &Profile::all(), &scene);
+                for (_, act) in plan.faults.iter().flat_map(|fault| &fault.acts) {
+                    let Act::Cut(links) = act else { continue };
+                    assert!(!links.is_empty(), "seed {seed}");
+                    drawn += 1;
+                }
+            }
+            assert!(drawn > 50, "{nodes} nodes: {drawn}");
         }
     }
 

@@ -25,6 +25,7 @@ use quorate_env::{Disk, DiskFile, OpenMode};
 
 pub use self::control::DiskControl;
 use self::device::Device;
+pub use self::device::Struck;
 use self::file::SimFile;
 use super::host::{HostId, Life};
 use super::rng::Chance;

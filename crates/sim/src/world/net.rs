@@ -69,6 +69,10 @@ pub(crate) struct Wire {
     dials: BTreeMap<DialId, Dial>,
     connections: BTreeMap<ConnectionId, Connection>,
     next_id: u64,
+    /// Connections that break as soon as their dialer has sent something, from whom to whom, and how late that is.
+    late: BTreeMap<(HostId, HostId), Duration>,
+    /// How often that has happened.
+    late_breaks: u64,
 }
 
 /// What one look at the wire leads to, carried out when its lock is free again.
@@ -144,6 +148,8 @@ impl Wire {
             dials: BTreeMap::new(),
             connections: BTreeMap::new(),
             next_id: 0,
+            late: BTreeMap::new(),
+            late_breaks: 0,
         }
     }
 

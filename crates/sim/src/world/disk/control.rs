@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::device::Device;
+use super::device::{Device, Struck};
 use crate::world::host::HostId;
 use crate::world::shared::{Shared, lock};
 
@@ -36,6 +36,11 @@ impl<'a> DiskControl<'a> {
     /// Calls so far.
     pub fn operations(self) -> u64 {
         self.with(|device| device.operations)
+    }
+
+    /// What was laid ready and has been met so far.
+    pub fn struck(self) -> Struck {
+        self.with(|device| device.struck)
     }
 
     /// Lets the power fail at the `ahead`-th call from now (1 is the next one).

@@ -43,8 +43,22 @@ pub(crate) struct Device {
     /// How many writes are going to land elsewhere.
     pub(crate) stray_writes: u32,
     pub(crate) slow: Overlap<u32>,
+    pub(crate) struck: Struck,
     /// Syncs do nothing and say that they did.
     pub(crate) lies: bool,
+}
+
+/// How often a fault that was laid ready has been met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Struck {
+    /// Syncs that failed.
+    pub syncs: u64,
+    /// Writes that failed.
+    pub writes: u64,
+    /// Reads that failed.
+    pub reads: u64,
+    /// Writes that landed elsewhere.
+    pub strays: u64,
 }
 
 /// What a loss of power put in danger.
@@ -81,6 +95,7 @@ impl Device {
             failing_reads: 0,
             stray_writes: 0,
             slow: Overlap::default(),
+            struck: Struck::default(),
             lies: false,
         }
     }
@@ -108,6 +123,7 @@ impl Device {
     ) -> io::Result<usize> {
         if self.failing_reads > 0 {
             self.failing_reads -= 1;
+            self.struck.reads += 1;
             return Err(device_error());
         }
         Ok(self.inode(inode)?.cached.read(buf, offset))
@@ -127,6 +143,7 @@ impl Device {
     pub(crate) fn write(&mut self, inode: InodeId, bytes: &[u8], offset: u64) -> io::Result<()> {
         if self.failing_writes > 0 {
             self.failing_writes -= 1;
+            self.struck.writes += 1;
             // Some of it may have got through, as after a short write.
             let part = bytes.get(..self.chance.index(bytes.len() + 1)).unwrap_or_default();
             if !part.is_empty() && self.chance.one_in(2) {
@@ -136,6 +153,7 @@ impl Device {
         }
         let offset = if self.stray_writes > 0 {
             self.stray_writes -= 1;
+            self.struck.strays += 1;
             self.stray(inode, offset, bytes.len() as u64)?
         } else {
             offset
@@ -179,6 +197,7 @@ impl Device {
     fn sync_fails(&mut self) -> bool {
         let fails = self.failing_syncs > 0;
         self.failing_syncs = self.failing_syncs.saturating_sub(1);
+        self.struck.syncs += u64::from(fails);
         fails
     }
 

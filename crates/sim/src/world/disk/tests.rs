@@ -10,6 +10,7 @@ use std::time::Duration;
 use quorate_env::disk::{read_file, replace_file};
 use quorate_env::{Disk, Env, OpenMode};
 
+use crate::world::shared::lock;
 use crate::world::{Ending, HostId, Kill, Recording, World};
 
 fn world(seed: u64) -> (World, HostId, Env) {

@@ -265,7 +265,14 @@ impl Wire {
         let taken = bytes.get(..len).unwrap_or_default();
         if !taken.is_empty() {
             other.inbox.outstanding += len;
+            let link = (side == Side::Dialer).then_some((this.host, other.host));
             self.send(turn, id, side, Packet::Data(taken.to_vec()));
+            let late = link.and_then(|link| Some((link, self.late.remove(&link)?)));
+            if let Some((link, late)) = late {
+                self.late_breaks += 1;
+                turn.tell(link.0, format!("connections to {} break, their bytes are late", link.1));
+                self.break_late(turn, link, late);
+            }
         }
         Poll::Ready(Ok(len))
     }
@@ -365,14 +372,17 @@ impl Wire {
         }
     }
 
-    /// Resets every connection between two hosts.
-    pub(crate) fn break_between(&mut self, turn: &mut Turn, one: HostId, two: HostId) {
+    /// Resets every connection between two hosts; how many there were.
+    pub(crate) fn break_between(&mut self, turn: &mut Turn, one: HostId, two: HostId) -> u64 {
+        let mut broken = 0;
         for connection in self.connections.values_mut() {
             let hosts = (connection.dialer.host, connection.acceptor.host);
             if hosts == (one, two) || hosts == (two, one) {
+                broken += u64::from(connection.dialer.error.is_none() && !connection.dialer.gone);
                 connection.dialer.fail(turn);
                 connection.acceptor.fail(turn);
             }
         }
+        broken
     }
 }

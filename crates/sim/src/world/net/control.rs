@@ -43,6 +43,7 @@ impl<'a> WireControl<'a> {
     pub fn heal_all(self) {
         let cuts = self.shared.turn(|wire, _| {
             wire.links.set_all_even();
+            wire.late.clear();
             wire.links.cuts()
         });
         for (from, to) in cuts {
@@ -80,6 +81,16 @@ impl<'a> WireControl<'a> {
         });
     }
 
+    /// As [`WireControl::break_late`], as soon as something is under way that can be late.
+    pub fn break_late_when_sent(self, from: HostId, to: HostId, late: std::time::Duration) {
+        self.shared.turn(|wire, _| wire.late.insert((from, to), late));
+    }
+
+    /// How often connections broke behind what [`WireControl::break_late_when_sent`] waited for.
+    pub fn late_breaks(self) -> u64 {
+        self.shared.turn(|wire, _| wire.late_breaks)
+    }
+
     /// Resets the connection that `from` dialled to `to` last.
     pub fn break_last(self, from: HostId, to: HostId) {
         self.shared.turn(|wire, turn| {
@@ -88,11 +99,11 @@ impl<'a> WireControl<'a> {
         });
     }
 
-    /// Resets every connection between two hosts.
-    pub fn break_between(self, one: HostId, two: HostId) {
+    /// Resets every connection between two hosts; how many there were.
+    pub fn break_between(self, one: HostId, two: HostId) -> u64 {
         self.shared.turn(|wire, turn| {
             turn.tell(one, format!("connections with {two} break"));
-            wire.break_between(turn, one, two);
-        });
+            wire.break_between(turn, one, two)
+        })
     }
 }
