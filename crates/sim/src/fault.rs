@@ -11,6 +11,7 @@ pub mod kind;
 pub mod partition;
 pub mod plan;
 pub mod profile;
+pub mod room;
 pub mod scene;
 
 pub use act::Act;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::ambush::{Ambush, Strike};
 use super::partition::Link;
+use super::room::Room;
 use crate::client::operator::Office;
 use crate::cluster::Cluster;
-use crate::world::{HostId, Kill, Pause, World};
+use crate::world::{Chance, HostId, Kill, Pause, World};
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,7 +223,13 @@ impl Act {
             Self::FailSyncs(host, count) => world.disk(host).fail_syncs(count),
             Self::FailWrites(host, count) => world.disk(host).fail_writes(count),
             Self::FailReads(host, count) => world.disk(host).fail_reads(count),
-            Self::StrayWrites(host, count) => world.disk(host).stray_writes(count),
+            Self::StrayWrites(host, count) => {
+                let (disk, mut chance) = (world.disk(host), chance_of_harm(world, host));
+                let targets: Vec<&Path> = Room::ALL.iter().map(|room| room.dir()).collect();
+                if let Some(room) = Room::pick(disk, &mut chance) {
+                    disk.stray_writes(count, room.dir(), &targets);
+                }
+            }
             Self::Order(order) => cluster.order(world, order, office),
             Self::Wait(ambush) => waiting.push(ambush),
             Self::Kill(..)
@@ -252,21 +259,28 @@ fn cut(world: &World, links: Vec<Link>) -> bool {
     cut
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Harm {
     Flip,
     Lose,
 }
 
-/// Only the log and the snapshots: who has lost his name is an operator's business.
+fn chance_of_harm(world: &World, host: HostId) -> Chance {
+    world.chance(&format!("harm {} {}", host.0, world.disk(host).operations()))
+}
+
 fn harm(world: &World, host: HostId, how: Harm) -> bool {
-    let disk = world.disk(host);
+    let (disk, mut chance) = (world.disk(host), chance_of_harm(world, host));
+    let Some(room) = Room::pick(disk, &mut chance) else { return false };
     let mut paths = disk.paths();
-    paths.retain(|path| path.starts_with("/data/log") || path.starts_with("/data/snapshots"));
-    let mut chance = world.chance(&format!("harm {} {}", host.0, disk.operations()));
+    paths.retain(|path| path.starts_with(room.dir()));
     let Some(path) = chance.pick(&paths) else { return false };
-    match how {
+    let harmed = match how {
         Harm::Flip => disk.flip_bit(path).is_some(),
         Harm::Lose => disk.vanish(path),
+    };
+    if harmed {
+        world.clock().count(&format!("{how:?} in {}", room.dir().display()));
     }
+    harmed
 }

@@ -59,14 +59,18 @@ impl Effects {
         self.tally.add(Kind::Exit);
     }
 
-    /// What was laid ready in disks and on the wire, and has been met since. To be asked once, at the end.
+    /// What was laid ready in disks and on the wire, and has been met since. To be asked once, at the end, before the
+    /// world is asked for its branches.
     pub fn gather(&mut self, world: &World, hosts: &[HostId]) {
         for host in hosts {
             let Struck { syncs, writes, reads, strays } = world.disk(*host).struck();
             self.tally.add_times(Kind::FailSync, syncs);
             self.tally.add_times(Kind::FailWrite, writes);
             self.tally.add_times(Kind::FailRead, reads);
-            self.tally.add_times(Kind::StrayWrite, strays);
+            for (dir, count) in strays {
+                self.tally.add_times(Kind::StrayWrite, count);
+                world.clock().count(&format!("Stray in {}", dir.display()));
+            }
         }
         self.tally.add_times(Kind::LateBytes, world.wire().late_breaks());
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::device::{Device, Struck};
+use super::device::{Device, Stray, Struck};
 use crate::world::host::HostId;
 use crate::world::shared::{Shared, lock};
 
@@ -40,7 +40,7 @@ impl<'a> DiskControl<'a> {
 
     /// What was laid ready and has been met so far.
     pub fn struck(self) -> Struck {
-        self.with(|device| device.struck)
+        self.with(|device| device.struck.clone())
     }
 
     /// Lets the power fail at the `ahead`-th call from now (1 is the next one).
@@ -58,7 +58,7 @@ impl<'a> DiskControl<'a> {
             device.failing_syncs = 0;
             device.failing_writes = 0;
             device.failing_reads = 0;
-            device.stray_writes = 0;
+            device.stray = None;
             device.full.end_all();
             device.slow.end_all();
         });
@@ -82,10 +82,12 @@ impl<'a> DiskControl<'a> {
         self.with(|device| device.failing_reads = count);
     }
 
-    /// Lets the next `count` writes land at another place of their file, and succeed.
-    pub fn stray_writes(self, count: u32) {
-        self.note(format_args!("{count} writes are to land elsewhere"));
-        self.with(|device| device.stray_writes = count);
+    /// Lets the next `count` writes to files in `dir` land elsewhere, and succeed: at another place of the same file,
+    /// or in another file in one of `targets`.
+    pub fn stray_writes(self, count: u32, dir: &Path, targets: &[&Path]) {
+        self.note(format_args!("{count} writes to {} are to land elsewhere", dir.display()));
+        let targets = targets.iter().map(|it| it.to_path_buf()).collect();
+        self.with(|device| device.stray = Some(Stray { count, dir: dir.to_owned(), targets }));
     }
 
     /// Puts an empty disk in the place of this one.

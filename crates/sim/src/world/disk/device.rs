@@ -17,8 +17,8 @@ const CAPACITY: u64 = 16 << 30;
 
 /// Misdirected writes land on whole sectors.
 const SECTOR: u64 = 512;
-/// How far behind its place a misdirected write may land.
-const STRAY_SECTORS: u64 = 16;
+/// A file is written to in pages, of so many sectors each.
+const SECTORS_OF_PAGE: u64 = 8;
 
 /// A disk.
 pub(crate) struct Device {
@@ -40,8 +40,7 @@ pub(crate) struct Device {
     pub(crate) failing_writes: u32,
     /// How many reads are going to fail.
     pub(crate) failing_reads: u32,
-    /// How many writes are going to land elsewhere.
-    pub(crate) stray_writes: u32,
+    pub(crate) stray: Option<Stray>,
     pub(crate) slow: Overlap<u32>,
     pub(crate) struck: Struck,
     /// Syncs do nothing and say that they did.
@@ -49,7 +48,7 @@ pub(crate) struct Device {
 }
 
 /// How often a fault that was laid ready has been met.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Struck {
     /// Syncs that failed.
     pub syncs: u64,
@@ -57,8 +56,18 @@ pub struct Struck {
     pub writes: u64,
     /// Reads that failed.
     pub reads: u64,
-    /// Writes that landed elsewhere.
-    pub strays: u64,
+    /// Writes that landed elsewhere, by the directory that they were meant for.
+    pub strays: BTreeMap<PathBuf, u64>,
+}
+
+/// Writes that are going to land elsewhere.
+pub(crate) struct Stray {
+    /// How many.
+    pub(crate) count: u32,
+    /// Those to files in here.
+    pub(crate) dir: PathBuf,
+    /// Where they may land, beside the file itself.
+    pub(crate) targets: Vec<PathBuf>,
 }
 
 /// What a loss of power put in danger.
@@ -93,7 +102,7 @@ impl Device {
             failing_syncs: 0,
             failing_writes: 0,
             failing_reads: 0,
-            stray_writes: 0,
+            stray: None,
             slow: Overlap::default(),
             struck: Struck::default(),
             lies: false,
@@ -151,13 +160,9 @@ impl Device {
             }
             return Err(device_error());
         }
-        let offset = if self.stray_writes > 0 {
-            self.stray_writes -= 1;
-            self.struck.strays += 1;
-            self.stray(inode, offset, bytes.len() as u64)?
-        } else {
-            offset
-        };
+        if self.strays(inode, bytes, offset) {
+            return Ok(());
+        }
         let len = self.inode(inode)?.cached.len;
         let end = offset + bytes.len() as u64;
         if end <= len {
@@ -177,11 +182,33 @@ impl Device {
         Err(io::ErrorKind::StorageFull.into())
     }
 
-    /// Where a misdirected write lands: at another sector of the same file.
-    fn stray(&mut self, inode: InodeId, offset: u64, len: u64) -> io::Result<u64> {
-        let sectors = self.inode(inode)?.cached.len.saturating_sub(len) / SECTOR;
-        let sector = self.chance.below(sectors.min(offset / SECTOR + STRAY_SECTORS));
-        Ok(sector * SECTOR)
+    /// True when this write was one of those that were ordered to land elsewhere, and there is such a place: a sector
+    /// of another file, or another one of the same file, where something was written before.
+    fn strays(&mut self, inode: InodeId, bytes: &[u8], offset: u64) -> bool {
+        let Some(stray) = &self.stray else { return false };
+        let meant = self.names.files().any(|(path, it)| it == inode && path.starts_with(&stray.dir));
+        if !meant {
+            return false;
+        }
+        let inside = |path: &Path| stray.targets.iter().any(|dir| path.starts_with(dir));
+        let others = self.names.files().filter(|(path, it)| *it != inode && inside(path));
+        let others: Vec<InodeId> = others.map(|(_, it)| it).collect();
+        let other = self.chance.pick(&others).copied().filter(|_| self.chance.one_in(2));
+        let target = other.unwrap_or(inode);
+        let Some(file) = self.inodes.get_mut(&target) else { return false };
+        let Some(page) = self.chance.pick(&file.cached.written()).copied() else { return false };
+        let place = page + self.chance.below(SECTORS_OF_PAGE) * SECTOR;
+        let fits = place + bytes.len() as u64 <= file.cached.len;
+        if !fits || (target == inode && place == offset) {
+            return false;
+        }
+        file.write(bytes, place);
+        if let Some(stray) = &mut self.stray {
+            *self.struck.strays.entry(stray.dir.clone()).or_default() += 1;
+            stray.count -= 1;
+        }
+        self.stray.take_if(|stray| stray.count == 0);
+        true
     }
 
     pub(crate) fn set_len(&mut self, inode: InodeId, len: u64) -> io::Result<()> {
