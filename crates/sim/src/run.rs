@@ -6,6 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::cellar::Engines;
 use crate::check::{Judgement, Violation, judge, lifetime, whole};
 use crate::client::operator::{Office, Request, Verdict, Vote, operator};
 use crate::client::probe::{Progress, probe};
@@ -47,6 +48,8 @@ pub struct Setup {
     pub padding: usize,
     /// The sizes at which nodes roll, cut and stream.
     pub sizes: Sizes,
+    /// Which of them keep their data on disk.
+    pub engines: Engines,
     /// What may happen to them.
     pub profile: Profile,
     /// What the nodes' disks are worth.
@@ -89,6 +92,7 @@ impl Setup {
             web: false,
             padding: 0,
             sizes: Sizes::default(),
+            engines: Engines::Memory,
             profile: Profile::first(),
             disks: Disks::Honest,
             lifetimes: Lifetimes::Kept,
@@ -106,6 +110,9 @@ impl Setup {
             snapshot_log_bytes: *chance.pick(&[4, 16, 64]).unwrap_or(&64) * 1024,
             entries_kept: *chance.pick(&[0, 8, 64, 1024]).unwrap_or(&1024),
         };
+        let odd = chance.one_in(2);
+        let (memory, mixed, disk) = (Engines::Memory, Engines::Mixed { odd }, Engines::Disk);
+        let engines = *chance.pick(&[memory, memory, mixed, disk]).unwrap_or(&memory);
         let mut profile = if lease { Profile::all().within_lease() } else { Profile::all() };
         // Nodes join one after the other.
         profile.calm = Duration::from_secs(2 + nodes);
@@ -118,6 +125,7 @@ impl Setup {
             web: true,
             padding: *chance.pick(&[0, 0, 0, 0, 800]).unwrap_or(&0),
             sizes,
+            engines,
             profile,
             ..Self::new(boot)
         }
@@ -133,13 +141,14 @@ impl fmt::Debug for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} nodes and {} spares, {} sessions{}{}, {:?}",
+            "{} nodes and {} spares, {} sessions{}{}, {:?}, {:?}",
             self.nodes,
             self.spares,
             self.sessions,
             if self.lease { ", leases" } else { "" },
             if self.stale { ", stale reads" } else { "" },
-            self.sizes
+            self.sizes,
+            self.engines
         )
     }
 }
@@ -240,7 +249,8 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(world: &'a mut World, setup: &Setup, plan: &Plan) -> Self {
         let boot = Rc::clone(&setup.boot);
-        let cluster = Cluster::new(world, setup.nodes, setup.spares, boot, setup.sizes);
+        let cluster = Cluster::new(world, setup.nodes, setup.spares, boot, setup.sizes)
+            .with_engines(setup.engines);
         let mut clients = Clients::new(world.clock(), cluster.addresses());
         clients.padding = "x".repeat(setup.padding).into();
         let client_hosts =

@@ -180,7 +180,7 @@ impl Act {
             Self::FlipBit(host) => return harm(world, host, Harm::Flip),
             Self::LoseFile(host) => return harm(world, host, Harm::Lose),
             Self::LoseSector(host) => {
-                return world.disk(host).lose_sector(Path::new("/data/log")).is_some();
+                return lose_sector(world, host);
             }
             Self::Enlist(host) => {
                 let spare = cluster.enlist(host);
@@ -247,6 +247,17 @@ impl Act {
             | Self::Enlist(_) => debug_assert!(false, "carried out at once"),
         }
     }
+}
+
+/// Mostly the log's: what is lost there was acknowledged.
+fn lose_sector(world: &World, host: HostId) -> bool {
+    let (disk, mut chance) = (world.disk(host), chance_of_harm(world, host));
+    let room = if chance.one_in(4) { Room::Engine } else { Room::Log };
+    let lost = disk.lose_sector(room.dir()).is_some();
+    if lost {
+        world.clock().count(&format!("Zero in {}", room.dir().display()));
+    }
+    lost || room != Room::Log && disk.lose_sector(Room::Log.dir()).is_some()
 }
 
 /// True when one of them was whole, between two hosts on which something runs.

@@ -186,7 +186,8 @@ impl Device {
     /// of another file, or another one of the same file, where something was written before.
     fn strays(&mut self, inode: InodeId, bytes: &[u8], offset: u64) -> bool {
         let Some(stray) = &self.stray else { return false };
-        let meant = self.names.files().any(|(path, it)| it == inode && path.starts_with(&stray.dir));
+        let meant =
+            self.names.files().any(|(path, it)| it == inode && path.starts_with(&stray.dir));
         if !meant {
             return false;
         }
