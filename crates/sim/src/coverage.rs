@@ -22,6 +22,8 @@ const BRANCHES: &[&str] = &[
     "reads were served by a lease",
     "the tail of the log is no longer in doubt",
     "a voter's place was taken in one step",
+    "a pause of hours",
+    "a pause of minutes",
     "a vote was given",
     "a vote was taken",
     "added to the cluster",

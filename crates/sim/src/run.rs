@@ -24,6 +24,8 @@ const LIVENESS_LIMIT: Duration = Duration::from_secs(60);
 const LAST_REPLIES: Duration = Duration::from_secs(4);
 /// A removed node lingers for a moment, and may have to be told first.
 const LINGER: Duration = Duration::from_secs(3);
+/// Behind a quarter of an hour a write that is repeated is a new one: who sleeps for longer must not repeat any.
+const NAMES_LAST: Duration = Duration::from_secs(800);
 /// Each so many sessions one speaks HTTP.
 const WEB_EVERY: u32 = 3;
 /// Between two looks at the probe and the operator.
@@ -252,6 +254,7 @@ impl<'a> Run<'a> {
         let cluster = Cluster::new(world, setup.nodes, setup.spares, boot, setup.sizes)
             .with_engines(setup.engines);
         let mut clients = Clients::new(world.clock(), cluster.addresses());
+        clients.names = plan.rests() < NAMES_LAST;
         clients.padding = "x".repeat(setup.padding).into();
         let client_hosts =
             (1..=setup.sessions).map(|number| world.add_host(&format!("c{number}"))).collect();
@@ -307,11 +310,10 @@ impl<'a> Run<'a> {
 
     /// Carries the plan out. A node that ends again and again is still being restarted when peace comes.
     fn storm(&mut self) {
-        let ends = self.ends;
-        while self.world.now() < ends {
+        while self.world.now() < self.ends {
             self.carry_out_due();
             self.hear_operator();
-            let look = (self.world.now() + LOOK).min(ends);
+            let look = (self.world.now() + LOOK).min(self.ends);
             let next = self.agenda.first_key_value().map_or(look, |((at, _), _)| look.min(*at));
             self.pass(next);
         }
@@ -331,9 +333,25 @@ impl<'a> Run<'a> {
             if act.carry_out(self.world, &mut self.cluster, &self.office, &mut waiting) {
                 self.effects.acted(&step);
             }
+            if let Act::Rest(duration) = step.act {
+                self.wait_for_those_who_rest(duration);
+            }
             let of = (step.fault, step.kind);
             self.waiting.extend(waiting.into_iter().map(|ambush| (ambush, of)));
         }
+    }
+
+    /// What is planned is for those who are awake.
+    fn wait_for_those_who_rest(&mut self, duration: Duration) {
+        let hours = duration >= Duration::from_secs(3_600);
+        self.clients.now.count(if hours { "a pause of hours" } else { "a pause of minutes" });
+        let later = std::mem::take(&mut self.agenda).into_iter();
+        self.agenda = later.map(|((at, number), step)| ((at + duration, number), step)).collect();
+        for (ambush, _) in &mut self.waiting {
+            ambush.until = ambush.until + duration;
+        }
+        self.ends = self.ends + duration;
+        self.pass(self.world.now() + duration);
     }
 
     fn hear_operator(&mut self) {

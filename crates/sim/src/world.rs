@@ -283,6 +283,19 @@ impl World {
         }
     }
 
+    /// Lets nothing run anywhere for `duration`, nor for longer than it would stand still anyhow. Clocks run on, but for
+    /// those that stand still already.
+    pub fn rest(&mut self, duration: Duration) {
+        let until = self.now() + duration;
+        let awake = |machine: &&Machine| {
+            machine.life.is_some() && machine.paused.is_none_or(|(end, _)| end < until)
+        };
+        let hosts = self.machines.iter().filter(|(_, machine)| awake(machine));
+        for host in hosts.map(|(host, _)| *host).collect::<Vec<_>>() {
+            self.pause(host, duration, Pause::Process);
+        }
+    }
+
     /// Ends a pause.
     pub fn resume(&mut self, host: HostId) {
         self.unpause(host);

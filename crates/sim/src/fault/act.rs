@@ -33,6 +33,8 @@ pub enum Act {
     BreakLate(HostId, HostId, Duration),
     /// The host stands still.
     Pause(HostId, Duration, Pause),
+    /// All that run stand still for so long, and what is planned waits.
+    Rest(Duration),
     /// The wall clock jumps by that many milliseconds.
     JumpClock(HostId, i64),
     /// The clock runs faster by that many millionths.
@@ -97,7 +99,7 @@ impl Act {
     /// Whom it is about.
     pub fn hosts(&self) -> Vec<HostId> {
         match self {
-            Self::Order(Order::Transfer(None)) => Vec::new(),
+            Self::Rest(_) | Self::Order(Order::Transfer(None)) => Vec::new(),
             Self::Cut(links) | Self::Heal(links) => {
                 links.iter().flat_map(|(from, to)| [*from, *to]).collect()
             }
@@ -215,6 +217,7 @@ impl Act {
                     world.wire().hasten(other, host, factor);
                 }
             }
+            Self::Rest(duration) => world.rest(duration),
             Self::BreakLate(from, to, late) => world.wire().break_late_when_sent(from, to, late),
             Self::JumpBack(host, ms) => world.take_clock_jump_back(host, ms),
             Self::RateBack(host, ppm) => world.take_clock_rate_back(host, ppm),

@@ -60,6 +60,14 @@ impl Plan {
         Self { faults, ends }
     }
 
+    /// How long everybody stands still, all in all.
+    pub fn rests(&self) -> Duration {
+        let acts = self.faults.iter().flat_map(|fault| &fault.acts);
+        let rests =
+            acts.map(|(_, act)| if let Act::Rest(rest) = act { *rest } else { Duration::ZERO });
+        rests.sum()
+    }
+
     /// All acts, in order of time.
     pub fn steps(&self) -> Vec<(SimTime, Step)> {
         let mut steps = Vec::new();
@@ -151,8 +159,8 @@ impl Drawing<'_> {
             | Kind::SlowLinks
             | Kind::BreakConnections
             | Kind::LateBytes => self.wire(at, over, host, kind),
-            Kind::PauseProcess => self.add(at, Act::Pause(host, lasting, Pause::Process)),
-            Kind::PauseMachine => self.add(at, Act::Pause(host, lasting, Pause::Machine)),
+            Kind::PauseProcess => self.pause(at, lasting, host, Pause::Process),
+            Kind::PauseMachine => self.pause(at, lasting, host, Pause::Machine),
             Kind::ClockJump | Kind::ClockDrift | Kind::ClockStop => {
                 self.clock(at, over, host, kind);
             }
@@ -183,6 +191,19 @@ impl Drawing<'_> {
     fn crash(&mut self, at: SimTime, over: SimTime, host: HostId, how: Kill) {
         self.add(at, Act::Kill(host, how));
         self.add(over, Act::Start(host));
+    }
+
+    /// Some sleep for minutes, some for hours. What the others do meanwhile is no news after a while: for most of such a
+    /// time they rest, too, which costs nothing.
+    fn pause(&mut self, at: SimTime, lasting: Duration, host: HostId, what: Pause) {
+        if !self.chance.one_in(LONG_PAUSE_ONE_IN) {
+            return self.add(at, Act::Pause(host, lasting, what));
+        }
+        let (least, most) = *self.chance.pick(&LONG_PAUSES).unwrap_or(&LONG_PAUSES[0]);
+        let rest = self.chance.duration(least..most);
+        let behind = self.chance.duration(self.profile.lasting.clone());
+        self.add(at, Act::Pause(host, lasting + rest + behind, what));
+        self.add(at + lasting, Act::Rest(rest));
     }
 
     fn wire(&mut self, at: SimTime, over: SimTime, host: HostId, kind: Kind) {
@@ -424,6 +445,13 @@ const HAND_OVER: Duration = Duration::from_secs(3);
 const CHANGE: Duration = Duration::from_secs(8);
 /// A partition that cuts nobody off is drawn again, so often at the most.
 const DRAWS_MAX: u32 = 8;
+/// One pause in so many is longer than anybody would wait for.
+const LONG_PAUSE_ONE_IN: u64 = 6;
+/// How long: a machine that is moved, a laptop that is closed.
+const LONG_PAUSES: [(Duration, Duration); 2] = [
+    (Duration::from_secs(60), Duration::from_secs(700)),
+    (Duration::from_secs(3_600), Duration::from_secs(10 * 3_600)),
+];
 /// The bounds of one half of a flap.
 const FLAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(700));
 /// How late bytes of a broken connection may be.
