@@ -120,6 +120,8 @@ struct Machine {
     /// The process that runs.
     life: Option<Arc<Life>>,
     paused: Option<(SimTime, Pause)>,
+    /// Lanes whose jobs were due meanwhile.
+    parked: Vec<Arc<LaneQueue>>,
 }
 
 /// Everything that there is.
@@ -155,7 +157,13 @@ impl World {
         lock(&self.shared.disks).add(host);
         lock(&self.shared.wire).add(host, name);
         self.shared.event(Some(host), format_args!("is {name}"));
-        let machine = Machine { name: name.to_owned(), incarnations: 0, life: None, paused: None };
+        let machine = Machine {
+            name: name.to_owned(),
+            incarnations: 0,
+            life: None,
+            paused: None,
+            parked: Vec::new(),
+        };
         self.machines.insert(host, machine);
         host
     }
@@ -271,9 +279,14 @@ impl World {
         self.take_spawned();
     }
 
-    /// Lets nothing run on `host` for `duration`. The wire goes on: its kernel still answers.
+    /// Lets nothing run on `host` for `duration`, or for longer where it stands still for longer anyhow. The wire goes
+    /// on: its kernel still answers.
     pub fn pause(&mut self, host: HostId, duration: Duration, what: Pause) {
         let until = self.now() + duration;
+        let paused = self.machines.get(&host).and_then(|machine| machine.paused);
+        if paused.is_some_and(|(end, _)| end >= until) {
+            return;
+        }
         self.shared.event(Some(host), format_args!("pause {what:?} until {until}"));
         self.unpause(host);
         if let Some(machine) = self.machines.get_mut(&host) {
@@ -283,15 +296,10 @@ impl World {
         }
     }
 
-    /// Lets nothing run anywhere for `duration`, nor for longer than it would stand still anyhow. Clocks run on, but for
-    /// those that stand still already.
+    /// Lets nothing run anywhere for `duration`. Clocks run on, but for those that stand still for longer already.
     pub fn rest(&mut self, duration: Duration) {
-        let until = self.now() + duration;
-        let awake = |machine: &&Machine| {
-            machine.life.is_some() && machine.paused.is_none_or(|(end, _)| end < until)
-        };
-        let hosts = self.machines.iter().filter(|(_, machine)| awake(machine));
-        for host in hosts.map(|(host, _)| *host).collect::<Vec<_>>() {
+        let running = self.machines.iter().filter(|(_, machine)| machine.life.is_some());
+        for host in running.map(|(host, _)| *host).collect::<Vec<_>>() {
             self.pause(host, duration, Pause::Process);
         }
     }
@@ -305,7 +313,11 @@ impl World {
         if let Some(machine) = self.machines.get_mut(&host)
             && machine.paused.take().is_some()
         {
+            let parked = std::mem::take(&mut machine.parked);
             self.shared.set_frozen(host, false);
+            for lane in parked {
+                self.shared.schedule(POLL_COST, Event::Job(lane));
+            }
         }
     }
 
@@ -427,10 +439,8 @@ impl World {
 
     fn run_job(&mut self, lane: &Arc<LaneQueue>) {
         let host = lane.life.host;
-        if let Some((until, _)) = self.machines.get(&host).and_then(|machine| machine.paused) {
-            let after = (until - self.now()).max(POLL_COST);
-            self.shared.schedule(after, Event::Job(Arc::clone(lane)));
-            return;
+        if let Some(machine) = self.machines.get_mut(&host).filter(|it| it.paused.is_some()) {
+            return machine.parked.push(Arc::clone(lane));
         }
         let Some(job) = lane.next() else { return };
         count(&self.shared, &lane.branch);

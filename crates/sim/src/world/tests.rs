@@ -161,6 +161,28 @@ fn end_of_one_wrong_clock_leaves_the_others_wrong() {
 }
 
 #[test]
+fn lane_of_a_host_that_wakes_up_early_goes_on() {
+    let (mut world, host) = world(9);
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = Arc::clone(&done);
+    world.start(host, |env| {
+        Box::pin(async move {
+            let lane = env.tasks.lane("work");
+            lane.submit(Box::new(move || seen.store(true, std::sync::atomic::Ordering::Relaxed)));
+            std::future::pending::<()>().await;
+        })
+    });
+    world.run_for(Duration::from_micros(10));
+    world.pause(host, Duration::from_secs(3_600), Pause::Process);
+    world.pause(host, ms(100), Pause::Process);
+    world.run_for(ms(500));
+    assert!(!done.load(std::sync::atomic::Ordering::Relaxed), "the longer pause lasts");
+    world.resume(host);
+    world.run_for(ms(1));
+    assert!(done.load(std::sync::atomic::Ordering::Relaxed));
+}
+
+#[test]
 fn paused_process_catches_up_and_paused_machine_does_not_know() {
     for (what, jump) in [(Pause::Process, true), (Pause::Machine, false)] {
         let (mut world, host) = world(7);

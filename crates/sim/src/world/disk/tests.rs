@@ -99,6 +99,7 @@ fn replaced_file_holds_old_or_new_wherever_the_power_fails() {
         world.disk(host).fail_power_after(1 + seed % 8);
         let acknowledged = replace_file(&*env.disk, Path::new(FILE), b"newer").is_ok();
         world.kill(host, Kill::Power);
+        world.disk(host).mend();
         let env = boot(&mut world, host);
         let bytes = read_file(&*env.disk, Path::new(FILE)).unwrap();
         assert!(bytes == b"newer" || bytes == b"old" && !acknowledged, "{bytes:?}");
