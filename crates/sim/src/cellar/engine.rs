@@ -21,6 +21,7 @@ const BEHIND_MAX: u64 = 4 * FLUSH_BATCHES;
 /// What a flush has come to: up to where it went, and the files it has made.
 type Flushed = Arc<Mutex<Option<(u64, Result<State, EngineError>)>>>;
 
+#[expect(clippy::struct_excessive_bools, reason = "a stand-in, not a design")]
 pub(super) struct WaitingEngine {
     resident: Resident,
     state: State,
