@@ -23,7 +23,7 @@ use std::sync::Arc;
 use quorate_env::disk::DirLock;
 use quorate_env::{Disk, DiskFile, OpenMode};
 
-pub use self::control::DiskControl;
+pub use self::control::{DiskControl, DiskCopy};
 use self::device::Device;
 pub use self::device::Struck;
 use self::file::SimFile;

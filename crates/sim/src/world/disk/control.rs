@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::device::{Device, Stray, Struck};
+use super::device::{Copied, Device, Stray, Struck};
 use crate::world::host::HostId;
 use crate::world::shared::{Shared, lock};
+
+/// All that was on a disk.
+#[derive(Clone, Debug)]
+pub struct DiskCopy(Copied);
 
 /// One host's disk, from outside.
 #[derive(Clone, Copy)]
@@ -88,6 +92,17 @@ impl<'a> DiskControl<'a> {
         self.note(format_args!("{count} writes to {} are to land elsewhere", dir.display()));
         let targets = targets.iter().map(|it| it.to_path_buf()).collect();
         self.with(|device| device.stray = Some(Stray { count, dir: dir.to_owned(), targets }));
+    }
+
+    /// Copies all that is on it, as of a machine that is switched off.
+    pub fn copy(self) -> DiskCopy {
+        DiskCopy(self.with(|device| device.copy()))
+    }
+
+    /// Puts the copy in its place: it is as it was then. Nothing may run there.
+    pub fn restore(self, copy: DiskCopy) {
+        self.note(format_args!("the disk is as it was when it was copied"));
+        self.with(|device| device.restore(copy.0));
     }
 
     /// Puts an empty disk in the place of this one.

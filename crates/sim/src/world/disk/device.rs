@@ -70,6 +70,13 @@ pub(crate) struct Stray {
     pub(crate) targets: Vec<PathBuf>,
 }
 
+/// All of a disk's content.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Copied {
+    names: Names,
+    inodes: BTreeMap<InodeId, Inode>,
+}
+
 /// What a loss of power put in danger.
 pub(crate) struct Losses {
     writes: usize,
@@ -258,6 +265,18 @@ impl Device {
         let (path, inode) = last.map(|(path, inode)| (path.clone(), inode))?;
         let offset = self.inodes.get_mut(&inode)?.lose_sector(&mut self.chance)?;
         Some((path, offset))
+    }
+
+    /// What is on the platter and in the cache.
+    pub(crate) fn copy(&self) -> Copied {
+        Copied { names: self.names.clone(), inodes: self.inodes.clone() }
+    }
+
+    /// Is as it was when `copied` was made.
+    pub(crate) fn restore(&mut self, copied: Copied) {
+        self.names = copied.names;
+        self.inodes = copied.inodes;
+        self.locks.clear();
     }
 
     /// Another disk is put in its place: empty, and not known to the node.
