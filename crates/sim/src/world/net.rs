@@ -13,6 +13,7 @@ mod dial;
 mod link;
 mod listener;
 mod stream;
+mod tap;
 #[cfg(test)]
 mod tests;
 
@@ -73,6 +74,10 @@ pub(crate) struct Wire {
     late: BTreeMap<(HostId, HostId), Duration>,
     /// How often that has happened.
     late_breaks: u64,
+    /// Frames of a connection that broke, to be said again on the next one, from whom to whom.
+    repeats: BTreeMap<(HostId, HostId), Vec<u8>>,
+    /// How often that has happened.
+    repeated: u64,
 }
 
 /// What one look at the wire leads to, carried out when its lock is free again.
@@ -150,6 +155,8 @@ impl Wire {
             next_id: 0,
             late: BTreeMap::new(),
             late_breaks: 0,
+            repeats: BTreeMap::new(),
+            repeated: 0,
         }
     }
 

@@ -44,6 +44,7 @@ impl<'a> WireControl<'a> {
         let cuts = self.shared.turn(|wire, _| {
             wire.links.set_all_even();
             wire.late.clear();
+            wire.repeats.clear();
             wire.links.cuts()
         });
         for (from, to) in cuts {
@@ -89,6 +90,21 @@ impl<'a> WireControl<'a> {
     /// How often connections broke behind what [`WireControl::break_late_when_sent`] waited for.
     pub fn late_breaks(self) -> u64 {
         self.shared.turn(|wire, _| wire.late_breaks)
+    }
+
+    /// Breaks the connections that `from` dialled to `to`, and has their last frames said again on the next one, as no
+    /// TCP would.
+    pub fn repeat_frames(self, from: HostId, to: HostId) {
+        self.shared.turn(|wire, turn| {
+            if wire.repeat_frames(turn, from, to) {
+                turn.tell(from, format!("connections to {to} break, to be repeated"));
+            }
+        });
+    }
+
+    /// How often [`WireControl::repeat_frames`] has repeated some.
+    pub fn repeated(self) -> u64 {
+        self.shared.turn(|wire, _| wire.repeated)
     }
 
     /// Resets the connection that `from` dialled to `to` last.
