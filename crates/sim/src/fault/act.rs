@@ -31,6 +31,8 @@ pub enum Act {
     BreakBetween(HostId, HostId),
     /// The connections from one host to another break at one end; what was sent is that late.
     BreakLate(HostId, HostId, Duration),
+    /// The connections from one host to another break, and what was said on them is said again on the next one.
+    RepeatFrames(HostId, HostId),
     /// The host stands still.
     Pause(HostId, Duration, Pause),
     /// All that run stand still for so long, and what is planned waits.
@@ -108,7 +110,9 @@ impl Act {
                 Strike::Cut(links) => links.iter().flat_map(|(from, to)| [*from, *to]).collect(),
                 Strike::PowerOff => Vec::new(),
             },
-            Self::BreakBetween(one, two) | Self::BreakLate(one, two, _) => vec![*one, *two],
+            Self::BreakBetween(one, two)
+            | Self::BreakLate(one, two, _)
+            | Self::RepeatFrames(one, two) => vec![*one, *two],
             Self::Kill(host, _)
             | Self::Start(host)
             | Self::FailPowerAfter(host, _)
@@ -219,6 +223,7 @@ impl Act {
             }
             Self::Rest(duration) => world.rest(duration),
             Self::BreakLate(from, to, late) => world.wire().break_late_when_sent(from, to, late),
+            Self::RepeatFrames(from, to) => world.wire().repeat_frames(from, to),
             Self::JumpBack(host, ms) => world.take_clock_jump_back(host, ms),
             Self::RateBack(host, ppm) => world.take_clock_rate_back(host, ppm),
             Self::HastenDisk(host, factor) => world.disk(host).hasten(factor),

@@ -73,5 +73,6 @@ impl Effects {
             }
         }
         self.tally.add_times(Kind::LateBytes, world.wire().late_breaks());
+        self.tally.add_times(Kind::DoubleFrames, world.wire().repeated());
     }
 }

@@ -55,6 +55,8 @@ kinds! {
     BreakConnections,
     /// Connections break at one end; their bytes arrive behind those of the next connections.
     LateBytes,
+    /// Connections break; their last frames are said again on the next one.
+    DoubleFrames,
     /// A process stands still.
     PauseProcess,
     /// A machine stands still, and its clocks.

@@ -158,7 +158,8 @@ impl Drawing<'_> {
             | Kind::CutClients
             | Kind::SlowLinks
             | Kind::BreakConnections
-            | Kind::LateBytes => self.wire(at, over, host, kind),
+            | Kind::LateBytes
+            | Kind::DoubleFrames => self.wire(at, over, host, kind),
             Kind::PauseProcess => self.pause(at, lasting, host, Pause::Process),
             Kind::PauseMachine => self.pause(at, lasting, host, Pause::Machine),
             Kind::ClockJump | Kind::ClockDrift | Kind::ClockStop => {
@@ -235,7 +236,7 @@ impl Drawing<'_> {
                 self.add(at, Act::SlowLinks(host, factor));
                 self.add(over, Act::HastenLinks(host, factor));
             }
-            Kind::BreakConnections | Kind::LateBytes => {
+            Kind::BreakConnections | Kind::LateBytes | Kind::DoubleFrames => {
                 let others: Vec<HostId> = nodes.into_iter().filter(|it| *it != host).collect();
                 let Some(other) = self.chance.pick(&others).copied() else { return };
                 let late = self.chance.duration(Duration::ZERO..LATE_MAX);
@@ -243,6 +244,7 @@ impl Drawing<'_> {
                     at,
                     match kind {
                         Kind::LateBytes => Act::BreakLate(host, other, late),
+                        Kind::DoubleFrames => Act::RepeatFrames(host, other),
                         _ => Act::BreakBetween(host, other),
                     },
                 );
