@@ -16,6 +16,7 @@ const BRANCHES: &[&str] = &[
     "ambush at CutsLog: the power of one fails",
     "ambush at HandsOver: deafened",
     "Zero in /data/engine",
+    "Zero in /data/log",
     "beside the loop: engine-flush",
     "beside the loop: old-entries",
     "beside the loop: snapshot-recv",

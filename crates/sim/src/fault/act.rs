@@ -257,10 +257,10 @@ impl Act {
     }
 }
 
-/// Mostly the log's: what is lost there was acknowledged.
+/// The log's, where there is no engine on disk: what is lost there was acknowledged.
 fn lose_sector(world: &World, host: HostId) -> bool {
     let (disk, mut chance) = (world.disk(host), chance_of_harm(world, host));
-    let room = if chance.one_in(4) { Room::Engine } else { Room::Log };
+    let room = if chance.one_in(2) { Room::Engine } else { Room::Log };
     let lost = disk.lose_sector(room.dir()).is_some();
     if lost {
         world.clock().count(&format!("Zero in {}", room.dir().display()));
