@@ -94,6 +94,12 @@ impl Fetched {
         Self { epoch, records, ..Self::default() }
     }
 
+    /// Nothing was read, for this reason.
+    #[must_use]
+    pub fn failed(error: EngineError) -> Self {
+        Self { failed: Some(error), ..Self::default() }
+    }
+
     /// When it was read, and what.
     #[must_use]
     pub fn into_parts(self) -> (u64, Vec<FetchedRecord>) {

@@ -245,6 +245,10 @@ impl Core {
     fn serve_leased(&mut self) -> Result<bool, Stop> {
         let Some((term, batch)) = self.reads.take_leased() else { return Ok(false) };
         if term == self.term() && self.may_lead_reads() {
+            let alone = self.group.as_ref().is_none_or(quorate_consensus::Group::is_alone);
+            if let Some(observer) = self.observer.as_ref().filter(|_| !alone) {
+                observer.leased(self.identity.node);
+            }
             let now_ms = self.now_ms();
             self.execute_reads(Indexed { index: Index(0), stamp_ms: 0, now_ms, batch })?;
         } else {

@@ -21,6 +21,8 @@ pub struct Applied {
 pub trait Observer: GroupObserver {
     /// `node` starts from this state, or has switched to it: a snapshot's.
     fn stood(&self, node: NodeId, state: &Keyspace);
+    /// `node` answers reads, and asks nobody, for its lease holds.
+    fn leased(&self, node: NodeId);
     /// `node` has applied an entry.
     fn applied(&self, node: NodeId, entry: Applied, state: &Keyspace);
 }

@@ -48,6 +48,8 @@ pub struct Clients {
     pub nodes: Rc<[String]>,
     /// What stands in front of every value, to make it longer.
     pub padding: Rc<str>,
+    /// Some writes over HTTP have names, and are repeated.
+    pub names: bool,
 }
 
 impl Clients {
@@ -59,6 +61,7 @@ impl Clients {
             stopping: Rc::default(),
             nodes: nodes.into(),
             padding: "".into(),
+            names: true,
         }
     }
 

@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use quorate_engine::EngineKind;
 use quorate_env::Env;
 use quorate_env::tasks::Task;
 
+use crate::cellar::Engines;
 use crate::client::operator::{Leaving, Office, Request, Vote};
 use crate::fault::act::Order;
 use crate::observe::Watch;
@@ -71,6 +73,8 @@ pub struct NodeSpec {
     pub restarts: u64,
     /// Its sizes.
     pub sizes: Sizes,
+    /// Where it keeps its data.
+    pub engine: EngineKind,
     /// Who looks at it.
     pub watch: Rc<Watch>,
 }
@@ -121,6 +125,7 @@ struct Slot {
 pub struct Cluster {
     boot: Rc<Boot>,
     sizes: Sizes,
+    engines: Engines,
     members: Rc<[Member]>,
     slots: Vec<Slot>,
     watch: Rc<Watch>,
@@ -150,7 +155,14 @@ impl Cluster {
             starts: 0,
         };
         let slots = members.iter().map(slot).collect();
-        Self { boot, sizes, members, slots, watch: Rc::default() }
+        let engines = Engines::default();
+        Self { boot, sizes, engines, members, slots, watch: Rc::default() }
+    }
+
+    /// Has these keep their data on disk.
+    #[must_use]
+    pub fn with_engines(self, engines: Engines) -> Self {
+        Self { engines, ..self }
     }
 
     /// The hosts of all nodes there are or may be.
@@ -204,11 +216,10 @@ impl Cluster {
         slot.map(|slot| slot.name.clone()).unwrap_or_default()
     }
 
-    /// A spare host becomes a node.
-    pub fn enlist(&mut self, host: HostId) {
-        if let Some(slot) = self.slot(host).filter(|slot| slot.part == Part::Spare) {
-            slot.part = Part::Node;
-        }
+    /// A spare host becomes a node; false when it is none.
+    pub fn enlist(&mut self, host: HostId) -> bool {
+        let spare = self.slot(host).filter(|slot| slot.part == Part::Spare);
+        spare.map(|slot| slot.part = Part::Node).is_some()
     }
 
     /// Passes an order on, in an operator's words.
@@ -309,6 +320,7 @@ impl Cluster {
         let members = known.map(|(member, _)| member.clone()).collect();
         let boot = Rc::clone(&self.boot);
         let (sizes, watch) = (self.sizes, Rc::clone(&self.watch));
+        let engine = self.engines.of(member.number);
         world.start(host, move |env| {
             boot(NodeSpec {
                 number: member.number,
@@ -322,6 +334,7 @@ impl Cluster {
                 members,
                 restarts,
                 sizes,
+                engine,
                 watch,
             })
         });

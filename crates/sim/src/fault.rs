@@ -6,15 +6,18 @@
 
 pub mod act;
 pub mod ambush;
+pub mod effect;
 pub mod kind;
 pub mod partition;
 pub mod plan;
 pub mod profile;
+pub mod room;
 pub mod scene;
 
 pub use act::Act;
 pub use ambush::Ambush;
+pub use effect::Effects;
 pub use kind::Kind;
-pub use plan::{Fault, Plan};
+pub use plan::{Fault, Plan, Step};
 pub use profile::Profile;
 pub use scene::Scene;

@@ -3,6 +3,7 @@
 //! - [`world`]: simulated machines, with clocks, disks, a wire and chance; knows no cluster.
 //! - [`cluster`]: which machines are nodes, and what a node's program is given.
 //! - [`member`]: the real node as such a program, the one place where the product is plugged in.
+//! - [`cellar`]: what stands in the disk engine's place, on simulated disks.
 //! - [`client`], [`history`]: what clients do, and what they heard.
 //! - [`fault`]: what happens to the cluster, and why it must survive it.
 //! - [`check`]: the judges, one file per property.
@@ -12,6 +13,7 @@
 //! - [`toy`]: programs in a node's place, right and wrong, by which the gym itself is tested.
 
 pub mod campaign;
+pub mod cellar;
 pub mod check;
 pub mod client;
 pub mod cluster;

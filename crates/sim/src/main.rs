@@ -19,7 +19,8 @@ usage: quorate-sim [--seed N | --seeds A..B | --hours H [--from A]] [option ...]
   --jobs N        how many seeds at once (as many as there are processors)
   --trace         with --seed: every message, disk operation and log line instead of the story
   --twice         each seed twice: both runs must be the same, byte by byte
-  --cut F,../N/S  with --seed: only these faults, nodes and sessions, as a failing seed prints it
+  --cut F,../N/S  with --seed: only these faults, nodes and sessions, as a failing seed prints it (and /MS/F.A,..: the
+                  end of the storm, and acts that are left out)
   --no-shrink     show failing seeds as they are
   --covered       fail when a fault or a rare branch was never reached, however few the seeds
   --profile NAME  three nodes and this profile (calm, first, harsh, lease, handover, beyond, members, power, cut, doubt, all) instead of what the seed draws
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn seed_is_seen_again_by_the_command_that_is_printed() {
-        let cut = Cut { faults: vec![0, 2], nodes: 3, sessions: 2 };
+        let cut = Cut { faults: vec![0, 2], nodes: 3, sessions: 2, ..Cut::default() };
         let profile =
             |name: &str| Campaign { profile: Some(name.to_owned()), ..Campaign::default() };
         let toy = Some(Defect::LazySync);
@@ -185,7 +186,7 @@ mod tests {
             assert!(again.one.is_some() && again.seeds == (77..78));
             let (then, now) = (campaign.setup(77).unwrap(), again.campaign.setup(77).unwrap());
             assert_eq!(format!("{then:?}"), format!("{now:?}"));
-            assert_eq!(plan(77, &then).acts(), plan(77, &now).acts(), "{campaign:?}");
+            assert_eq!(plan(77, &then).steps(), plan(77, &now).steps(), "{campaign:?}");
             assert_eq!((then.disks, then.padding), (now.disks, now.padding));
             let rest = |it: &Campaign| (it.toy, it.cut.clone(), it.twice);
             assert_eq!(rest(&campaign), rest(&again.campaign));

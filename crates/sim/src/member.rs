@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use quorate_api::status::{MemberStatus, Wish};
 use quorate_api::{AdminReply, AdminRequest, Api, Caution, Error, Place, handle};
+use quorate_engine::EngineKind;
 use quorate_env::mux::{Protocol, sniff};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Listener, Stream};
@@ -17,6 +18,7 @@ use quorate_node::{Config, Entrance, Node, StartError};
 use quorate_resp::{Options, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::cellar::WaitingCellar;
 use crate::check::whole;
 use crate::cluster::{self, Boot, NodeSpec};
 use crate::observe::Seat;
@@ -57,6 +59,9 @@ fn config(spec: &NodeSpec) -> Config {
     config.snapshot_log_bytes = spec.sizes.snapshot_log_bytes;
     config.entries_kept = spec.sizes.entries_kept;
     config.scrub_every = SCRUB_EVERY;
+    if spec.engine == EngineKind::Disk {
+        config.cellar = Arc::new(WaitingCellar::new(Arc::clone(&spec.env.disk)));
+    }
     let others = spec.members.iter().filter(|member| member.number != spec.number);
     config.entrance = match spec.entrance {
         cluster::Entrance::Founds => Entrance::Bootstrap,

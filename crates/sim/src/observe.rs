@@ -1,6 +1,6 @@
 //! Observation: what members show of themselves, passed on to the judges at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -29,6 +29,7 @@ const TOLD_MAX: usize = 3;
 pub struct Watch {
     judges: RefCell<Judges>,
     moments: RefCell<Vec<(HostId, Moment)>>,
+    leased: Cell<u64>,
 }
 
 /// One process' place before the judges: they know nodes, faults know hosts.
@@ -72,6 +73,11 @@ impl Watch {
     /// True when there has been a moment since.
     pub fn has_moments(&self) -> bool {
         !self.moments.borrow().is_empty()
+    }
+
+    /// How often reads were served by nothing but a lease.
+    pub fn leased(&self) -> u64 {
+        self.leased.get()
     }
 
     /// What was seen to be broken.
@@ -122,6 +128,10 @@ impl Observer for Seat {
         let held = State { digest: state.digest(), content: content(state) };
         let violation = judges.machines.stood(node, Index(state.applied()), held);
         judges.tell(violation);
+    }
+
+    fn leased(&self, _: NodeId) {
+        self.watch.leased.set(self.watch.leased.get() + 1);
     }
 
     fn applied(&self, node: NodeId, entry: Applied, state: &Keyspace) {

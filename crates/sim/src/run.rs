@@ -6,6 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::cellar::Engines;
 use crate::check::{Judgement, Violation, judge, lifetime, whole};
 use crate::client::operator::{Office, Request, Verdict, Vote, operator};
 use crate::client::probe::{Progress, probe};
@@ -13,7 +14,7 @@ use crate::client::workload::session;
 use crate::client::{Clients, Trust, web};
 use crate::cluster::{Boot, Cluster, Sizes};
 use crate::fault::kind::Tally;
-use crate::fault::{Act, Ambush, Kind, Plan, Profile, Scene};
+use crate::fault::{Act, Ambush, Effects, Kind, Plan, Profile, Scene, Step};
 use crate::history::History;
 use crate::world::{Chance, Ending, HostId, Kill, Recording, SimTime, World};
 
@@ -23,6 +24,8 @@ const LIVENESS_LIMIT: Duration = Duration::from_secs(60);
 const LAST_REPLIES: Duration = Duration::from_secs(4);
 /// A removed node lingers for a moment, and may have to be told first.
 const LINGER: Duration = Duration::from_secs(3);
+/// Behind a quarter of an hour a write that is repeated is a new one: who sleeps for longer must not repeat any.
+const NAMES_LAST: Duration = Duration::from_secs(800);
 /// Each so many sessions one speaks HTTP.
 const WEB_EVERY: u32 = 3;
 /// Between two looks at the probe and the operator.
@@ -47,6 +50,8 @@ pub struct Setup {
     pub padding: usize,
     /// The sizes at which nodes roll, cut and stream.
     pub sizes: Sizes,
+    /// Which of them keep their data on disk.
+    pub engines: Engines,
     /// What may happen to them.
     pub profile: Profile,
     /// What the nodes' disks are worth.
@@ -89,6 +94,7 @@ impl Setup {
             web: false,
             padding: 0,
             sizes: Sizes::default(),
+            engines: Engines::Memory,
             profile: Profile::first(),
             disks: Disks::Honest,
             lifetimes: Lifetimes::Kept,
@@ -106,6 +112,9 @@ impl Setup {
             snapshot_log_bytes: *chance.pick(&[4, 16, 64]).unwrap_or(&64) * 1024,
             entries_kept: *chance.pick(&[0, 8, 64, 1024]).unwrap_or(&1024),
         };
+        let odd = chance.one_in(2);
+        let (memory, mixed, disk) = (Engines::Memory, Engines::Mixed { odd }, Engines::Disk);
+        let engines = *chance.pick(&[memory, memory, mixed, disk]).unwrap_or(&memory);
         let mut profile = if lease { Profile::all().within_lease() } else { Profile::all() };
         // Nodes join one after the other.
         profile.calm = Duration::from_secs(2 + nodes);
@@ -118,6 +127,7 @@ impl Setup {
             web: true,
             padding: *chance.pick(&[0, 0, 0, 0, 800]).unwrap_or(&0),
             sizes,
+            engines,
             profile,
             ..Self::new(boot)
         }
@@ -133,13 +143,14 @@ impl fmt::Debug for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} nodes and {} spares, {} sessions{}{}, {:?}",
+            "{} nodes and {} spares, {} sessions{}{}, {:?}, {:?}",
             self.nodes,
             self.spares,
             self.sessions,
             if self.lease { ", leases" } else { "" },
             if self.stale { ", stale reads" } else { "" },
-            self.sizes
+            self.sizes,
+            self.engines
         )
     }
 }
@@ -197,12 +208,17 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
         run.violations.push(Violation::new("quiet", evidence));
     }
     run.violations.extend(run.cluster.watch().violations());
-    let (violations, tally, clients) = (run.violations, run.tally, run.clients);
+    let leased = run.cluster.watch().leased();
+    run.effects.gather(run.world, &run.cluster.hosts());
+    let (violations, tally, clients) = (run.violations, run.effects.tally, run.clients);
     drop(logs);
     // Order matters: the sessions hold the book too.
     let took = world.now() - SimTime::ZERO;
     let steps = world.steps();
-    let branches = world.take_branches();
+    let mut branches = world.take_branches();
+    if leased > 0 {
+        branches.insert("reads were served by a lease".to_owned(), leased);
+    }
     let (digest, lines, text) = (world.digest(), world.trace_lines(), world.trace_text());
     drop(world);
     let history = clients.history.take();
@@ -223,27 +239,29 @@ struct Run<'a> {
     office: Office,
     ends: SimTime,
     /// What is still to be done, in order.
-    agenda: BTreeMap<(SimTime, usize), Act>,
+    agenda: BTreeMap<(SimTime, usize), Step>,
     numbers: usize,
-    tally: Tally,
+    effects: Effects,
     violations: Vec<Violation>,
     restarts: Chance,
-    /// Faults that wait for their moment.
-    waiting: Vec<Ambush>,
+    /// Faults that wait for their moment, and their place in the plan.
+    waiting: Vec<(Ambush, (usize, Kind))>,
 }
 
 impl<'a> Run<'a> {
     fn new(world: &'a mut World, setup: &Setup, plan: &Plan) -> Self {
         let boot = Rc::clone(&setup.boot);
-        let cluster = Cluster::new(world, setup.nodes, setup.spares, boot, setup.sizes);
+        let cluster = Cluster::new(world, setup.nodes, setup.spares, boot, setup.sizes)
+            .with_engines(setup.engines);
         let mut clients = Clients::new(world.clock(), cluster.addresses());
+        clients.names = plan.rests() < NAMES_LAST;
         clients.padding = "x".repeat(setup.padding).into();
         let client_hosts =
             (1..=setup.sessions).map(|number| world.add_host(&format!("c{number}"))).collect();
-        let acts = plan.acts();
-        let numbers = acts.len();
-        let numbered = acts.into_iter().enumerate();
-        let agenda = numbered.map(|(number, (at, act))| ((at, number), act)).collect();
+        let steps = plan.steps();
+        let numbers = steps.len();
+        let numbered = steps.into_iter().enumerate();
+        let agenda = numbered.map(|(number, (at, step))| ((at, number), step)).collect();
         Self {
             restarts: world.chance("restarts"),
             numbers,
@@ -254,7 +272,7 @@ impl<'a> Run<'a> {
             office: Office::default(),
             ends: plan.ends,
             agenda,
-            tally: Tally::default(),
+            effects: Effects::default(),
             violations: Vec::new(),
             waiting: Vec::new(),
         }
@@ -292,11 +310,10 @@ impl<'a> Run<'a> {
 
     /// Carries the plan out. A node that ends again and again is still being restarted when peace comes.
     fn storm(&mut self) {
-        let ends = self.ends;
-        while self.world.now() < ends {
+        while self.world.now() < self.ends {
             self.carry_out_due();
             self.hear_operator();
-            let look = (self.world.now() + LOOK).min(ends);
+            let look = (self.world.now() + LOOK).min(self.ends);
             let next = self.agenda.first_key_value().map_or(look, |((at, _), _)| look.min(*at));
             self.pass(next);
         }
@@ -307,16 +324,40 @@ impl<'a> Run<'a> {
             if entry.key().0 > self.world.now() {
                 break;
             }
-            let act = entry.remove();
-            self.world.note(None, &format!("{act:?}"));
-            let (office, tally) = (&self.office, &mut self.tally);
-            act.carry_out(self.world, &mut self.cluster, office, tally, &mut self.waiting);
+            let step = entry.remove();
+            self.world.note(None, &format!("{:?}: {:?}", step.kind, step.act));
+            if let Act::FailPowerAfter(host, _) = step.act {
+                self.effects.arm(host, step.kind);
+            }
+            let (act, mut waiting) = (step.act.clone(), Vec::new());
+            if act.carry_out(self.world, &mut self.cluster, &self.office, &mut waiting) {
+                self.effects.acted(&step);
+            }
+            if let Act::Rest(duration) = step.act {
+                self.wait_for_those_who_rest(duration);
+            }
+            let of = (step.fault, step.kind);
+            self.waiting.extend(waiting.into_iter().map(|ambush| (ambush, of)));
         }
+    }
+
+    /// What is planned is for those who are awake.
+    fn wait_for_those_who_rest(&mut self, duration: Duration) {
+        let hours = duration >= Duration::from_secs(3_600);
+        self.clients.now.count(if hours { "a pause of hours" } else { "a pause of minutes" });
+        let later = std::mem::take(&mut self.agenda).into_iter();
+        self.agenda = later.map(|((at, number), step)| ((at + duration, number), step)).collect();
+        for (ambush, _) in &mut self.waiting {
+            ambush.until = ambush.until + duration;
+        }
+        self.ends = self.ends + duration;
+        self.pass(self.world.now() + duration);
     }
 
     fn hear_operator(&mut self) {
         while let Some(verdict) = self.office.verdict() {
             self.world.note(None, &format!("operator: {verdict:?}"));
+            self.effects.decided(&verdict);
             match verdict {
                 Verdict::NoMember(host, leaving) => {
                     self.world.power_off(host);
@@ -331,6 +372,7 @@ impl<'a> Run<'a> {
                 }
                 Verdict::Voted(Vote::Given) => self.clients.now.count("a vote was given"),
                 Verdict::Voted(Vote::Taken) => self.clients.now.count("a vote was taken"),
+                Verdict::HandedOver => {}
                 Verdict::Stays(host) => self.cluster.stays(host),
             }
         }
@@ -340,14 +382,16 @@ impl<'a> Run<'a> {
     /// Faults whose moment has come strike; nobody waits for ever.
     fn spring(&mut self) {
         let now = self.world.now();
-        self.waiting.retain(|ambush| ambush.until > now);
+        self.waiting.retain(|(ambush, _)| ambush.until > now);
         for (host, moment) in self.cluster.watch().take_moments() {
-            let due = self.waiting.iter().position(|ambush| ambush.moment == moment);
-            let Some(ambush) = due.map(|due| self.waiting.remove(due)) else { continue };
+            let due = self.waiting.iter().position(|(ambush, _)| ambush.moment == moment);
+            let Some((ambush, of)) = due.map(|due| self.waiting.remove(due)) else { continue };
+            self.clients.now.count(&ambush.branch());
             self.world.note(Some(host), &format!("{moment:?}: {:?}", ambush.strike));
-            for act in ambush.strike(host, now) {
+            for (at, act) in ambush.strike(host, now) {
                 self.numbers += 1;
-                self.agenda.insert((act.0, self.numbers), act.1);
+                let step = Step { fault: of.0, kind: of.1, act };
+                self.agenda.insert((at, self.numbers), step);
             }
         }
     }
@@ -366,13 +410,16 @@ impl<'a> Run<'a> {
                 let evidence = format!("{} panicked: {message}", self.world.name(host));
                 self.violations.push(Violation::new("no panic", evidence));
             } else if ending == Ending::Exited {
-                self.tally.add(Kind::Exit);
+                self.effects.exited();
+            } else if ending == Ending::PowerFailed {
+                self.effects.power_failed(host);
             }
             // As a supervisor would, or an operator.
             let least = Duration::from_millis(50);
             let after = self.restarts.duration(least..Duration::from_secs(3));
             self.numbers += 1;
-            self.agenda.insert((self.world.now() + after, self.numbers), Act::Start(host));
+            let step = Step { fault: usize::MAX, kind: Kind::Exit, act: Act::Start(host) };
+            self.agenda.insert((self.world.now() + after, self.numbers), step);
         }
     }
 

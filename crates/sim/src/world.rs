@@ -12,6 +12,7 @@ mod executor;
 pub mod host;
 mod logs;
 pub mod net;
+mod overlap;
 pub mod rng;
 mod shared;
 mod tasks;
@@ -119,6 +120,8 @@ struct Machine {
     /// The process that runs.
     life: Option<Arc<Life>>,
     paused: Option<(SimTime, Pause)>,
+    /// Lanes whose jobs were due meanwhile.
+    parked: Vec<Arc<LaneQueue>>,
 }
 
 /// Everything that there is.
@@ -154,7 +157,13 @@ impl World {
         lock(&self.shared.disks).add(host);
         lock(&self.shared.wire).add(host, name);
         self.shared.event(Some(host), format_args!("is {name}"));
-        let machine = Machine { name: name.to_owned(), incarnations: 0, life: None, paused: None };
+        let machine = Machine {
+            name: name.to_owned(),
+            incarnations: 0,
+            life: None,
+            paused: None,
+            parked: Vec::new(),
+        };
         self.machines.insert(host, machine);
         host
     }
@@ -270,15 +279,28 @@ impl World {
         self.take_spawned();
     }
 
-    /// Lets nothing run on `host` for `duration`. The wire goes on: its kernel still answers.
+    /// Lets nothing run on `host` for `duration`, or for longer where it stands still for longer anyhow. The wire goes
+    /// on: its kernel still answers.
     pub fn pause(&mut self, host: HostId, duration: Duration, what: Pause) {
         let until = self.now() + duration;
+        let paused = self.machines.get(&host).and_then(|machine| machine.paused);
+        if paused.is_some_and(|(end, _)| end >= until) {
+            return;
+        }
         self.shared.event(Some(host), format_args!("pause {what:?} until {until}"));
         self.unpause(host);
         if let Some(machine) = self.machines.get_mut(&host) {
             machine.paused = Some((until, what));
             self.shared.set_frozen(host, what == Pause::Machine);
             self.shared.schedule(duration, Event::Resume(host));
+        }
+    }
+
+    /// Lets nothing run anywhere for `duration`. Clocks run on, but for those that stand still for longer already.
+    pub fn rest(&mut self, duration: Duration) {
+        let running = self.machines.iter().filter(|(_, machine)| machine.life.is_some());
+        for host in running.map(|(host, _)| *host).collect::<Vec<_>>() {
+            self.pause(host, duration, Pause::Process);
         }
     }
 
@@ -291,7 +313,11 @@ impl World {
         if let Some(machine) = self.machines.get_mut(&host)
             && machine.paused.take().is_some()
         {
+            let parked = std::mem::take(&mut machine.parked);
             self.shared.set_frozen(host, false);
+            for lane in parked {
+                self.shared.schedule(POLL_COST, Event::Job(lane));
+            }
         }
     }
 
@@ -413,12 +439,11 @@ impl World {
 
     fn run_job(&mut self, lane: &Arc<LaneQueue>) {
         let host = lane.life.host;
-        if let Some((until, _)) = self.machines.get(&host).and_then(|machine| machine.paused) {
-            let after = (until - self.now()).max(POLL_COST);
-            self.shared.schedule(after, Event::Job(Arc::clone(lane)));
-            return;
+        if let Some(machine) = self.machines.get_mut(&host).filter(|it| it.paused.is_some()) {
+            return machine.parked.push(Arc::clone(lane));
         }
         let Some(job) = lane.next() else { return };
+        count(&self.shared, &lane.branch);
         self.shared.detail(Some(host), format_args!("job {}", lane.name));
         *lock(&self.shared.current) = Some(host);
         let done = catch_unwind(AssertUnwindSafe(job));
@@ -479,13 +504,25 @@ impl World {
     /// Makes `host`'s clocks run at another rate, in millionths; at minus a million they stand still.
     pub fn set_clock_rate(&self, host: HostId, ppm: i64) {
         self.shared.event(Some(host), format_args!("clock rate {ppm} ppm"));
-        self.shared.set_rate(host, ppm);
+        self.shared.bend_clock(host, ppm);
+    }
+
+    /// Takes back what [`World::set_clock_rate`] did with the same `ppm`, once.
+    pub fn take_clock_rate_back(&self, host: HostId, ppm: i64) {
+        self.shared.event(Some(host), format_args!("clock rate no longer {ppm} ppm"));
+        self.shared.unbend_clock(host, ppm);
     }
 
     /// Makes `host`'s wall clock jump.
     pub fn jump_clock(&self, host: HostId, ms: i64) {
         self.shared.event(Some(host), format_args!("wall clock jumps {ms} ms"));
         self.shared.jump_wall(host, ms);
+    }
+
+    /// Takes back what [`World::jump_clock`] did with the same `ms`, once.
+    pub fn take_clock_jump_back(&self, host: HostId, ms: i64) {
+        self.shared.event(Some(host), format_args!("wall clock jumps {ms} ms back"));
+        self.shared.unjump_wall(host, ms);
     }
 
     /// Sets `host`'s wall clock right, and its rate.

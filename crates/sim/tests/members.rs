@@ -1,7 +1,9 @@
 //! Real nodes in the gym: enough seeds to see that they are plugged in; CI's binary runs the many.
 
+use quorate_sim::cellar::Engines;
+use quorate_sim::fault::{Kind, Plan};
 use quorate_sim::member::boot;
-use quorate_sim::run::{Disks, Setup, run};
+use quorate_sim::run::{Disks, Setup, plan, run};
 use quorate_sim::world::Recording;
 
 #[test]
@@ -30,12 +32,36 @@ fn lying_disks_are_found() {
     assert!((0..3).any(|seed| !run(seed, &setup, Recording::Digest).is_good()));
 }
 
+fn has(plan: &Plan, kinds: &[Kind]) -> bool {
+    plan.faults.iter().any(|fault| kinds.contains(&fault.kind))
+}
+
+/// What a seed must have drawn.
+type Fits = dyn Fn(&Setup, &Plan) -> bool;
+
 #[test]
-fn same_seed_gives_same_bytes() {
-    let setup = Setup::new(boot());
-    for seed in 0..2 {
-        let (one, two) = (run(seed, &setup, Recording::Text), run(seed, &setup, Recording::Text));
-        assert_eq!(one.digest, two.digest);
-        assert!(one.text == two.text, "seed {seed}: the texts differ");
+fn same_seed_gives_same_bytes_whatever_it_draws() {
+    let wanted: [(&str, &Fits); 6] = [
+        ("one node", &|setup, _| setup.nodes == 1),
+        ("five nodes, leases", &|setup, _| setup.nodes == 5 && setup.lease),
+        ("seven nodes", &|setup, _| setup.nodes == 7),
+        ("damage on disk engines", &|setup, plan| {
+            setup.engines == Engines::Disk && has(plan, &[Kind::FlipBit, Kind::StrayWrite])
+        }),
+        ("members that come and go", &|_, plan| {
+            has(plan, &[Kind::ReplaceNode]) && has(plan, &[Kind::SucceedNode])
+        }),
+        ("everybody rests", &|_, plan| !plan.rests().is_zero()),
+    ];
+    for (what, fits) in wanted {
+        let setup = |seed| Setup::drawn(seed, boot());
+        let seed = (0..1_000).find(|seed| fits(&setup(*seed), &plan(*seed, &setup(*seed))));
+        let seed = seed.unwrap_or_else(|| panic!("{what}: no seed"));
+        let (setup, text) = (setup(seed), Recording::Text);
+        assert!(setup.web, "every third session speaks HTTP");
+        let (one, two) = (run(seed, &setup, text), run(seed, &setup, text));
+        assert_eq!(one.digest, two.digest, "{what}: seed {seed}");
+        assert!(one.text == two.text, "{what}: seed {seed}: the texts differ");
+        assert!(one.text.lines().count() > 1_000, "{what}: seed {seed}");
     }
 }

@@ -306,8 +306,30 @@ impl Recovery<'_> {
         let offset = u64::from(segment.name.start().at.offset);
         segment.file.write_at(&encoder.parts(), offset).at("write segment", &segment.path)?;
         segment.file.sync_all().at("sync segment", &segment.path)?;
+        self.read_back(&segment, &encoder)?;
         let tail = encoder.place().at.offset;
         Ok(Some((segment, tail)))
+    }
+
+    /// Order matters: what was written takes the place of segments that are removed next. A device that has put it
+    /// somewhere else has said nothing; where it is missing, the next start would take it for a write that never was.
+    fn read_back(&self, segment: &OpenSegment, encoder: &Encoder) -> Result<(), LogError> {
+        let parts = encoder.parts();
+        let written: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let file = self.env.disk.open(&segment.path, OpenMode::Read);
+        let file = file.at("open segment", &segment.path)?;
+        let mut read = vec![0; written.len()];
+        let offset = u64::from(segment.name.start().at.offset);
+        read_exact(&*file, &mut read, offset).at("read segment", &segment.path)?;
+        if read == written {
+            return Ok(());
+        }
+        // Not damage: all that it was to replace is still there, and the next start tries again.
+        Err(LogError::Io {
+            action: "read back what was written (the device has not kept it)",
+            file: segment.path.clone(),
+            source: std::io::ErrorKind::InvalidData.into(),
+        })
     }
 
     fn encode_again(

@@ -117,6 +117,7 @@ impl Connection {
             // Also where the value is as it was: it may have been away meanwhile.
             Some(Ok(Some(Frame::Nil))) => Outcome::NotApplied("aborted".into()),
             Some(Ok(Some(Frame::Array(frames)))) => {
+                clients.now.count("a watched key was set");
                 Outcome::Done(frames.into_iter().map(reply).collect())
             }
             Some(Ok(Some(frame))) => outcome(&[], vec![frame]),

@@ -98,6 +98,8 @@ pub enum Verdict {
     Succeeded(HostId),
     /// A vote was given or taken.
     Voted(Vote),
+    /// Leadership was handed over.
+    HandedOver,
     /// It still is one.
     Stays(HostId),
 }
@@ -182,8 +184,8 @@ async fn carry_out(request: &Request, env: &Env, office: &Office) -> Option<Verd
     let (host, name, leaving) = match request {
         Request::Transfer(to) => {
             let words: Vec<&str> = ["TRANSFER"].into_iter().chain(to.as_deref()).collect();
-            ask_anyone(env, office, &words).await;
-            return None;
+            let done = matches!(ask_anyone(env, office, &words).await, Answer::Done);
+            return done.then_some(Verdict::HandedOver);
         }
         Request::Forget(name) => {
             forget(env, office, name).await;

@@ -166,7 +166,10 @@ impl Session {
         };
         match (self.env.rng.below(12), self.seen.get(&key)) {
             (0..=2, _) => Command::Put { key, value, condition, name: None },
-            (3..=5, _) => Command::Put { key, value, condition, name: Some(name) },
+            (3..=5, _) => {
+                let name = Some(name).filter(|_| self.clients.names);
+                Command::Put { key, value, condition, name }
+            }
             (6, Some(revision)) => Command::Remove(key, *revision),
             _ => Command::Read(key),
         }

@@ -36,7 +36,24 @@ pub enum Strike {
     PowerOffAll(Vec<HostId>),
 }
 
+impl Strike {
+    /// What is said of it when it has struck.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Deafen(_) => "deafened",
+            Self::Cut(_) => "split",
+            Self::PowerOff => "the power of one fails",
+            Self::PowerOffAll(_) => "the power of all fails",
+        }
+    }
+}
+
 impl Ambush {
+    /// The branch that is reached when it is sprung.
+    pub fn branch(&self) -> String {
+        format!("ambush at {:?}: {}", self.moment, self.strike.name())
+    }
+
     /// The acts, and when, if the moment has come at `host` now.
     pub fn strike(&self, host: HostId, now: SimTime) -> Vec<(SimTime, Act)> {
         let (begin, end) = (now + self.after, now + self.after + self.lasting);

@@ -55,6 +55,8 @@ kinds! {
     BreakConnections,
     /// Connections break at one end; their bytes arrive behind those of the next connections.
     LateBytes,
+    /// Connections break; their last frames are said again on the next one.
+    DoubleFrames,
     /// A process stands still.
     PauseProcess,
     /// A machine stands still, and its clocks.
@@ -123,7 +125,7 @@ impl Kind {
     }
 }
 
-/// How often each kind was injected.
+/// How often a fault of each kind has had an effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     counts: BTreeMap<Kind, u64>,
@@ -133,6 +135,13 @@ impl Tally {
     /// One more.
     pub fn add(&mut self, kind: Kind) {
         *self.counts.entry(kind).or_default() += 1;
+    }
+
+    /// So many more.
+    pub fn add_times(&mut self, kind: Kind, times: u64) {
+        if times > 0 {
+            *self.counts.entry(kind).or_default() += times;
+        }
     }
 
     /// All of another one.

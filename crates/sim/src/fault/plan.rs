@@ -60,18 +60,45 @@ impl Plan {
         Self { faults, ends }
     }
 
+    /// How long everybody stands still, all in all.
+    pub fn rests(&self) -> Duration {
+        let acts = self.faults.iter().flat_map(|fault| &fault.acts);
+        let rests =
+            acts.map(|(_, act)| if let Act::Rest(rest) = act { *rest } else { Duration::ZERO });
+        rests.sum()
+    }
+
     /// All acts, in order of time.
-    pub fn acts(&self) -> Vec<(SimTime, Act)> {
-        let mut acts = Vec::new();
-        for fault in &self.faults {
-            let mut counted = Some(fault.kind);
-            for (at, act) in &fault.acts {
-                acts.extend(counted.take().map(|kind| (*at, Act::Count(kind))));
-                acts.push((*at, act.clone()));
-            }
+    pub fn steps(&self) -> Vec<(SimTime, Step)> {
+        let mut steps = Vec::new();
+        for (number, fault) in self.faults.iter().enumerate() {
+            let step = |act: &Act| Step { fault: number, kind: fault.kind, act: act.clone() };
+            steps.extend(fault.acts.iter().map(|(at, act)| (*at, step(act))));
         }
-        acts.sort_by_key(|(at, _)| *at);
-        acts
+        steps.sort_by_key(|(at, _)| *at);
+        steps
+    }
+}
+
+/// One act of a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The fault, by its place in the plan.
+    pub fault: usize,
+    /// What it is.
+    pub kind: Kind,
+    /// What is done.
+    pub act: Act,
+}
+
+impl Step {
+    /// False for what only leads up to the fault: it counts when that comes about.
+    pub(super) fn is_the_point(&self) -> bool {
+        match self.kind {
+            Kind::LoseSector => matches!(self.act, Act::LoseSector(_)),
+            Kind::FailRead | Kind::PowerAtRecovery | Kind::PowerAtOperation => false,
+            _ => true,
+        }
     }
 }
 
@@ -131,9 +158,10 @@ impl Drawing<'_> {
             | Kind::CutClients
             | Kind::SlowLinks
             | Kind::BreakConnections
-            | Kind::LateBytes => self.wire(at, over, host, kind),
-            Kind::PauseProcess => self.add(at, Act::Pause(host, lasting, Pause::Process)),
-            Kind::PauseMachine => self.add(at, Act::Pause(host, lasting, Pause::Machine)),
+            | Kind::LateBytes
+            | Kind::DoubleFrames => self.wire(at, over, host, kind),
+            Kind::PauseProcess => self.pause(at, lasting, host, Pause::Process),
+            Kind::PauseMachine => self.pause(at, lasting, host, Pause::Machine),
             Kind::ClockJump | Kind::ClockDrift | Kind::ClockStop => {
                 self.clock(at, over, host, kind);
             }
@@ -166,11 +194,27 @@ impl Drawing<'_> {
         self.add(over, Act::Start(host));
     }
 
+    /// Some sleep for minutes, some for hours. What the others do meanwhile is no news after a while: for most of such a
+    /// time they rest, too, which costs nothing.
+    fn pause(&mut self, at: SimTime, lasting: Duration, host: HostId, what: Pause) {
+        if !self.chance.one_in(LONG_PAUSE_ONE_IN) {
+            return self.add(at, Act::Pause(host, lasting, what));
+        }
+        let (least, most) = *self.chance.pick(&LONG_PAUSES).unwrap_or(&LONG_PAUSES[0]);
+        let rest = self.chance.duration(least..most);
+        let behind = self.chance.duration(self.profile.lasting.clone());
+        self.add(at, Act::Pause(host, lasting + rest + behind, what));
+        self.add(at + lasting, Act::Rest(rest));
+    }
+
     fn wire(&mut self, at: SimTime, over: SimTime, host: HostId, kind: Kind) {
         let nodes = self.scene.all_nodes();
         match kind {
             Kind::Flap => {
-                let links = partition::cut(Kind::Isolate, &nodes, host, self.chance);
+                let links = self.partition(Kind::Isolate, host);
+                if links.is_empty() {
+                    return;
+                }
                 let mut at = at;
                 while at < over {
                     self.add(at, Act::Cut(links.clone()));
@@ -185,30 +229,50 @@ impl Drawing<'_> {
                     links.extend(self.chance.one_in(2).then_some((*client, host)));
                     links.extend(self.chance.one_in(2).then_some((host, *client)));
                 }
-                self.add(at, Act::Cut(links.clone()));
-                self.add(over, Act::Heal(links));
+                self.cut(at, over, links);
             }
             Kind::SlowLinks => {
                 let factor = u32::try_from(self.chance.within(5..200)).unwrap_or(5);
                 self.add(at, Act::SlowLinks(host, factor));
-                self.add(over, Act::SlowLinks(host, 1));
+                self.add(over, Act::HastenLinks(host, factor));
             }
-            Kind::BreakConnections | Kind::LateBytes => {
-                let Some(other) = self.chance.pick(&nodes).copied() else { return };
+            Kind::BreakConnections | Kind::LateBytes | Kind::DoubleFrames => {
+                let others: Vec<HostId> = nodes.into_iter().filter(|it| *it != host).collect();
+                let Some(other) = self.chance.pick(&others).copied() else { return };
                 let late = self.chance.duration(Duration::ZERO..LATE_MAX);
                 self.add(
                     at,
                     match kind {
                         Kind::LateBytes => Act::BreakLate(host, other, late),
+                        Kind::DoubleFrames => Act::RepeatFrames(host, other),
                         _ => Act::BreakBetween(host, other),
                     },
                 );
             }
             _ => {
-                let links = partition::cut(kind, &nodes, host, self.chance);
-                self.add(at, Act::Cut(links.clone()));
-                self.add(over, Act::Heal(links));
+                let links = self.partition(kind, host);
+                self.cut(at, over, links);
             }
+        }
+    }
+
+    /// Draws again what cuts nobody from anybody that is there from the beginning: a spare may be idle.
+    fn partition(&mut self, kind: Kind, host: HostId) -> Vec<Link> {
+        let nodes = self.scene.all_nodes();
+        let founder = |host: &HostId| self.scene.nodes.contains(host);
+        for _ in 0..DRAWS_MAX {
+            let links = partition::cut(kind, &nodes, host, self.chance);
+            if links.iter().any(|(from, to)| founder(from) && founder(to)) {
+                return links;
+            }
+        }
+        Vec::new()
+    }
+
+    fn cut(&mut self, at: SimTime, over: SimTime, links: Vec<Link>) {
+        if !links.is_empty() {
+            self.add(at, Act::Cut(links.clone()));
+            self.add(over, Act::Heal(links));
         }
     }
 
@@ -219,20 +283,24 @@ impl Drawing<'_> {
             if backwards { -number } else { number }
         };
         match kind {
-            Kind::ClockStop => self.add(at, Act::ClockRate(host, -1_000_000)),
+            Kind::ClockStop => {
+                self.add(at, Act::ClockRate(host, -1_000_000));
+                self.add(over, Act::RateBack(host, -1_000_000));
+            }
             Kind::ClockJump => {
                 // Seconds, or days.
                 let most = if self.chance.one_in(2) { 5_000 } else { 200_000_000 };
                 let ms = signed(self.chance.below(most));
                 self.add(at, Act::JumpClock(host, ms));
+                self.add(over, Act::JumpBack(host, ms));
             }
             _ => {
                 let most = if self.scene.lease { DRIFT_WITHIN } else { DRIFT_BEYOND };
                 let ppm = signed(self.chance.below(most));
                 self.add(at, Act::ClockRate(host, ppm));
+                self.add(over, Act::RateBack(host, ppm));
             }
         }
-        self.add(over, Act::SetClockRight(host));
     }
 
     fn disk(&mut self, at: SimTime, over: SimTime, host: HostId, kind: Kind) {
@@ -242,7 +310,7 @@ impl Drawing<'_> {
                 let most = if self.chance.one_in(3) { 2_000 } else { 100 };
                 let factor = u32::try_from(self.chance.within(3..most)).unwrap_or(3);
                 self.add(at, Act::SlowDisk(host, factor));
-                self.add(over, Act::MendDisk(host));
+                self.add(over, Act::HastenDisk(host, factor));
             }
             Kind::FullDisk | Kind::FullDisks => {
                 let hosts =
@@ -252,7 +320,7 @@ impl Drawing<'_> {
                     let most = if self.chance.one_in(4) { 100_000 } else { 2_000 };
                     let bytes = self.chance.below(most);
                     self.add(at, Act::FillDisk(host, bytes));
-                    self.add(over, Act::MendDisk(host));
+                    self.add(over, Act::MakeRoom(host, bytes));
                 }
             }
             Kind::FailSync => self.add(at, Act::FailSyncs(host, few)),
@@ -313,7 +381,10 @@ impl Drawing<'_> {
                 (Moment::HandsOver, Strike::Deafen(nodes), at + HAND_OVER)
             }
             Kind::SplitAtChange => {
-                let links = partition::cut(Kind::Split, &nodes, HostId(0), self.chance);
+                let links = self.partition(Kind::Split, HostId(0));
+                if links.is_empty() {
+                    return;
+                }
                 (Moment::ChangesMembers, Strike::Cut(links), at + CHANGE)
             }
             Kind::PowerAtCut => {
@@ -374,6 +445,15 @@ impl Drawing<'_> {
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// For so long a change of members, or a log that is cut, is waited for.
 const CHANGE: Duration = Duration::from_secs(8);
+/// A partition that cuts nobody off is drawn again, so often at the most.
+const DRAWS_MAX: u32 = 8;
+/// One pause in so many is longer than anybody would wait for.
+const LONG_PAUSE_ONE_IN: u64 = 6;
+/// How long: a machine that is moved, a laptop that is closed.
+const LONG_PAUSES: [(Duration, Duration); 2] = [
+    (Duration::from_secs(60), Duration::from_secs(700)),
+    (Duration::from_secs(3_600), Duration::from_secs(10 * 3_600)),
+];
 /// The bounds of one half of a flap.
 const FLAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(700));
 /// How late bytes of a broken connection may be.
@@ -393,11 +473,28 @@ mod tests {
         for seed in 0..50 {
             let draw = || Plan::draw(&mut Chance::new(seed, "plan"), &Profile::all(), &scene);
             let plan = draw();
-            let acts = plan.acts();
-            assert_eq!(acts, draw().acts());
+            let acts = plan.steps();
+            assert_eq!(acts, draw().steps());
             assert!(acts.len() > 3);
             assert!(acts.iter().all(|(at, _)| *at < plan.ends));
             assert!(acts.is_sorted_by_key(|(at, _)| *at));
+        }
+    }
+
+    #[test]
+    fn partition_cuts_somebody_off_or_is_not_drawn() {
+        for nodes in [1, 3, 5] {
+            let scene = Scene::new(nodes, 2, 4, false);
+            let mut drawn = 0;
+            for seed in 0..100 {
+                let plan = Plan::draw(&mut Chance::new(seed, "plan"), &Profile::all(), &scene);
+                for (_, act) in plan.faults.iter().flat_map(|fault| &fault.acts) {
+                    let Act::Cut(links) = act else { continue };
+                    assert!(!links.is_empty(), "seed {seed}");
+                    drawn += 1;
+                }
+            }
+            assert!(drawn > 50, "{nodes} nodes: {drawn}");
         }
     }
 

@@ -75,8 +75,11 @@ impl Profile {
         // What is rare although it is drawn: a follower without room that is asked for what it missed.
         let full = [Kind::FullDisk; 3];
         let more = [Kind::PowerAtOperation, Kind::Isolate, Kind::Transfer, Kind::FullDisks];
+        // A synced write must be of several sectors, so that something is left of it.
+        let lost = [Kind::LoseSector; 2];
         kinds.extend(full);
         kinds.extend(more);
+        kinds.extend(lost);
         kinds.sort_unstable();
         Self { kinds, left_out_in_ten: 3..9, ..Self::first() }
     }

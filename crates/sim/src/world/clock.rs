@@ -15,6 +15,7 @@ use quorate_env::clock::Sleep;
 use quorate_env::{Clock, Mono};
 
 use super::host::{HostId, Life};
+use super::overlap::Overlap;
 use super::rng::Chance;
 use super::shared::{Shared, lock};
 use super::time::{SimTime, nanos};
@@ -30,29 +31,43 @@ struct HostClock {
     /// The world's time at the last change of rate, and the host's elapsed time then.
     since: SimTime,
     elapsed: u64,
-    rate_ppm: i64,
+    rates: Overlap<i64>,
     frozen: bool,
     origin: u64,
     wall_offset_ms: i64,
+    /// Jumps that were not taken back.
+    jumps: Overlap<i64>,
     /// By elapsed time.
     timers: BTreeMap<TimerKey, Waker>,
     armed: Option<Place>,
 }
 
 impl HostClock {
+    /// By how many millionths it is too fast: where several faults would have it otherwise, the last one has its way.
+    fn rate_ppm(&self) -> i64 {
+        self.rates.iter().next_back().unwrap_or(0)
+    }
+
+    /// As a good NTP server would, but for jumps that last: the right time.
+    fn set_wall(&mut self, now: SimTime) {
+        let behind = i128::from(now.0) - i128::from(self.elapsed);
+        let jumps: i64 = self.jumps.iter().sum();
+        self.wall_offset_ms = i64::try_from(behind / MILLION).unwrap_or(0) + jumps;
+    }
+
     fn elapsed(&self, now: SimTime) -> u64 {
         if self.frozen {
             return self.elapsed;
         }
         let real = i128::from(now.0.saturating_sub(self.since.0));
-        let bent = real * (MILLION + i128::from(self.rate_ppm)) / MILLION;
+        let bent = real * (MILLION + i128::from(self.rate_ppm())) / MILLION;
         self.elapsed.saturating_add(u64::try_from(bent).unwrap_or(0))
     }
 
     /// The first moment of the world at which `elapsed` is reached.
     fn when(&self, elapsed: u64) -> SimTime {
         let bent = i128::from(elapsed.saturating_sub(self.elapsed));
-        let rate = MILLION + i128::from(self.rate_ppm);
+        let rate = MILLION + i128::from(self.rate_ppm());
         if rate == 0 && bent > 0 {
             return SimTime(u64::MAX);
         }
@@ -95,10 +110,11 @@ impl Clocks {
         let clock = HostClock {
             since: SimTime::ZERO,
             elapsed: 0,
-            rate_ppm: 0,
+            rates: Overlap::default(),
             frozen: false,
             origin: 0,
             wall_offset_ms: 0,
+            jumps: Overlap::default(),
             timers: BTreeMap::new(),
             armed: None,
         };
@@ -152,9 +168,19 @@ impl Shared {
         lock(&self.clocks).change(host, self.now(), &mut lock(&self.timeline), change);
     }
 
-    pub(crate) fn set_rate(&self, host: HostId, ppm: i64) {
-        let rate_ppm = ppm.clamp(-1_000_000, 1_000_000);
-        self.change_clock(host, |clock| clock.rate_ppm = rate_ppm);
+    pub(crate) fn bend_clock(&self, host: HostId, ppm: i64) {
+        self.change_clock(host, |clock| clock.rates.begin(ppm.clamp(-1_000_000, 1_000_000)));
+    }
+
+    /// Takes one [`Shared::bend_clock`] back; at its own rate again, the clock is set.
+    pub(crate) fn unbend_clock(&self, host: HostId, ppm: i64) {
+        let now = self.now();
+        self.change_clock(host, |clock| {
+            clock.rates.end(ppm.clamp(-1_000_000, 1_000_000));
+            if clock.rates.iter().next().is_none() {
+                clock.set_wall(now);
+            }
+        });
     }
 
     pub(crate) fn set_frozen(&self, host: HostId, frozen: bool) {
@@ -162,16 +188,31 @@ impl Shared {
     }
 
     pub(crate) fn jump_wall(&self, host: HostId, ms: i64) {
-        self.change_clock(host, |clock| clock.wall_offset_ms += ms);
+        self.change_clock(host, |clock| {
+            clock.jumps.begin(ms);
+            clock.wall_offset_ms += ms;
+        });
+    }
+
+    /// Takes one [`Shared::jump_wall`] back.
+    pub(crate) fn unjump_wall(&self, host: HostId, ms: i64) {
+        let now = self.now();
+        self.change_clock(host, |clock| {
+            clock.jumps.end(ms);
+            clock.wall_offset_ms -= ms;
+            if clock.rates.iter().next().is_none() {
+                clock.set_wall(now);
+            }
+        });
     }
 
     /// As a good NTP server would: the right time, at the right rate.
     pub(crate) fn set_clock_right(&self, host: HostId) {
         let now = self.now();
         self.change_clock(host, |clock| {
-            clock.rate_ppm = 0;
-            let behind = i128::from(now.0) - i128::from(clock.elapsed);
-            clock.wall_offset_ms = i64::try_from(behind / MILLION).unwrap_or(0);
+            clock.rates.end_all();
+            clock.jumps.end_all();
+            clock.set_wall(now);
         });
     }
 

@@ -23,8 +23,9 @@ use std::sync::Arc;
 use quorate_env::disk::DirLock;
 use quorate_env::{Disk, DiskFile, OpenMode};
 
-pub use self::control::DiskControl;
+pub use self::control::{DiskControl, DiskCopy};
 use self::device::Device;
+pub use self::device::Struck;
 use self::file::SimFile;
 use super::host::{HostId, Life};
 use super::rng::Chance;
@@ -53,7 +54,7 @@ impl Disks {
     }
 
     pub(crate) fn slowness(&self, host: HostId) -> u32 {
-        self.hosts.get(&host).map_or(1, |device| device.slowness)
+        self.hosts.get(&host).map_or(1, |device| device.slow.factor())
     }
 
     /// True, once, when the power failed in the midst of an operation.

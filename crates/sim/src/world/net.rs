@@ -13,6 +13,7 @@ mod dial;
 mod link;
 mod listener;
 mod stream;
+mod tap;
 #[cfg(test)]
 mod tests;
 
@@ -69,6 +70,14 @@ pub(crate) struct Wire {
     dials: BTreeMap<DialId, Dial>,
     connections: BTreeMap<ConnectionId, Connection>,
     next_id: u64,
+    /// Connections that break as soon as their dialer has sent something, from whom to whom, and how late that is.
+    late: BTreeMap<(HostId, HostId), Duration>,
+    /// How often that has happened.
+    late_breaks: u64,
+    /// Frames of a connection that broke, to be said again on the next one, from whom to whom.
+    repeats: BTreeMap<(HostId, HostId), Vec<u8>>,
+    /// How often that has happened.
+    repeated: u64,
 }
 
 /// What one look at the wire leads to, carried out when its lock is free again.
@@ -144,6 +153,10 @@ impl Wire {
             dials: BTreeMap::new(),
             connections: BTreeMap::new(),
             next_id: 0,
+            late: BTreeMap::new(),
+            late_breaks: 0,
+            repeats: BTreeMap::new(),
+            repeated: 0,
         }
     }
 

@@ -54,6 +54,7 @@ impl Tasks for SimTasks {
     fn lane(&self, name: &str) -> Box<dyn Lane> {
         let queue = LaneQueue {
             name: name.to_owned(),
+            branch: format!("beside the loop: {name}"),
             life: Arc::clone(&self.life),
             waiting: Mutex::default(),
         };
@@ -64,6 +65,8 @@ impl Tasks for SimTasks {
 /// A lane's jobs. It outlives its handle until all of them have run, or the process dies.
 pub(crate) struct LaneQueue {
     pub(crate) name: String,
+    /// What its jobs count as.
+    pub(crate) branch: String,
     pub(crate) life: Arc<Life>,
     waiting: Mutex<Waiting>,
 }

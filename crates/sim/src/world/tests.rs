@@ -138,6 +138,51 @@ fn wall_clock_jumps_and_monotonic_does_not() {
 }
 
 #[test]
+fn end_of_one_wrong_clock_leaves_the_others_wrong() {
+    let (mut world, host) = world(8);
+    let ticks = ticker(&mut world, host);
+    world.run_for(ms(15));
+    let true_wall = ticks.borrow()[0].1;
+    let wall = |world: &World| i64::try_from(world.env(host).unwrap().clock.wall_ms()).unwrap();
+    world.jump_clock(host, 10_000);
+    world.jump_clock(host, -3_000);
+    world.set_clock_rate(host, -1_000_000);
+    world.set_clock_rate(host, 100_000);
+    world.take_clock_jump_back(host, 10_000);
+    assert!(wall(&world) < i64::try_from(true_wall).unwrap() - 2_000);
+    let still = wall(&world);
+    world.take_clock_rate_back(host, 100_000);
+    world.run_for(ms(1000));
+    assert_eq!(wall(&world), still, "it stands still, as the first one said");
+    world.take_clock_rate_back(host, -1_000_000);
+    world.take_clock_jump_back(host, -3_000);
+    let off = wall(&world) - i64::try_from(true_wall).unwrap() - 1_005;
+    assert!((-5..=5).contains(&off), "{off}");
+}
+
+#[test]
+fn lane_of_a_host_that_wakes_up_early_goes_on() {
+    let (mut world, host) = world(9);
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = Arc::clone(&done);
+    world.start(host, |env| {
+        Box::pin(async move {
+            let lane = env.tasks.lane("work");
+            lane.submit(Box::new(move || seen.store(true, std::sync::atomic::Ordering::Relaxed)));
+            std::future::pending::<()>().await;
+        })
+    });
+    world.run_for(Duration::from_micros(10));
+    world.pause(host, Duration::from_secs(3_600), Pause::Process);
+    world.pause(host, ms(100), Pause::Process);
+    world.run_for(ms(500));
+    assert!(!done.load(std::sync::atomic::Ordering::Relaxed), "the longer pause lasts");
+    world.resume(host);
+    world.run_for(ms(1));
+    assert!(done.load(std::sync::atomic::Ordering::Relaxed));
+}
+
+#[test]
 fn paused_process_catches_up_and_paused_machine_does_not_know() {
     for (what, jump) in [(Pause::Process, true), (Pause::Machine, false)] {
         let (mut world, host) = world(7);

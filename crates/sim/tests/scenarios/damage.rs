@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use quorate_node::Config;
 use quorate_sim::cluster::NodeSpec;
+use quorate_sim::resp::Frame;
 use quorate_sim::world::{DiskControl, Kill};
 
-use crate::gym::{Gym, ok};
+use crate::gym::{Gym, LONG, ok};
 
 /// Seed 522: a leader went on leading, and whoever needed its old entries asked for ever.
 #[test]
@@ -65,5 +66,35 @@ fn makes_room_for_another(harm: impl Fn(DiskControl<'_>, &Path)) {
     gym.until("the damaged one has fetched the state", |gym| {
         gym.status(damaged).applied == gym.status(sound).applied
     });
-    assert_eq!(gym.ask(damaged, &["GET", "k"]).0, quorate_sim::resp::Frame::Bulk("last".into()));
+    assert_eq!(gym.ask(damaged, &["GET", "k"]).0, Frame::Bulk("last".into()));
+}
+
+/// Seed 321: recovery writes the end of the log to a new segment, and removes the old ones. The write landed elsewhere;
+/// the next start took what was missing for a write that the power had broken off, and voted without it.
+#[test]
+fn a_member_whose_recovery_is_written_elsewhere_votes_for_nobody_without_what_it_acknowledged() {
+    for seed in 1..=8 {
+        let mut gym = Gym::new(seed, 3);
+        let leader = gym.leader().unwrap();
+        let (strays, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+        assert_eq!(gym.ask(leader, &["SET", "k", "old"]).0, ok());
+        for number in [leader, strays] {
+            gym.cut_both_ways(other, number);
+        }
+        assert_eq!(gym.ask(leader, &["SET", "k", "new"]).0, ok());
+        gym.stop(leader, Kill::Power);
+        gym.stop(strays, Kill::Power);
+        let log = Path::new("/data/log");
+        gym.world.disk(gym.host(strays)).stray_writes(2, log, &[log]);
+        gym.world.wire().heal_all();
+        // As a supervisor would.
+        let until = gym.world.now() + LONG;
+        while gym.world.now() < until && gym.leader().is_none_or(|it| it == leader) {
+            gym.start(strays);
+            gym.run_for(std::time::Duration::from_millis(500));
+        }
+        if let Some(serving) = gym.leader() {
+            assert_eq!(gym.ask(serving, &["GET", "k"]).0, Frame::Bulk("new".into()), "seed {seed}");
+        }
+    }
 }

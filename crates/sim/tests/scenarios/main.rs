@@ -17,6 +17,7 @@ mod lanes;
 mod leaderless;
 mod links;
 mod long;
+mod older_disk;
 mod removal;
 mod scrub;
 mod slow_disk;

@@ -20,7 +20,7 @@ fn leadership_leaves_a_slow_disk_and_does_not_come_back_while_it_is_slow() {
         let mut gym = Gym::new(seed, 3);
         let leader = gym.leader().unwrap();
         let other = leader % 3 + 1;
-        gym.world.disk(gym.host(leader)).set_slowness(SLOW);
+        gym.world.disk(gym.host(leader)).slow(SLOW);
         let began = gym.world.now();
         while gym.leader() == Some(leader) || gym.leader().is_none() {
             assert!(gym.world.now() - began < LONG, "seed {seed}: node {leader} keeps the lead");

@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::device::Device;
+use super::device::{Copied, Device, Stray, Struck};
 use crate::world::host::HostId;
 use crate::world::shared::{Shared, lock};
+
+/// All that was on a disk.
+#[derive(Clone, Debug)]
+pub struct DiskCopy(Copied);
 
 /// One host's disk, from outside.
 #[derive(Clone, Copy)]
@@ -38,6 +42,11 @@ impl<'a> DiskControl<'a> {
         self.with(|device| device.operations)
     }
 
+    /// What was laid ready and has been met so far.
+    pub fn struck(self) -> Struck {
+        self.with(|device| device.struck.clone())
+    }
+
     /// Lets the power fail at the `ahead`-th call from now (1 is the next one).
     pub fn fail_power_after(self, ahead: u64) {
         self.note(format_args!("power is to fail in {ahead} disk operations"));
@@ -46,16 +55,16 @@ impl<'a> DiskControl<'a> {
 
     /// Takes back what [`DiskControl::fail_power_after`], [`DiskControl::fail_syncs`],
     /// [`DiskControl::fail_writes`], [`DiskControl::fail_reads`], [`DiskControl::stray_writes`],
-    /// [`DiskControl::set_free`] and [`DiskControl::set_slowness`] ordered.
+    /// [`DiskControl::fill`] and [`DiskControl::slow`] ordered.
     pub fn mend(self) {
         self.with(|device| {
             device.power_fails_at = None;
             device.failing_syncs = 0;
             device.failing_writes = 0;
             device.failing_reads = 0;
-            device.stray_writes = 0;
-            device.capacity = u64::MAX;
-            device.slowness = 1;
+            device.stray = None;
+            device.full.end_all();
+            device.slow.end_all();
         });
     }
 
@@ -77,10 +86,23 @@ impl<'a> DiskControl<'a> {
         self.with(|device| device.failing_reads = count);
     }
 
-    /// Lets the next `count` writes land at another place of their file, and succeed.
-    pub fn stray_writes(self, count: u32) {
-        self.note(format_args!("{count} writes are to land elsewhere"));
-        self.with(|device| device.stray_writes = count);
+    /// Lets the next `count` writes to files in `dir` land elsewhere, and succeed: at another place of the same file,
+    /// or in another file in one of `targets`.
+    pub fn stray_writes(self, count: u32, dir: &Path, targets: &[&Path]) {
+        self.note(format_args!("{count} writes to {} are to land elsewhere", dir.display()));
+        let targets = targets.iter().map(|it| it.to_path_buf()).collect();
+        self.with(|device| device.stray = Some(Stray { count, dir: dir.to_owned(), targets }));
+    }
+
+    /// Copies all that is on it, as of a machine that is switched off.
+    pub fn copy(self) -> DiskCopy {
+        DiskCopy(self.with(|device| device.copy()))
+    }
+
+    /// Puts the copy in its place: it is as it was then. Nothing may run there.
+    pub fn restore(self, copy: DiskCopy) {
+        self.note(format_args!("the disk is as it was when it was copied"));
+        self.with(|device| device.restore(copy.0));
     }
 
     /// Puts an empty disk in the place of this one.
@@ -95,20 +117,31 @@ impl<'a> DiskControl<'a> {
         self.with(|device| device.lies = true);
     }
 
-    /// Leaves `bytes` of room.
-    pub fn set_free(self, bytes: u64) {
+    /// Leaves `bytes` of room, or less where less was left.
+    pub fn fill(self, bytes: u64) {
         self.note(format_args!("{bytes} bytes of room left"));
+        self.with(|device| device.full.begin((bytes, device.used().saturating_add(bytes))));
+    }
+
+    /// Takes back what [`DiskControl::fill`] did with the same `bytes`, once.
+    pub fn make_room(self, bytes: u64) {
+        self.note(format_args!("room again, where {bytes} bytes were left"));
         self.with(|device| {
-            device.capacity = u64::MAX;
-            let used = u64::MAX - device.free();
-            device.capacity = used.saturating_add(bytes);
+            let full = device.full.iter().find(|(left, _)| *left == bytes);
+            full.into_iter().for_each(|full| device.full.end(full));
         });
     }
 
-    /// Makes lanes' jobs take `factor` times as long.
-    pub fn set_slowness(self, factor: u32) {
+    /// Makes lanes' jobs take `factor` times as long, or more where they do already.
+    pub fn slow(self, factor: u32) {
         self.note(format_args!("disk {factor} times as slow"));
-        self.with(|device| device.slowness = factor.max(1));
+        self.with(|device| device.slow.begin(factor));
+    }
+
+    /// Takes back what [`DiskControl::slow`] did with the same `factor`, once.
+    pub fn hasten(self, factor: u32) {
+        self.note(format_args!("disk no longer {factor} times as slow"));
+        self.with(|device| device.slow.end(factor));
     }
 
     /// Every file.

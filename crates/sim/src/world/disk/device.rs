@@ -9,6 +9,7 @@ use quorate_env::OpenMode;
 
 use super::inode::{Fate, Inode};
 use super::names::{InodeId, Names};
+use crate::world::overlap::Overlap;
 use crate::world::rng::Chance;
 
 /// Room on a disk unless a scenario says otherwise.
@@ -16,8 +17,8 @@ const CAPACITY: u64 = 16 << 30;
 
 /// Misdirected writes land on whole sectors.
 const SECTOR: u64 = 512;
-/// How far behind its place a misdirected write may land.
-const STRAY_SECTORS: u64 = 16;
+/// A file is written to in pages, of so many sectors each.
+const SECTORS_OF_PAGE: u64 = 8;
 
 /// A disk.
 pub(crate) struct Device {
@@ -31,18 +32,49 @@ pub(crate) struct Device {
     pub(crate) power_fails_at: Option<u64>,
     /// The power failed during a call, and the executor has not seen it yet.
     pub(crate) failed: bool,
-    pub(crate) capacity: u64,
+    /// How many bytes a fault leaves room for, and how many it leaves in all.
+    pub(crate) full: Overlap<(u64, u64)>,
     /// How many syncs are going to fail.
     pub(crate) failing_syncs: u32,
     /// How many writes are going to fail.
     pub(crate) failing_writes: u32,
     /// How many reads are going to fail.
     pub(crate) failing_reads: u32,
-    /// How many writes are going to land elsewhere.
-    pub(crate) stray_writes: u32,
-    pub(crate) slowness: u32,
+    pub(crate) stray: Option<Stray>,
+    pub(crate) slow: Overlap<u32>,
+    pub(crate) struck: Struck,
     /// Syncs do nothing and say that they did.
     pub(crate) lies: bool,
+}
+
+/// How often a fault that was laid ready has been met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Struck {
+    /// Syncs that failed.
+    pub syncs: u64,
+    /// Writes that failed.
+    pub writes: u64,
+    /// Reads that failed.
+    pub reads: u64,
+    /// Writes that landed elsewhere, by the directory that they were meant for.
+    pub strays: BTreeMap<PathBuf, u64>,
+}
+
+/// Writes that are going to land elsewhere.
+pub(crate) struct Stray {
+    /// How many.
+    pub(crate) count: u32,
+    /// Those to files in here.
+    pub(crate) dir: PathBuf,
+    /// Where they may land, beside the file itself.
+    pub(crate) targets: Vec<PathBuf>,
+}
+
+/// All of a disk's content.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Copied {
+    names: Names,
+    inodes: BTreeMap<InodeId, Inode>,
 }
 
 /// What a loss of power put in danger.
@@ -73,12 +105,13 @@ impl Device {
             operations: 0,
             power_fails_at: None,
             failed: false,
-            capacity: CAPACITY,
+            full: Overlap::default(),
             failing_syncs: 0,
             failing_writes: 0,
             failing_reads: 0,
-            stray_writes: 0,
-            slowness: 1,
+            stray: None,
+            slow: Overlap::default(),
+            struck: Struck::default(),
             lies: false,
         }
     }
@@ -106,6 +139,7 @@ impl Device {
     ) -> io::Result<usize> {
         if self.failing_reads > 0 {
             self.failing_reads -= 1;
+            self.struck.reads += 1;
             return Err(device_error());
         }
         Ok(self.inode(inode)?.cached.read(buf, offset))
@@ -113,13 +147,19 @@ impl Device {
 
     /// Bytes that may still be written.
     pub(crate) fn free(&self) -> u64 {
+        let capacity = self.full.iter().map(|(_, capacity)| capacity).min();
+        capacity.unwrap_or(CAPACITY).saturating_sub(self.used())
+    }
+
+    pub(crate) fn used(&self) -> u64 {
         let lens = self.names.files().filter_map(|(_, inode)| self.inodes.get(&inode));
-        self.capacity.saturating_sub(lens.map(|inode| inode.cached.len).sum())
+        lens.map(|inode| inode.cached.len).sum()
     }
 
     pub(crate) fn write(&mut self, inode: InodeId, bytes: &[u8], offset: u64) -> io::Result<()> {
         if self.failing_writes > 0 {
             self.failing_writes -= 1;
+            self.struck.writes += 1;
             // Some of it may have got through, as after a short write.
             let part = bytes.get(..self.chance.index(bytes.len() + 1)).unwrap_or_default();
             if !part.is_empty() && self.chance.one_in(2) {
@@ -127,12 +167,9 @@ impl Device {
             }
             return Err(device_error());
         }
-        let offset = if self.stray_writes > 0 {
-            self.stray_writes -= 1;
-            self.stray(inode, offset, bytes.len() as u64)?
-        } else {
-            offset
-        };
+        if self.strays(inode, bytes, offset) {
+            return Ok(());
+        }
         let len = self.inode(inode)?.cached.len;
         let end = offset + bytes.len() as u64;
         if end <= len {
@@ -152,11 +189,34 @@ impl Device {
         Err(io::ErrorKind::StorageFull.into())
     }
 
-    /// Where a misdirected write lands: at another sector of the same file.
-    fn stray(&mut self, inode: InodeId, offset: u64, len: u64) -> io::Result<u64> {
-        let sectors = self.inode(inode)?.cached.len.saturating_sub(len) / SECTOR;
-        let sector = self.chance.below(sectors.min(offset / SECTOR + STRAY_SECTORS));
-        Ok(sector * SECTOR)
+    /// True when this write was one of those that were ordered to land elsewhere, and there is such a place: a sector
+    /// of another file, or another one of the same file, where something was written before.
+    fn strays(&mut self, inode: InodeId, bytes: &[u8], offset: u64) -> bool {
+        let Some(stray) = &self.stray else { return false };
+        let meant =
+            self.names.files().any(|(path, it)| it == inode && path.starts_with(&stray.dir));
+        if !meant {
+            return false;
+        }
+        let inside = |path: &Path| stray.targets.iter().any(|dir| path.starts_with(dir));
+        let others = self.names.files().filter(|(path, it)| *it != inode && inside(path));
+        let others: Vec<InodeId> = others.map(|(_, it)| it).collect();
+        let other = self.chance.pick(&others).copied().filter(|_| self.chance.one_in(2));
+        let target = other.unwrap_or(inode);
+        let Some(file) = self.inodes.get_mut(&target) else { return false };
+        let Some(page) = self.chance.pick(&file.cached.written()).copied() else { return false };
+        let place = page + self.chance.below(SECTORS_OF_PAGE) * SECTOR;
+        let fits = place + bytes.len() as u64 <= file.cached.len;
+        if !fits || (target == inode && place == offset) {
+            return false;
+        }
+        file.write(bytes, place);
+        if let Some(stray) = &mut self.stray {
+            *self.struck.strays.entry(stray.dir.clone()).or_default() += 1;
+            stray.count -= 1;
+        }
+        self.stray.take_if(|stray| stray.count == 0);
+        true
     }
 
     pub(crate) fn set_len(&mut self, inode: InodeId, len: u64) -> io::Result<()> {
@@ -172,6 +232,7 @@ impl Device {
     fn sync_fails(&mut self) -> bool {
         let fails = self.failing_syncs > 0;
         self.failing_syncs = self.failing_syncs.saturating_sub(1);
+        self.struck.syncs += u64::from(fails);
         fails
     }
 
@@ -206,6 +267,18 @@ impl Device {
         Some((path, offset))
     }
 
+    /// What is on the platter and in the cache.
+    pub(crate) fn copy(&self) -> Copied {
+        Copied { names: self.names.clone(), inodes: self.inodes.clone() }
+    }
+
+    /// Is as it was when `copied` was made.
+    pub(crate) fn restore(&mut self, copied: Copied) {
+        self.names = copied.names;
+        self.inodes = copied.inodes;
+        self.locks.clear();
+    }
+
     /// Another disk is put in its place: empty, and not known to the node.
     pub(crate) fn wipe(&mut self) {
         self.names = Names::default();
@@ -224,7 +297,6 @@ impl Device {
         let named: BTreeSet<InodeId> = self.names.files().map(|(_, inode)| inode).collect();
         self.inodes.retain(|inode, _| named.contains(inode));
         self.locks.clear();
-        self.power_fails_at = None;
         Losses { writes, names, fate }
     }
 }

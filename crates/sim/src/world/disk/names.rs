@@ -64,7 +64,7 @@ impl Change {
 }
 
 /// A host's names.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     now: Tree,
     durable: Tree,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use quorate_env::disk::{read_file, replace_file};
 use quorate_env::{Disk, Env, OpenMode};
 
+use crate::world::shared::lock;
 use crate::world::{Ending, HostId, Kill, Recording, World};
 
 fn world(seed: u64) -> (World, HostId, Env) {
@@ -98,6 +99,7 @@ fn replaced_file_holds_old_or_new_wherever_the_power_fails() {
         world.disk(host).fail_power_after(1 + seed % 8);
         let acknowledged = replace_file(&*env.disk, Path::new(FILE), b"newer").is_ok();
         world.kill(host, Kill::Power);
+        world.disk(host).mend();
         let env = boot(&mut world, host);
         let bytes = read_file(&*env.disk, Path::new(FILE)).unwrap();
         assert!(bytes == b"newer" || bytes == b"old" && !acknowledged, "{bytes:?}");
@@ -152,7 +154,7 @@ fn failed_sync_loses_bytes_that_readers_still_see() {
 fn full_disk_refuses_growth_and_takes_overwrites() {
     let (world, host, env) = world(3);
     let file = write(&*env.disk, b"0123456789");
-    world.disk(host).set_free(4);
+    world.disk(host).fill(4);
     let full = file.write_at(&[IoSlice::new(b"abcdefgh")], 10).unwrap_err();
     assert_eq!(full.kind(), ErrorKind::StorageFull);
     assert_eq!(file.allocate(100).unwrap_err().kind(), ErrorKind::StorageFull);
@@ -161,6 +163,29 @@ fn full_disk_refuses_growth_and_takes_overwrites() {
     world.disk(host).mend();
     file.allocate(100).unwrap();
     assert_eq!(file.len().unwrap(), 100);
+}
+
+#[test]
+fn end_of_one_fault_leaves_the_others_alone() {
+    let (world, host, env) = world(6);
+    let file = write(&*env.disk, b"0123456789");
+    let disk = world.disk(host);
+    disk.slow(7);
+    disk.slow(3);
+    disk.fail_writes(1);
+    disk.fail_syncs(1);
+    disk.fill(4);
+    disk.fill(100);
+    disk.hasten(7);
+    disk.make_room(4);
+    assert_eq!(lock(&world.shared.disks).slowness(host), 3);
+    assert!(file.write_at(&[IoSlice::new(b"a")], 0).is_err() && file.sync_data().is_err());
+    assert_eq!(file.allocate(111).unwrap_err().kind(), ErrorKind::StorageFull);
+    file.allocate(110).unwrap();
+    disk.hasten(3);
+    disk.make_room(100);
+    assert_eq!(lock(&world.shared.disks).slowness(host), 1);
+    file.allocate(1_000).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::task::{Poll, Waker};
 
+use super::tap::Tap;
 use super::{ConnectionId, Turn, Wire, WireEvent};
 use crate::world::host::HostId;
 use crate::world::rng::fold;
@@ -45,6 +46,9 @@ enum Packet {
 #[derive(Default)]
 struct Inbox {
     under_way: VecDeque<(SimTime, Packet)>,
+    /// How many packets were sent here; and how many of them have arrived, or never will.
+    sent: u64,
+    arrivals: u64,
     /// When the last packet under way arrives; the next one can't be earlier.
     last_at: SimTime,
     /// Delivery waits for the link to heal. Otherwise there is exactly one event for the first packet.
@@ -109,11 +113,14 @@ impl End {
 pub(crate) struct Connection {
     dialer: End,
     acceptor: End,
+    /// Of what the dialer says.
+    tap: Tap,
 }
 
 impl Connection {
     pub(crate) fn new(dialer: (HostId, String), acceptor: (HostId, String)) -> Self {
-        Self { dialer: End::new(dialer.0, dialer.1), acceptor: End::new(acceptor.0, acceptor.1) }
+        let (dialer, acceptor) = (End::new(dialer.0, dialer.1), End::new(acceptor.0, acceptor.1));
+        Self { dialer, acceptor, tap: Tap::default() }
     }
 
     pub(crate) fn end(&self, side: Side) -> &End {
@@ -139,13 +146,19 @@ impl Connection {
 impl Wire {
     fn send(&mut self, turn: &mut Turn, id: ConnectionId, from: Side, packet: Packet) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        let names = match &packet {
+            Packet::Data(bytes) if from == Side::Dialer => connection.tap.hear(bytes).join(" "),
+            Packet::Data(_) | Packet::Fin => String::new(),
+        };
         let (this, other) = connection.ends(from);
         let latency = self.links.latency(this.host, other.host);
-        if let Packet::Data(bytes) = &packet {
-            let (to, len, print) = (other.host, bytes.len(), fold(0, bytes));
-            turn.tell(this.host, format!("send {id} {to} {len} {print:016x}"));
-        }
         let inbox = &mut other.inbox;
+        inbox.sent += 1;
+        if let Packet::Data(bytes) = &packet {
+            let (to, sent) = (other.host, inbox.sent);
+            let (len, print) = (bytes.len(), fold(0, bytes));
+            turn.tell(this.host, format!("send {id}#{sent} {to} {len} {print:016x} {names}"));
+        }
         let at = (turn.now + latency).max(inbox.last_at);
         inbox.last_at = at;
         if inbox.under_way.is_empty() && !inbox.stalled {
@@ -174,9 +187,15 @@ impl Wire {
             return;
         }
         let inbox = &mut this.inbox;
+        inbox.arrivals = inbox.sent - inbox.under_way.len() as u64;
         while let Some((_, packet)) = inbox.under_way.pop_front_if(|(at, _)| *at <= turn.now) {
+            inbox.arrivals += 1;
             match packet {
-                Packet::Data(bytes) => inbox.arrived.extend(bytes),
+                Packet::Data(bytes) => {
+                    let number = inbox.arrivals;
+                    turn.tell(this.host, format!("deliver {id}#{number} {}", bytes.len()));
+                    inbox.arrived.extend(bytes);
+                }
                 Packet::Fin => inbox.eof = true,
             }
         }
@@ -265,7 +284,16 @@ impl Wire {
         let taken = bytes.get(..len).unwrap_or_default();
         if !taken.is_empty() {
             other.inbox.outstanding += len;
+            let link = (side == Side::Dialer).then_some((this.host, other.host));
             self.send(turn, id, side, Packet::Data(taken.to_vec()));
+            let late = link.and_then(|link| Some((link, self.late.remove(&link)?)));
+            if let Some((link, late)) = late {
+                self.late_breaks += 1;
+                turn.tell(link.0, format!("connections to {} break, their bytes are late", link.1));
+                self.break_late(turn, link, late);
+            } else if let Some(link) = link {
+                self.repeat(turn, id, link);
+            }
         }
         Poll::Ready(Ok(len))
     }
@@ -353,6 +381,44 @@ impl Wire {
         }
     }
 
+    /// Breaks the connections that `from` dialled to `to`; their last frames are said again on the next one. False when
+    /// there are none.
+    pub(crate) fn repeat_frames(&mut self, turn: &mut Turn, from: HostId, to: HostId) -> bool {
+        let mut frames = Vec::new();
+        for connection in self.connections.values_mut() {
+            let (dialer, acceptor) = (&mut connection.dialer, &mut connection.acceptor);
+            let live = dialer.error.is_none() && !dialer.gone;
+            if live
+                && (dialer.host, acceptor.host) == (from, to)
+                && !connection.tap.recent.is_empty()
+            {
+                frames.extend(connection.tap.recent.iter().flatten());
+                dialer.fail(turn);
+                acceptor.fail(turn);
+            }
+        }
+        let some = !frames.is_empty();
+        if some {
+            self.repeats.insert((from, to), frames);
+        }
+        some
+    }
+
+    /// Says what was said on another connection before, if there is something to repeat, and if it fits here.
+    fn repeat(&mut self, turn: &mut Turn, id: ConnectionId, link: (HostId, HostId)) {
+        let connection = self.connections.get_mut(&id);
+        if !connection.as_ref().is_some_and(|it| it.tap.is_between_frames()) {
+            return;
+        }
+        let (Some(connection), Some(frames)) = (connection, self.repeats.remove(&link)) else {
+            return;
+        };
+        connection.acceptor.inbox.outstanding += frames.len();
+        self.repeated += 1;
+        turn.tell(link.0, format!("frames of another connection are repeated on {id}"));
+        self.send(turn, id, Side::Dialer, Packet::Data(frames));
+    }
+
     /// Resets the last one of those that `from` dialled to `to`.
     pub(crate) fn break_last(&mut self, turn: &mut Turn, from: HostId, to: HostId) {
         let last = self.connections.values_mut().rfind(|connection| {
@@ -365,14 +431,17 @@ impl Wire {
         }
     }
 
-    /// Resets every connection between two hosts.
-    pub(crate) fn break_between(&mut self, turn: &mut Turn, one: HostId, two: HostId) {
+    /// Resets every connection between two hosts; how many there were.
+    pub(crate) fn break_between(&mut self, turn: &mut Turn, one: HostId, two: HostId) -> u64 {
+        let mut broken = 0;
         for connection in self.connections.values_mut() {
             let hosts = (connection.dialer.host, connection.acceptor.host);
             if hosts == (one, two) || hosts == (two, one) {
+                broken += u64::from(connection.dialer.error.is_none() && !connection.dialer.gone);
                 connection.dialer.fail(turn);
                 connection.acceptor.fail(turn);
             }
         }
+        broken
     }
 }

@@ -29,7 +29,7 @@ impl<'a> WireControl<'a> {
         });
     }
 
-    /// Lets everything through again from `from` to `to`.
+    /// Takes one cut from `from` to `to` back; everything gets through again when it was the last one.
     pub fn heal(self, from: HostId, to: HostId) {
         self.shared.turn(|wire, turn| {
             if wire.links.heal(from, to) {
@@ -43,6 +43,8 @@ impl<'a> WireControl<'a> {
     pub fn heal_all(self) {
         let cuts = self.shared.turn(|wire, _| {
             wire.links.set_all_even();
+            wire.late.clear();
+            wire.repeats.clear();
             wire.links.cuts()
         });
         for (from, to) in cuts {
@@ -55,11 +57,19 @@ impl<'a> WireControl<'a> {
         self.shared.turn(|wire, _| wire.links.is_cut(from, to))
     }
 
-    /// Makes the way from `from` to `to` take `factor` times as long.
+    /// Makes the way from `from` to `to` take `factor` times as long, or more where it is slow already.
     pub fn slow(self, from: HostId, to: HostId, factor: u32) {
         self.shared.turn(|wire, turn| {
             turn.tell(from, format!("{factor} times as slow to {to}"));
-            wire.links.set_factor(from, to, factor);
+            wire.links.slow(from, to, factor);
+        });
+    }
+
+    /// Takes back what [`WireControl::slow`] did with the same `factor`, once.
+    pub fn hasten(self, from: HostId, to: HostId, factor: u32) {
+        self.shared.turn(|wire, turn| {
+            turn.tell(from, format!("no longer {factor} times as slow to {to}"));
+            wire.links.hasten(from, to, factor);
         });
     }
 
@@ -72,6 +82,31 @@ impl<'a> WireControl<'a> {
         });
     }
 
+    /// As [`WireControl::break_late`], as soon as something is under way that can be late.
+    pub fn break_late_when_sent(self, from: HostId, to: HostId, late: std::time::Duration) {
+        self.shared.turn(|wire, _| wire.late.insert((from, to), late));
+    }
+
+    /// How often connections broke behind what [`WireControl::break_late_when_sent`] waited for.
+    pub fn late_breaks(self) -> u64 {
+        self.shared.turn(|wire, _| wire.late_breaks)
+    }
+
+    /// Breaks the connections that `from` dialled to `to`, and has their last frames said again on the next one, as no
+    /// TCP would.
+    pub fn repeat_frames(self, from: HostId, to: HostId) {
+        self.shared.turn(|wire, turn| {
+            if wire.repeat_frames(turn, from, to) {
+                turn.tell(from, format!("connections to {to} break, to be repeated"));
+            }
+        });
+    }
+
+    /// How often [`WireControl::repeat_frames`] has repeated some.
+    pub fn repeated(self) -> u64 {
+        self.shared.turn(|wire, _| wire.repeated)
+    }
+
     /// Resets the connection that `from` dialled to `to` last.
     pub fn break_last(self, from: HostId, to: HostId) {
         self.shared.turn(|wire, turn| {
@@ -80,11 +115,11 @@ impl<'a> WireControl<'a> {
         });
     }
 
-    /// Resets every connection between two hosts.
-    pub fn break_between(self, one: HostId, two: HostId) {
+    /// Resets every connection between two hosts; how many there were.
+    pub fn break_between(self, one: HostId, two: HostId) -> u64 {
         self.shared.turn(|wire, turn| {
             turn.tell(one, format!("connections with {two} break"));
-            wire.break_between(turn, one, two);
-        });
+            wire.break_between(turn, one, two)
+        })
     }
 }

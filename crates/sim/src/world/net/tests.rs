@@ -109,6 +109,27 @@ fn cut_in_either_direction_stalls_until_it_heals() {
 }
 
 #[test]
+fn link_that_was_cut_twice_is_healed_by_the_second_heal() {
+    let (mut world, server, client, journal) = echo(5);
+    world.run_for(seconds(2));
+    world.wire().cut(client, server);
+    world.wire().cut(client, server);
+    world.wire().heal(client, server);
+    assert!(world.wire().is_cut(client, server), "the other partition lasts");
+    let before = journal.borrow().len();
+    world.run_for(seconds(2));
+    assert_eq!(journal.borrow().len(), before);
+    world.wire().heal(client, server);
+    world.wire().heal(client, server);
+    assert!(!world.wire().is_cut(client, server));
+    world.wire().cut(client, server);
+    assert!(world.wire().is_cut(client, server), "a heal too many owes nothing");
+    world.wire().cut(client, server);
+    world.wire().heal_all();
+    assert!(!world.wire().is_cut(client, server));
+}
+
+#[test]
 fn killed_process_breaks_its_connections_and_refuses_new_ones() {
     let (mut world, server, client, journal) = echo(1);
     world.run_for(seconds(2));
