@@ -1,6 +1,7 @@
 //! Good histories pass, bad ones don't, by hand and by chance.
 
 mod judges;
+mod monotonic;
 mod witness;
 
 use super::linearizable;
@@ -13,24 +14,26 @@ fn asker(session: u32) -> Asker {
 }
 
 /// `(session, called, returned, what)`, told in a line each: `0 1 4 SET x a -> OK`; `?` for unknown, `!`
-/// for not applied, `last` in front for a last read.
+/// for not applied, `last` in front for a last read, `stale` for a session that reads what its node has.
 fn history(lines: &[&str]) -> History {
     let mut events = Vec::new();
     for (number, line) in lines.iter().enumerate() {
         let (last, line) = line.strip_prefix("last ").map_or((false, *line), |line| (true, line));
+        let (stale, line) = line.strip_prefix("stale ").map_or((false, line), |line| (true, line));
         let words: Vec<&str> = line.split_whitespace().collect();
         let times: Vec<u64> = words[..3].iter().map(|word| word.parse().unwrap()).collect();
-        events.push((times[1], number, true, last, times[0], words[3..].to_vec()));
-        events.push((times[2], number, false, last, times[0], words[3..].to_vec()));
+        let session = u32::try_from(times[0]).unwrap();
+        let asker = Asker { session, stale, connection: 1, ..Asker::default() };
+        events.push((times[1], number, true, last, asker, words[3..].to_vec()));
+        events.push((times[2], number, false, last, asker, words[3..].to_vec()));
     }
     events.sort_by_key(|event| event.0);
     let mut history = History::default();
     let mut ids = vec![0; lines.len()];
-    for (at, number, is_call, last, session, words) in events {
+    for (at, number, is_call, last, asker, words) in events {
         let split = words.iter().position(|word| ["->", "?", "!"].contains(word)).unwrap();
         if is_call {
-            let session = u32::try_from(session).unwrap();
-            ids[number] = history.call(SimTime(at), asker(session), vec![command(&words[..split])]);
+            ids[number] = history.call(SimTime(at), asker, vec![command(&words[..split])]);
         } else {
             history.finish(SimTime(at), ids[number], outcome(words[split], words.get(split + 1)));
         }
@@ -170,7 +173,7 @@ fn unknown_write_may_take_effect_late_or_never() {
     broken(&["0 1 2 SET x a ?", "1 3 4 GET x -> nil", "1 5 6 GET x -> a"], &[]);
     broken(&["0 1 2 SET x a ?", "last 1 3 4 GET x -> nil"], &[]);
     let lines = ["0 1 2 SET x a ?", "1 3 4 GET x -> a", "1 5 6 GET x -> nil"];
-    broken(&lines, &["linearizable"]);
+    broken(&lines, &["linearizable", "monotonic"]);
 }
 
 #[test]
@@ -194,7 +197,7 @@ fn value_with_a_time_to_live_may_go_and_not_come_back() {
     let gone = ["0 1 2 SET t a~ PX 5 -> OK", "1 3 4 GET t -> a~", "1 5 6 GET t -> nil"];
     broken(&gone, &[]);
     let back = [gone[0], gone[1], gone[2], "1 7 8 GET t -> a~"];
-    broken(&back, &["linearizable", "expiry"]);
+    broken(&back, &["linearizable", "monotonic", "expiry"]);
     broken(&["0 1 2 SET t a -> OK", "1 5 6 GET t -> nil"], &["linearizable"]);
     broken(&[gone[0], "last 1 9 10 GET t -> nil"], &[]);
 }
