@@ -80,11 +80,14 @@ fn play(plan: &Plan, wire: Option<&mut Wire>, library: Option<&str>) {
     let verdict = sessions.judged(nemesis.member_addrs());
     nemesis.look_after_the_dead();
     say(&format!(
-        "{} nodes, {} operations done, {} not applied, {} unknown, {} undecided groups; {:?}; orders: {:?}",
+        "{} nodes, {} operations done, {} not applied, {} unknown; {} placed by revisions, {} loose, {} undecided groups; \
+         {:?}; orders: {:?}",
         plan.nodes,
         verdict.done,
         verdict.not_applied,
         verdict.unknown,
+        verdict.placed,
+        verdict.loose,
         verdict.undecided,
         nemesis.tally,
         nemesis.verdicts
@@ -94,6 +97,12 @@ fn play(plan: &Plan, wire: Option<&mut Wire>, library: Option<&str>) {
     wrong.extend(nemesis.violations());
     assert!(wrong.is_empty(), "again: {}\n{}", plan.again(), wrong.join("\n"));
     assert!(verdict.done > 0, "nothing was done, so nothing was proved");
+    assert!(
+        verdict.placed > 2 * verdict.loose,
+        "{} operations were judged by revisions, {} by nothing",
+        verdict.placed,
+        verdict.loose
+    );
     assert!(!nemesis.tally.is_empty(), "nothing happened, so nothing was proved");
     nemesis.cluster.wait_until_equal();
     nemesis.prove_that_who_is_gone_stays_away();
