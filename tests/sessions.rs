@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use quorate_env::{Env, Rng};
 use quorate_sim::check::{Judgement, Violation, judge};
-use quorate_sim::client::probe::{Progress, probe};
+use quorate_sim::client::probe::{Progress, Roll, probe};
 use quorate_sim::client::workload::session;
 use quorate_sim::client::{Clients, Trust, web};
 use quorate_sim::world::Now;
@@ -101,17 +101,17 @@ async fn play(nodes: Vec<String>, count: u32, seed: u64, stop: &Stop) -> Verdict
     }
     clients.stopping.set(true);
     env.clock.sleep(LAST_REPLIES).await;
-    let progress = Rc::new(Cell::new(Progress::Starting));
-    let nodes = stop.nodes.lock().unwrap().clone();
-    env.tasks.spawn(probe(clients.clone(), nodes, env.clone(), Rc::clone(&progress)));
+    let progress = Rc::new(Cell::new(Progress::default()));
+    let roll = Roll::settled(stop.nodes.lock().unwrap().clone());
+    env.tasks.spawn(probe(clients.clone(), roll, env.clone(), Rc::clone(&progress)));
     let deadline = env.clock.now() + LIVENESS;
-    while progress.get() != Progress::Done && env.clock.now() < deadline {
+    while !progress.get().done && env.clock.now() < deadline {
         env.clock.sleep(LOOK).await;
     }
     // What is still under way stays unknown.
     let history = clients.history.take();
     let mut judgement = judge(&history);
-    if progress.get() != Progress::Done {
+    if !progress.get().done {
         let evidence = format!("the probe is at {:?} after {LIVENESS:?}", progress.get());
         judgement.violations.push(Violation::new("live", evidence));
     }

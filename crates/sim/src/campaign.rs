@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::check::Violation;
+use crate::check::live::Healing;
 use crate::cluster::{Boot, Sizes};
 use crate::fault::Profile;
 use crate::fault::kind::Tally;
@@ -81,6 +82,8 @@ pub struct Outcome {
     pub undecided: u64,
     /// Operations judged by the revisions in replies, and those on the same keys that have no place.
     pub witnessed: (u64, u64),
+    /// How the cluster came back after the faults.
+    pub healing: Healing,
     /// How long it took, in simulated time.
     pub took: Duration,
     /// Rare branches, and how often they were reached.
@@ -150,6 +153,7 @@ impl Campaign {
             operations: report.history.outcomes(),
             undecided: report.judgement.undecided,
             witnessed: (report.judgement.placed, report.judgement.loose),
+            healing: report.healing,
             took: report.took,
             branches: report.branches.clone(),
         };
@@ -229,6 +233,7 @@ pub struct Summary {
     /// Rare branches, and how often they were reached.
     pub branches: BTreeMap<String, u64>,
     took: Duration,
+    healing: Healing,
     operations: (u64, u64, u64),
     undecided: u64,
     witnessed: (u64, u64),
@@ -240,6 +245,7 @@ impl Summary {
         self.seeds += 1;
         self.failed += u64::from(!outcome.violations.is_empty());
         self.took += outcome.took;
+        self.healing = self.healing.slower(outcome.healing);
         self.operations.0 += outcome.operations.0;
         self.operations.1 += outcome.operations.1;
         self.operations.2 += outcome.operations.2;
@@ -273,6 +279,16 @@ impl fmt::Display for Summary {
         )?;
         let (placed, loose) = self.witnessed;
         writeln!(f, "judged by their revisions: {placed} operations; of unknown place: {loose}")?;
+        let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
+        writeln!(
+            f,
+            "the slowest cluster took a write {:.2} s after peace; asked 8 s after it, it took one within {:.2} s, served \
+             on every node within {:.1} s and had carried out all orders within {:.1} s",
+            seconds(self.healing.resumed),
+            seconds(self.healing.first_write),
+            seconds(self.healing.served),
+            seconds(self.healing.orders)
+        )?;
         writeln!(f, "faults: {}", self.tally)?;
         writeln!(f, "branches:")?;
         self.branches.iter().try_for_each(|(branch, count)| writeln!(f, "{count:>8} {branch}"))

@@ -74,6 +74,11 @@ impl Watch {
         !self.moments.borrow().is_empty()
     }
 
+    /// True when anybody ever led: toys don't, and have no votes.
+    pub fn has_leaders(&self) -> bool {
+        self.judges.borrow().elections.any()
+    }
+
     /// What was seen to be broken.
     pub fn violations(&self) -> Vec<Violation> {
         self.judges.borrow().violations.clone()

@@ -6,9 +6,12 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::check::{Judgement, Violation, judge, lifetime, whole};
+use crate::check::live::Healing;
+use crate::check::{
+    Judgement, Violation, judge, lifetime, live, panics, quiet, removed, votes, whole,
+};
 use crate::client::operator::{Office, Request, Verdict, Vote, operator};
-use crate::client::probe::{Progress, probe};
+use crate::client::probe::{Progress, Roll, probe};
 use crate::client::workload::session;
 use crate::client::{Clients, Trust, web};
 use crate::cluster::{Boot, Cluster, Sizes};
@@ -17,8 +20,6 @@ use crate::fault::{Act, Ambush, Kind, Plan, Profile, Scene};
 use crate::history::History;
 use crate::world::{Chance, Ending, HostId, Kill, Recording, SimTime, World};
 
-/// From the end of all faults until every node must have served.
-const LIVENESS_LIMIT: Duration = Duration::from_secs(60);
 /// Sessions may finish what they began before they are stopped for good.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
 /// A removed node lingers for a moment, and may have to be told first.
@@ -159,6 +160,8 @@ pub struct Report {
     pub text: String,
     /// What the judges say.
     pub judgement: Judgement,
+    /// How the cluster came back.
+    pub healing: Healing,
     /// The faults.
     pub tally: Tally,
     /// What the clients did.
@@ -192,12 +195,10 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
     let logs = world.capture_logs();
     let mut run = Run::new(&mut world, setup, plan);
     run.play(setup);
-    if run.world.is_exhausted() {
-        let evidence = "the cluster does not come to rest: the run was cut short".to_owned();
-        run.violations.push(Violation::new("quiet", evidence));
-    }
+    run.violations.extend(quiet::check(run.world.is_exhausted()));
     run.violations.extend(run.cluster.watch().violations());
     let (violations, tally, clients) = (run.violations, run.tally, run.clients);
+    let (mut healing, peace) = (run.healing, run.peace);
     drop(logs);
     // Order matters: the sessions hold the book too.
     let took = world.now() - SimTime::ZERO;
@@ -206,13 +207,14 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
     let (digest, lines, text) = (world.digest(), world.trace_lines(), world.trace_text());
     drop(world);
     let history = clients.history.take();
+    healing.resumed = live::resumed(&history, peace);
     let mut judgement = judge(&history);
     judgement.violations.extend(violations);
     judgement.violations.extend(whole::check(&tally, &branches));
     if setup.lifetimes == Lifetimes::Kept {
         judgement.violations.extend(lifetime::check(&tally, &history));
     }
-    Report { seed, digest, steps, lines, text, judgement, tally, history, branches, took }
+    Report { seed, digest, steps, lines, text, judgement, healing, tally, history, branches, took }
 }
 
 struct Run<'a> {
@@ -221,6 +223,10 @@ struct Run<'a> {
     clients: Clients,
     client_hosts: Vec<HostId>,
     office: Office,
+    roll: Roll,
+    healing: Healing,
+    /// When all faults were over.
+    peace: SimTime,
     ends: SimTime,
     /// What is still to be done, in order.
     agenda: BTreeMap<(SimTime, usize), Act>,
@@ -252,6 +258,9 @@ impl<'a> Run<'a> {
             clients,
             client_hosts,
             office: Office::default(),
+            roll: Roll::default(),
+            healing: Healing::default(),
+            peace: plan.ends,
             ends: plan.ends,
             agenda,
             tally: Tally::default(),
@@ -283,11 +292,11 @@ impl<'a> Run<'a> {
         }
         let host = self.world.add_host("op");
         let office = self.office.clone();
-        office.list(self.cluster.operator_addresses(), self.cluster.joining());
+        self.list_members();
         self.world.start(host, move |env| operator(office, env));
         self.storm();
         self.make_peace();
-        self.prove_liveness();
+        self.prove_healing();
     }
 
     /// Carries the plan out. A node that ends again and again is still being restarted when peace comes.
@@ -334,6 +343,17 @@ impl<'a> Run<'a> {
                 Verdict::Stays(host) => self.cluster.stays(host),
             }
         }
+        self.list_members();
+    }
+
+    /// Tells operator and probe who there is.
+    fn list_members(&mut self) {
+        let staying = self.cluster.staying();
+        // A toy has no votes.
+        if self.cluster.watch().has_leaders() {
+            self.office.list_electorate(staying.iter().map(|(name, _)| name.clone()).collect());
+        }
+        self.roll.list(staying);
         self.office.list(self.cluster.operator_addresses(), self.cluster.joining());
     }
 
@@ -362,10 +382,8 @@ impl<'a> Run<'a> {
             return;
         }
         while let Some((host, ending)) = self.world.take_ending() {
-            if let Ending::Panicked(message) = ending {
-                let evidence = format!("{} panicked: {message}", self.world.name(host));
-                self.violations.push(Violation::new("no panic", evidence));
-            } else if ending == Ending::Exited {
+            self.violations.extend(panics::check(self.world.name(host), &ending));
+            if ending == Ending::Exited {
                 self.tally.add(Kind::Exit);
             }
             // As a supervisor would, or an operator.
@@ -389,51 +407,44 @@ impl<'a> Run<'a> {
         self.world.wire().heal_all();
         self.hear_operator();
         self.cluster.start_all(self.world);
+        self.peace = self.world.now();
     }
 
-    /// The operator gets his will, and who was removed has stopped by itself.
-    fn settle_members(&mut self) {
-        let office = self.office.clone();
-        // Nothing else is ordered any more.
-        office.order(Request::CheckVotes);
-        if !self.wait(LIVENESS_LIMIT, || office.is_idle()) {
-            let evidence =
-                format!("an operator's order is not carried out: {:?}", office.current());
-            self.violations.push(Violation::new("live", evidence));
-        }
-        self.cluster.dismiss_succeeded();
-        for host in self.cluster.gone() {
-            self.wait(LINGER, || false);
-            if self.world.is_up(host) {
-                let evidence = format!("{} was removed and goes on", self.world.name(host));
-                self.violations.push(Violation::new("removed", evidence));
-            }
-        }
-    }
-
-    fn prove_liveness(&mut self) {
+    /// From [`live::AFTER_PEACE`] on everything must come about within the time that it has: every node serves, the
+    /// operator gets his will, votes are where they should be, and who was removed has stopped by itself.
+    fn prove_healing(&mut self) {
         self.wait(LAST_REPLIES, || false);
-        self.settle_members();
         self.clients.stopping.set(true);
-        self.wait(LAST_REPLIES, || false);
+        self.wait(live::AFTER_PEACE - LAST_REPLIES, || false);
         // What is still under way now stays unknown.
         for host in self.client_hosts.clone() {
             self.world.kill(host, Kill::Process);
         }
+        let asked = self.world.now();
+        // Nothing else is ordered any more.
+        self.office.order(Request::CheckVotes);
         let host = self.world.add_host("probe");
-        let progress = Rc::new(Cell::new(Progress::Starting));
-        let (clients, seen) = (self.clients.clone(), Rc::clone(&progress));
-        let nodes = self.cluster.live_addresses();
-        self.world.start(host, move |env| probe(clients, nodes, env, seen));
-        let done = || progress.get() == Progress::Done;
-        if !self.wait(LIVENESS_LIMIT, done) {
-            let evidence = format!(
-                "{} s after the last fault the probe is at {:?}",
-                LIVENESS_LIMIT.as_secs(),
-                progress.get()
-            );
-            self.violations.push(Violation::new("live", evidence));
+        let progress = Rc::new(Cell::new(Progress::default()));
+        let (clients, roll, seen) = (self.clients.clone(), self.roll.clone(), Rc::clone(&progress));
+        self.world.start(host, move |env| probe(clients, roll, env, seen));
+        let (office, roll) = (self.office.clone(), self.roll.clone());
+        let settled = self.wait(live::EVERYTHING, || office.is_idle());
+        let orders = settled.then(|| self.world.now());
+        roll.settle();
+        let spent = self.world.now() - asked;
+        self.wait(live::EVERYTHING.saturating_sub(spent), || progress.get().done);
+        self.healing = Healing::new(asked, progress.get(), orders);
+        let order = office.current().filter(|_| !settled);
+        self.violations.extend(live::check(self.healing, progress.get(), order.as_ref()));
+        self.violations.extend(votes::check(&office.due(), &office.seen()));
+        self.cluster.dismiss_succeeded();
+        let gone = self.cluster.gone();
+        if !gone.is_empty() {
+            self.wait(LINGER, || false);
         }
+        let running = gone.into_iter().filter(|host| self.world.is_up(*host));
+        let running: Vec<String> = running.map(|host| self.world.name(host).to_owned()).collect();
+        self.violations.extend(removed::check(running));
     }
 
     /// Waits until `done`, no longer than `limit`, and keeps the nodes running.

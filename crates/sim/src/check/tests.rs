@@ -1,5 +1,6 @@
 //! Good histories pass, bad ones don't, by hand and by chance.
 
+mod healing;
 mod judges;
 mod monotonic;
 mod witness;
