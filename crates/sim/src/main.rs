@@ -140,7 +140,10 @@ fn run_many(out: &mut impl Write, arguments: &Arguments) -> io::Result<bool> {
     if !missed.is_empty() {
         writeln!(out, "never reached: {}", missed.join(" "))?;
     }
-    Ok(summary.failed == 0 && missed.is_empty())
+    if !summary.is_decided() {
+        writeln!(out, "too many groups of keys are undecided")?;
+    }
+    Ok(summary.failed == 0 && missed.is_empty() && summary.is_decided())
 }
 
 fn describe(out: &mut impl Write, campaign: &Campaign, outcome: &Outcome) -> io::Result<()> {
