@@ -9,6 +9,9 @@ pub const SEEDS_MIN: u64 = 400;
 /// What nodes say, in their logs or to clients, on rare branches.
 const BRANCHES: &[&str] = &[
     "a voter's place was taken in one step",
+    "a block under WATCH was aborted",
+    "a block under WATCH was committed",
+    "a block was committed",
     "a vote was given",
     "a vote was taken",
     "added to the cluster",

@@ -225,6 +225,46 @@ fn transactions_are_judged_as_one() {
     assert_eq!(linearizable::check(&history).violations.len(), 0);
 }
 
+#[test]
+fn two_writers_that_each_guard_what_the_other_writes_are_found() {
+    // Under WATCH of both keys one writes one of them: both can't have been committed.
+    let guarded = |write: &str, value: &str, guard: &str| {
+        let (key, expected, value) = (write.into(), format!("{write}0").into(), value.into());
+        vec![Command::SetIfEq { key, expected, value }, Command::Get(guard.into())]
+    };
+    let setup = ["0 1 2 SET x x0 -> OK", "0 3 4 SET y y0 -> OK"];
+    let mut both = history(&setup);
+    let committed =
+        |guard: &str| Outcome::Done(vec![Reply::Ok, Reply::Value(format!("{guard}0").into())]);
+    let one = both.call(SimTime(5), asker(1), guarded("x", "x1", "y"));
+    let two = both.call(SimTime(6), asker(2), guarded("y", "y1", "x"));
+    both.finish(SimTime(7), one, committed("y"));
+    both.finish(SimTime(8), two, Outcome::NotApplied("aborted".into()));
+    assert_eq!(linearizable::check(&both).violations.len(), 0);
+    both.operations[two].outcome = committed("x");
+    assert_eq!(linearizable::check(&both).violations.len(), 1);
+}
+
+#[test]
+fn blocks_of_anything_are_judged_as_one() {
+    let block = |replies: [Reply; 4]| {
+        let mut history = history(&["0 1 2 SET x a -> OK"]);
+        let commands = vec![
+            Command::Incr("n".into()),
+            Command::Del("x".into()),
+            Command::Get("x".into()),
+            Command::Incr("n".into()),
+        ];
+        let id = history.call(SimTime(3), asker(1), commands);
+        history.finish(SimTime(4), id, Outcome::Done(replies.to_vec()));
+        linearizable::check(&history).violations.len()
+    };
+    let int = Reply::Int;
+    assert_eq!(block([int(1), int(1), Reply::Nil, int(2)]), 0);
+    assert_eq!(block([int(1), int(1), Reply::Value("a".into()), int(2)]), 1, "not deleted");
+    assert_eq!(block([int(1), int(1), Reply::Nil, int(1)]), 1, "counted once");
+}
+
 /// Sessions at a correct server: each operation takes effect at one moment between call and return, or,
 /// with an unknown outcome, later or never.
 fn correct(seed: u64, length: u64) -> History {
