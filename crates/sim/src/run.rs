@@ -24,6 +24,8 @@ use crate::world::{Chance, Ending, HostId, Kill, Recording, SimTime, World};
 const LAST_REPLIES: Duration = Duration::from_secs(4);
 /// A removed node lingers for a moment, and may have to be told first.
 const LINGER: Duration = Duration::from_secs(3);
+/// In one of so many seeds all that members hold is compared at every index; in all it would take too long.
+const CONTENT_SEEDS: u64 = 20;
 /// Each so many sessions one speaks HTTP.
 const WEB_EVERY: u32 = 3;
 /// Between two looks at the probe and the operator.
@@ -242,6 +244,9 @@ impl<'a> Run<'a> {
     fn new(world: &'a mut World, setup: &Setup, plan: &Plan) -> Self {
         let boot = Rc::clone(&setup.boot);
         let cluster = Cluster::new(world, setup.nodes, setup.spares, boot, setup.sizes);
+        if world.chance("content").one_in(CONTENT_SEEDS) {
+            cluster.watch().look_at_every_index();
+        }
         let mut clients = Clients::new(world.clock(), cluster.addresses());
         clients.padding = "x".repeat(setup.padding).into();
         let client_hosts =
