@@ -13,7 +13,7 @@ use crate::cluster::{Boot, Sizes};
 use crate::fault::Profile;
 use crate::fault::kind::Tally;
 use crate::member;
-use crate::run::{Disks, Lifetimes, Report, Setup, plan, run_plan};
+use crate::run::{Disks, Leases, Lifetimes, Report, Setup, plan, run_plan};
 use crate::shrink::{Cut, shrink};
 use crate::toy::{self, Defect};
 use crate::world::Recording;
@@ -59,6 +59,9 @@ impl Default for Campaign {
 /// Failing seeds that are made smaller; the others are most likely the same.
 const SHRUNK_MAX: u64 = 3;
 
+/// The profile `beyond` with lease reads that are judged as if clocks were right: the control, which must fail.
+pub const CONTROL: &str = "beyond-judged";
+
 /// A group of keys on which the search for an order is given up proves nothing. Of half a million operations none was,
 /// when this was chosen; so one in so many seeds is bad luck, more are a workload that has outgrown the search.
 const SEEDS_PER_UNDECIDED: u64 = 100;
@@ -100,11 +103,15 @@ impl Campaign {
         let boot: Rc<Boot> = self.toy.map_or_else(member::boot, toy::boot);
         let drawn = match &self.profile {
             Some(name) => {
-                let profile = Profile::named(name)?;
+                let profile = Profile::named(if name == CONTROL { "beyond" } else { name })?;
                 let web = self.toy.is_none();
                 let usual = Setup { profile, web, ..Setup::new(boot) };
                 match name.as_str() {
-                    "lease" | "handover" | "beyond" => Setup { lease: true, sessions: 9, ..usual },
+                    "lease" | "handover" | CONTROL => Setup { lease: true, sessions: 9, ..usual },
+                    "beyond" => {
+                        let leases = Leases::Distrusted;
+                        Setup { lease: true, leases, sessions: 9, ..usual }
+                    }
                     "members" => Setup { spares: 2, ..usual },
                     // Alone, a node has nobody to fetch from.
                     "power" => Setup { nodes: 1 + 2 * (seed % 2), padding: 1500, ..usual },

@@ -40,8 +40,10 @@ pub struct Setup {
     pub spares: u64,
     /// How many client sessions.
     pub sessions: u32,
-    /// Some sessions trust leases, and no clock leaves the bound that they need.
+    /// Some sessions trust leases.
     pub lease: bool,
+    /// What their reads are worth.
+    pub leases: Leases,
     /// Some sessions read what their node has, however old.
     pub stale: bool,
     /// Some sessions speak HTTP.
@@ -70,6 +72,16 @@ pub enum Lifetimes {
     Ignored,
 }
 
+/// What a read is worth that trusts a lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leases {
+    /// As much as any other: no clock leaves the bound that leases need, or it is to be seen that one has.
+    #[default]
+    Judged,
+    /// Nothing about time, for clocks may be wrong by more; all others must be right.
+    Distrusted,
+}
+
 /// Whether a synced byte is a durable byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Disks {
@@ -88,6 +100,7 @@ impl Setup {
             spares: 0,
             sessions: 5,
             lease: false,
+            leases: Leases::Judged,
             stale: false,
             web: false,
             padding: 0,
@@ -109,10 +122,7 @@ impl Setup {
             snapshot_log_bytes: *chance.pick(&[4, 16, 64]).unwrap_or(&64) * 1024,
             entries_kept: *chance.pick(&[0, 8, 64, 1024]).unwrap_or(&1024),
         };
-        let mut profile = if lease { Profile::all().within_lease() } else { Profile::all() };
-        // Nodes join one after the other.
-        profile.calm = Duration::from_secs(2 + nodes);
-        Self {
+        let drawn = Self {
             nodes,
             spares: chance.below(3),
             sessions: u32::try_from(chance.within(4..10)).unwrap_or(5),
@@ -121,9 +131,15 @@ impl Setup {
             web: true,
             padding: *chance.pick(&[0, 0, 0, 0, 800]).unwrap_or(&0),
             sizes,
-            profile,
             ..Self::new(boot)
-        }
+        };
+        // Reads that trust no clock must be right beside such as do, whatever clocks do.
+        let leases = if lease && chance.one_in(3) { Leases::Distrusted } else { Leases::Judged };
+        let within = lease && leases == Leases::Judged;
+        let mut profile = if within { Profile::all().within_lease() } else { Profile::all() };
+        // Nodes join one after the other.
+        profile.calm = Duration::from_secs(2 + nodes);
+        Self { leases, profile, ..drawn }
     }
 
     /// The hosts, as they are numbered when the cluster is the first to be added to a world.
@@ -140,7 +156,11 @@ impl fmt::Debug for Setup {
             self.nodes,
             self.spares,
             self.sessions,
-            if self.lease { ", leases" } else { "" },
+            match (self.lease, self.leases) {
+                (false, _) => "",
+                (true, Leases::Judged) => ", leases",
+                (true, Leases::Distrusted) => ", leases beyond their bound",
+            },
             if self.stale { ", stale reads" } else { "" },
             self.sizes
         )
@@ -208,8 +228,11 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
     let branches = world.take_branches();
     let (digest, lines, text) = (world.digest(), world.trace_lines(), world.trace_text());
     drop(world);
-    let history = clients.history.take();
+    let mut history = clients.history.take();
     healing.resumed = live::resumed(&history, peace);
+    if setup.leases == Leases::Distrusted {
+        history.distrust_leases();
+    }
     let mut judgement = judge(&history);
     judgement.violations.extend(violations);
     judgement.violations.extend(whole::check(&tally, &branches));

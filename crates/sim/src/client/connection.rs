@@ -51,8 +51,7 @@ impl Connection {
     /// Connects to `addr`, and says how much the reads of `session` may miss.
     pub async fn open(env: &Env, addr: &str, session: u32, trust: Trust) -> Option<Self> {
         let stream = within(env, CONNECT_LIMIT, env.net.connect(addr)).await?.ok()?;
-        let asker =
-            Asker { session, connection: env.rng.next_u64(), stale: trust == Trust::Nobody };
+        let asker = trust.asker(session, env.rng.next_u64());
         let (reader, under_way) = (Reader::default(), Default::default());
         let mut connection = Self { stream, reader, asker, under_way };
         let words: &[&str] = match trust {
