@@ -1,5 +1,5 @@
-//! The gym's clients, and after them the gym's judges, for real processes: sessions that speak RESP over real
-//! sockets on one thread, which notes when they asked and what they heard.
+//! The gym's clients, and after them the gym's judges, for real processes: sessions that speak RESP and HTTP over
+//! real sockets on one thread, which notes when they asked and what they heard.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,10 +9,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use quorate_env::{Env, Rng};
-use quorate_sim::check::{Violation, judge};
-use quorate_sim::client::probe::{Progress, probe};
+use quorate_sim::check::{Judgement, Violation, judge};
+use quorate_sim::client::probe::{Progress, Roll, probe};
 use quorate_sim::client::workload::session;
-use quorate_sim::client::{Clients, Trust};
+use quorate_sim::client::{Clients, Trust, web};
 use quorate_sim::world::Now;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
@@ -27,6 +27,8 @@ const LAST_REPLIES: Duration = Duration::from_secs(4);
 const LIVENESS: Duration = Duration::from_secs(60);
 /// Enough to contradict each other, and few enough to leave the machine to others.
 const FEW: u32 = 4;
+/// Each so many sessions one speaks HTTP: it is told revisions, by which what all others heard is judged, too.
+const WEB_EVERY: u32 = 3;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What the clients saw, and what the judges say.
@@ -35,6 +37,10 @@ pub(crate) struct Verdict {
     pub(crate) violations: Vec<Violation>,
     /// Groups of keys on which the search was given up.
     pub(crate) undecided: u64,
+    /// Operations that were judged by the revisions in replies.
+    pub(crate) placed: u64,
+    /// Operations on the same keys whose place nobody knows.
+    pub(crate) loose: u64,
     pub(crate) done: u64,
     pub(crate) not_applied: u64,
     pub(crate) unknown: u64,
@@ -114,28 +120,32 @@ async fn play(nodes: Vec<String>, count: u32, seed: u64, stop: &Stop) -> Verdict
     for number in 1..=count {
         // Some take what their node has; nobody trusts a clock, for processes are stopped here.
         let trust = if number % 4 == 3 { Trust::Nobody } else { Trust::Quorum };
-        env.tasks.spawn(session(clients.clone(), number, trust, env.clone()));
+        let (clients, window) = (clients.clone(), env.clone());
+        env.tasks.spawn(match number % WEB_EVERY {
+            0 => web::session(clients, number, trust, window),
+            _ => session(clients, number, trust, window),
+        });
     }
     while !stop.said.load(Ordering::Acquire) {
         env.clock.sleep(LOOK).await;
     }
     clients.stopping.set(true);
     env.clock.sleep(LAST_REPLIES).await;
-    let progress = Rc::new(Cell::new(Progress::Starting));
-    let nodes = stop.nodes.lock().unwrap().clone();
-    env.tasks.spawn(probe(clients.clone(), nodes, env.clone(), Rc::clone(&progress)));
+    let progress = Rc::new(Cell::new(Progress::default()));
+    let roll = Roll::settled(stop.nodes.lock().unwrap().clone());
+    env.tasks.spawn(probe(clients.clone(), roll, env.clone(), Rc::clone(&progress)));
     let deadline = env.clock.now() + LIVENESS;
-    while progress.get() != Progress::Done && env.clock.now() < deadline {
+    while !progress.get().done && env.clock.now() < deadline {
         env.clock.sleep(LOOK).await;
     }
     // What is still under way stays unknown.
     let history = clients.history.take();
     let mut judgement = judge(&history);
-    if progress.get() != Progress::Done {
+    if !progress.get().done {
         let evidence = format!("the probe is at {:?} after {LIVENESS:?}", progress.get());
         judgement.violations.push(Violation::new("live", evidence));
     }
     let (done, not_applied, unknown) = history.outcomes();
-    let (violations, undecided) = (judgement.violations, judgement.undecided);
-    Verdict { violations, undecided, done, not_applied, unknown }
+    let Judgement { violations, undecided, placed, loose } = judgement;
+    Verdict { violations, undecided, placed, loose, done, not_applied, unknown }
 }

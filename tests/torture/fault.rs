@@ -64,7 +64,9 @@ pub(super) const OF_MEMBERS: &[Fault] = &[
 pub(super) enum Act {
     Start(usize),
     Resume(usize),
-    Heal,
+    /// The wires, unless another picture than this one has been drawn since.
+    Heal(u64),
     SetClock(usize, i64),
-    LetSync(usize),
+    /// Its syncs, unless they were hurt another time since.
+    LetSync(usize, u64),
 }

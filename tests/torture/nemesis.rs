@@ -34,6 +34,8 @@ const SYNC_FAILED: &str = "Input/output error";
 /// Whose syncs are slow, or fail: the log's writer's above all. Not every node has all of them.
 const SYNCING: &[&str] =
     &[LOG_WRITER, LOG_WRITER, LOG_KEEPER, SNAPSHOT_MAKER, SNAPSHOT_RECEIVER, FLUSHER, COMPACTER];
+/// Within this time a node ends whose fsync has failed, if it is one that it can't do without: it may be stopped meanwhile.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// How a node ends that is no member any more.
 const REMOVED: &str = "was removed from the cluster";
 /// How a node ends that comes with the name of a former one.
@@ -45,9 +47,10 @@ struct Patient {
     clock: Option<WallClock>,
     wrong_clock: bool,
     paused: bool,
-    strace: Option<Strace>,
-    /// Its fsync fails: it is going to end by itself.
-    may_end: bool,
+    /// What is done to its syncs, and a number for it.
+    hurt: Option<(Fault, Strace, u64)>,
+    /// An fsync has failed: until then it may end by itself.
+    may_end_until: Option<Instant>,
 }
 
 pub(super) struct Nemesis<'a> {
@@ -60,6 +63,10 @@ pub(super) struct Nemesis<'a> {
     kinds: Vec<Fault>,
     agenda: BTreeMap<(Instant, u64), Act>,
     orders: u64,
+    /// Pictures of cut wires drawn so far.
+    pictures: u64,
+    /// How often syncs were hurt.
+    hurts: u64,
     members_max: usize,
     /// What happened, and how often.
     pub(super) tally: BTreeMap<Fault, u64>,
@@ -108,6 +115,8 @@ impl<'a> Nemesis<'a> {
             kinds,
             agenda: BTreeMap::new(),
             orders: 0,
+            pictures: 0,
+            hurts: 0,
             members_max: plan.nodes + GROWTH_MAX,
             tally: BTreeMap::new(),
             verdicts: BTreeMap::new(),
@@ -174,8 +183,8 @@ impl<'a> Nemesis<'a> {
                 }
                 self.patients[node].paused = false;
             }
-            Act::Heal => {
-                if let Some(wire) = &mut self.wire {
+            Act::Heal(picture) => {
+                if let Some(wire) = self.wire.as_mut().filter(|_| picture == self.pictures) {
                     wire.set_all(Rule::default());
                 }
             }
@@ -185,8 +194,25 @@ impl<'a> Nemesis<'a> {
                     self.patients[node].wrong_clock = ahead != 0;
                 }
             }
-            Act::LetSync(node) => self.patients[node].strace = None,
+            Act::LetSync(node, number) => {
+                if self.patients[node].hurt.as_ref().is_some_and(|hurt| hurt.2 == number) {
+                    self.let_sync(node);
+                }
+            }
         }
+    }
+
+    /// Its syncs are as they should be. What was done to them counts if any call was met.
+    fn let_sync(&mut self, node: usize) {
+        let patient = &mut self.patients[node];
+        let Some((fault, strace, _)) = patient.hurt.take() else { return };
+        if strace.injected() == 0 {
+            return;
+        }
+        if fault == Fault::FailSync {
+            patient.may_end_until = Some(Instant::now() + ENDS_WITHIN);
+        }
+        *self.tally.entry(fault).or_default() += 1;
     }
 
     /// Nodes that have ended by themselves: those that may are started again, as a supervisor would, but for those
@@ -196,9 +222,9 @@ impl<'a> Nemesis<'a> {
             let Some(status) = self.cluster.ended(node) else { continue };
             let text = self.cluster.log_text(node);
             let why = text.lines().last().unwrap_or_default();
-            let patient = &mut self.patients[node];
-            let may_end = std::mem::take(&mut patient.may_end);
-            patient.strace = None;
+            self.let_sync(node);
+            let until = self.patients[node].may_end_until.take();
+            let may_end = until.is_some_and(|until| Instant::now() < until);
             let failed = status.code() == Some(1);
             if failed && why.contains(REMOVED) {
                 self.surprises.extend(self.roster.was_told(node));
@@ -243,7 +269,7 @@ impl<'a> Nemesis<'a> {
         nodes.iter().map(|&node| self.cluster.addr(node).to_owned()).collect()
     }
 
-    /// False when there is nothing to do it to.
+    /// False when there is nothing to do it to, or when it is counted later.
     fn inject(&mut self, fault: Fault) -> bool {
         if OF_MEMBERS.contains(&fault) {
             return self.order(fault);
@@ -267,7 +293,10 @@ impl<'a> Nemesis<'a> {
                 self.later(after, Act::Resume(node));
             }
             Fault::ClockJump | Fault::ClockDrift => return self.move_clock(node, fault),
-            Fault::SlowSync | Fault::FailSync => return self.hurt_syncs(node, fault),
+            Fault::SlowSync | Fault::FailSync => {
+                self.hurt_syncs(node, fault);
+                return false;
+            }
             _ => self.cut(node, fault),
         }
         true
@@ -278,8 +307,9 @@ impl<'a> Nemesis<'a> {
             return false;
         }
         self.cluster.kill(&[node]);
+        self.let_sync(node);
         let patient = &mut self.patients[node];
-        (patient.paused, patient.may_end, patient.strace) = (false, false, None);
+        (patient.paused, patient.may_end_until) = (false, None);
         let after = self.within_ms(0, 2_000);
         self.later(after, Act::Start(node));
         true
@@ -370,10 +400,11 @@ impl<'a> Nemesis<'a> {
         true
     }
 
-    fn hurt_syncs(&mut self, node: usize, fault: Fault) -> bool {
+    /// Whether any sync was met is known, and counted, when it is over.
+    fn hurt_syncs(&mut self, node: usize, fault: Fault) {
         let patient = &self.patients[node];
-        if !self.runs(node) || patient.paused || patient.strace.is_some() {
-            return false;
+        if !self.runs(node) || patient.paused || patient.hurt.is_some() {
+            return;
         }
         let process = self.cluster.process(node).id();
         let thread = SYNCING[self.random.below(SYNCING.len())];
@@ -384,12 +415,11 @@ impl<'a> Nemesis<'a> {
             let by = self.within_ms(5, 400);
             Strace::slow_syncs(process, thread, by)
         };
-        let attached = strace.is_some();
-        self.patients[node].strace = strace;
-        self.patients[node].may_end = attached && fault == Fault::FailSync;
+        let Some(strace) = strace else { return };
+        self.hurts += 1;
+        self.patients[node].hurt = Some((fault, strace, self.hurts));
         let after = self.within_ms(500, 3_000);
-        self.later(after, Act::LetSync(node));
-        attached
+        self.later(after, Act::LetSync(node, self.hurts));
     }
 
     fn cut(&mut self, node: usize, fault: Fault) {
@@ -426,17 +456,18 @@ impl<'a> Nemesis<'a> {
                 }
             }
         }
-        self.later(lasts, Act::Heal);
+        self.pictures += 1;
+        self.later(lasts, Act::Heal(self.pictures));
     }
 
     /// All faults end; what a failed fsync has begun takes its course, and operators finish what they were told.
     pub(super) fn make_peace(&mut self) {
         self.agenda.clear();
-        self.carry_out(Act::Heal);
+        self.carry_out(Act::Heal(self.pictures));
         for node in 0..self.patients.len() {
             self.carry_out(Act::SetClock(node, 0));
             self.carry_out(Act::Resume(node));
-            self.carry_out(Act::LetSync(node));
+            self.let_sync(node);
         }
         let peace = Instant::now();
         for node in self.roster.live() {

@@ -105,12 +105,14 @@ impl Core {
 
     fn start_round(&mut self) -> bool {
         #[cfg(feature = "planted-bugs")]
-        if planted::is(Planted::ReadWithoutQuorum)
-            || planted::is(Planted::ReadBeforeOwnTermCommit) && !self.is_leading()
-        {
+        if planted::is(Planted::ReadWithoutQuorum) {
             return self.read_at_once();
         }
-        if !self.is_leading() {
+        #[cfg(feature = "planted-bugs")]
+        let too_early = planted::is(Planted::ReadBeforeOwnTermCommit);
+        #[cfg(not(feature = "planted-bugs"))]
+        let too_early = false;
+        if !self.is_leading() && !too_early {
             return false;
         }
         let now = self.now();

@@ -35,6 +35,13 @@ pub enum Trust {
     Nobody,
 }
 
+impl Trust {
+    /// Who asks on a connection.
+    fn asker(self, session: u32, connection: u64) -> Asker {
+        Asker { session, connection, stale: self == Self::Nobody, lease: self == Self::Lease }
+    }
+}
+
 /// What all clients of a run share: the book, and the word to stop.
 #[derive(Clone, Debug)]
 pub struct Clients {

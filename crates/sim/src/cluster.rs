@@ -190,9 +190,11 @@ impl Cluster {
         self.live().map(|member| format!("{}:{OPERATOR_PORT}", member.name)).collect()
     }
 
-    /// The addresses of those that are nodes.
-    pub fn live_addresses(&self) -> Vec<String> {
-        self.live().map(|member| member.addr.clone()).collect()
+    /// The names and addresses of those that are nodes, and to stay.
+    pub fn staying(&self) -> Vec<(String, String)> {
+        let stays = |(slot, _): &(&Slot, _)| slot.part == Part::Node;
+        let named = |(slot, member): (&Slot, &Member)| (slot.name.clone(), member.addr.clone());
+        self.slots.iter().zip(self.members.iter()).filter(stays).map(named).collect()
     }
 
     /// The names of those that were told to join, and to stay.

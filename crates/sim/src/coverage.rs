@@ -8,8 +8,6 @@ pub const SEEDS_MIN: u64 = 400;
 
 /// What nodes say, in their logs or to clients, on rare branches.
 const BRANCHES: &[&str] = &[
-    "a watched key was set",
-    "aborted",
     "ambush at ChangesMembers: split",
     "ambush at ChangesMembers: the power of one fails",
     "ambush at CutsLog: the power of all fails",
@@ -25,6 +23,9 @@ const BRANCHES: &[&str] = &[
     "a voter's place was taken in one step",
     "a pause of hours",
     "a pause of minutes",
+    "a block under WATCH was aborted",
+    "a block under WATCH was committed",
+    "a block was committed",
     "a vote was given",
     "a vote was taken",
     "added to the cluster",

@@ -216,6 +216,8 @@ pub struct Asker {
     pub connection: u64,
     /// Its reads may be old.
     pub stale: bool,
+    /// Its reads trust the leader's lease.
+    pub lease: bool,
 }
 
 /// One command, or the commands of one MULTI/EXEC block.
@@ -323,6 +325,14 @@ impl History {
     pub fn mark_last(&mut self, id: OperationId) {
         if let Some(operation) = self.operations.get_mut(id) {
             operation.last = true;
+        }
+    }
+
+    /// Reads that trusted a lease promise nothing about time any more, as reads of what a node has: where clocks were
+    /// wrong by more than leases allow.
+    pub fn distrust_leases(&mut self) {
+        for operation in &mut self.operations {
+            operation.asker.stale |= operation.asker.lease;
         }
     }
 

@@ -23,7 +23,7 @@ usage: quorate-sim [--seed N | --seeds A..B | --hours H [--from A]] [option ...]
                   end of the storm, and acts that are left out)
   --no-shrink     show failing seeds as they are
   --covered       fail when a fault or a rare branch was never reached, however few the seeds
-  --profile NAME  three nodes and this profile (calm, first, harsh, lease, handover, beyond, members, power, cut, doubt, all) instead of what the seed draws
+  --profile NAME  three nodes and this profile (calm, first, harsh, lease, handover, beyond, members, power, cut, doubt, all) instead of what the seed draws; beyond-judged is beyond with lease reads judged as well, which must fail
   --lying-disks   syncs do nothing: the control, which must fail
   --toy DEFECT    a toy in the node's place: none, stale-reads, lazy-sync, lying-refusal, torn-blocks, stays-down
 ";
@@ -141,7 +141,10 @@ fn run_many(out: &mut impl Write, arguments: &Arguments) -> io::Result<bool> {
     if !missed.is_empty() {
         writeln!(out, "never reached: {}", missed.join(" "))?;
     }
-    Ok(summary.failed == 0 && missed.is_empty())
+    if !summary.is_decided() {
+        writeln!(out, "too many groups of keys are undecided")?;
+    }
+    Ok(summary.failed == 0 && missed.is_empty() && summary.is_decided())
 }
 
 fn describe(out: &mut impl Write, campaign: &Campaign, outcome: &Outcome) -> io::Result<()> {

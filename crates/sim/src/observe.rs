@@ -19,7 +19,7 @@ use crate::check::machine::{Machines, State};
 use crate::world::HostId;
 use crate::world::rng::fold;
 
-/// All records are hashed at each index of which this is a divisor.
+/// All records are hashed at each index of which this is a divisor, unless all are looked at.
 const CONTENT_EVERY: u64 = 16;
 /// Violations that are told; the others follow from them.
 const TOLD_MAX: usize = 3;
@@ -30,6 +30,8 @@ pub struct Watch {
     judges: RefCell<Judges>,
     moments: RefCell<Vec<(HostId, Moment)>>,
     leased: Cell<u64>,
+    /// All records are hashed at every index.
+    every_index: Cell<bool>,
 }
 
 /// One process' place before the judges: they know nodes, faults know hosts.
@@ -65,6 +67,11 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
+    /// From now on all records are hashed at every index.
+    pub fn look_at_every_index(&self) {
+        self.every_index.set(true);
+    }
+
     /// The moments since the last call, and where.
     pub fn take_moments(&self) -> Vec<(HostId, Moment)> {
         self.moments.take()
@@ -78,6 +85,11 @@ impl Watch {
     /// How often reads were served by nothing but a lease.
     pub fn leased(&self) -> u64 {
         self.leased.get()
+    }
+
+    /// True when anybody ever led: toys don't, and have no votes.
+    pub fn has_leaders(&self) -> bool {
+        self.judges.borrow().elections.any()
     }
 
     /// What was seen to be broken.
@@ -137,7 +149,8 @@ impl Observer for Seat {
     fn applied(&self, node: NodeId, entry: Applied, state: &Keyspace) {
         let judges = &mut *self.watch.judges.borrow_mut();
         let Applied { index, term, known_in } = entry;
-        let content = if index.0.is_multiple_of(CONTENT_EVERY) { content(state) } else { None };
+        let looks = self.watch.every_index.get() || index.0.is_multiple_of(CONTENT_EVERY);
+        let content = if looks { content(state) } else { None };
         let held = State { digest: state.digest(), content };
         let violation = judges.machines.applied(node, index, term, held);
         judges.tell(violation);

@@ -7,9 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cellar::Engines;
-use crate::check::{Judgement, Violation, judge, lifetime, whole};
+use crate::check::live::Healing;
+use crate::check::{
+    Judgement, Violation, judge, lifetime, live, panics, quiet, removed, votes, whole,
+};
 use crate::client::operator::{Office, Request, Verdict, Vote, operator};
-use crate::client::probe::{Progress, probe};
+use crate::client::probe::{Progress, Roll, probe};
 use crate::client::workload::session;
 use crate::client::{Clients, Trust, web};
 use crate::cluster::{Boot, Cluster, Sizes};
@@ -18,14 +21,14 @@ use crate::fault::{Act, Ambush, Effects, Kind, Plan, Profile, Scene, Step};
 use crate::history::History;
 use crate::world::{Chance, Ending, HostId, Kill, Recording, SimTime, World};
 
-/// From the end of all faults until every node must have served.
-const LIVENESS_LIMIT: Duration = Duration::from_secs(60);
 /// Sessions may finish what they began before they are stopped for good.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
 /// A removed node lingers for a moment, and may have to be told first.
 const LINGER: Duration = Duration::from_secs(3);
 /// Behind a quarter of an hour a write that is repeated is a new one: who sleeps for longer must not repeat any.
 const NAMES_LAST: Duration = Duration::from_secs(800);
+/// In one of so many seeds all that members hold is compared at every index; in all it would take too long.
+const CONTENT_SEEDS: u64 = 20;
 /// Each so many sessions one speaks HTTP.
 const WEB_EVERY: u32 = 3;
 /// Between two looks at the probe and the operator.
@@ -40,8 +43,10 @@ pub struct Setup {
     pub spares: u64,
     /// How many client sessions.
     pub sessions: u32,
-    /// Some sessions trust leases, and no clock leaves the bound that they need.
+    /// Some sessions trust leases.
     pub lease: bool,
+    /// What their reads are worth.
+    pub leases: Leases,
     /// Some sessions read what their node has, however old.
     pub stale: bool,
     /// Some sessions speak HTTP.
@@ -72,6 +77,16 @@ pub enum Lifetimes {
     Ignored,
 }
 
+/// What a read is worth that trusts a lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leases {
+    /// As much as any other: no clock leaves the bound that leases need, or it is to be seen that one has.
+    #[default]
+    Judged,
+    /// Nothing about time, for clocks may be wrong by more; all others must be right.
+    Distrusted,
+}
+
 /// Whether a synced byte is a durable byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Disks {
@@ -90,6 +105,7 @@ impl Setup {
             spares: 0,
             sessions: 5,
             lease: false,
+            leases: Leases::Judged,
             stale: false,
             web: false,
             padding: 0,
@@ -115,10 +131,7 @@ impl Setup {
         let odd = chance.one_in(2);
         let (memory, mixed, disk) = (Engines::Memory, Engines::Mixed { odd }, Engines::Disk);
         let engines = *chance.pick(&[memory, memory, mixed, disk]).unwrap_or(&memory);
-        let mut profile = if lease { Profile::all().within_lease() } else { Profile::all() };
-        // Nodes join one after the other.
-        profile.calm = Duration::from_secs(2 + nodes);
-        Self {
+        let drawn = Self {
             nodes,
             spares: chance.below(3),
             sessions: u32::try_from(chance.within(4..10)).unwrap_or(5),
@@ -128,9 +141,15 @@ impl Setup {
             padding: *chance.pick(&[0, 0, 0, 0, 800]).unwrap_or(&0),
             sizes,
             engines,
-            profile,
             ..Self::new(boot)
-        }
+        };
+        // Reads that trust no clock must be right beside such as do, whatever clocks do.
+        let leases = if lease && chance.one_in(3) { Leases::Distrusted } else { Leases::Judged };
+        let within = lease && leases == Leases::Judged;
+        let mut profile = if within { Profile::all().within_lease() } else { Profile::all() };
+        // Nodes join one after the other.
+        profile.calm = Duration::from_secs(2 + nodes);
+        Self { leases, profile, ..drawn }
     }
 
     /// The hosts, as they are numbered when the cluster is the first to be added to a world.
@@ -147,7 +166,11 @@ impl fmt::Debug for Setup {
             self.nodes,
             self.spares,
             self.sessions,
-            if self.lease { ", leases" } else { "" },
+            match (self.lease, self.leases) {
+                (false, _) => "",
+                (true, Leases::Judged) => ", leases",
+                (true, Leases::Distrusted) => ", leases beyond their bound",
+            },
             if self.stale { ", stale reads" } else { "" },
             self.sizes,
             self.engines
@@ -170,6 +193,8 @@ pub struct Report {
     pub text: String,
     /// What the judges say.
     pub judgement: Judgement,
+    /// How the cluster came back.
+    pub healing: Healing,
     /// The faults.
     pub tally: Tally,
     /// What the clients did.
@@ -203,14 +228,12 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
     let logs = world.capture_logs();
     let mut run = Run::new(&mut world, setup, plan);
     run.play(setup);
-    if run.world.is_exhausted() {
-        let evidence = "the cluster does not come to rest: the run was cut short".to_owned();
-        run.violations.push(Violation::new("quiet", evidence));
-    }
+    run.violations.extend(quiet::check(run.world.is_exhausted()));
     run.violations.extend(run.cluster.watch().violations());
     let leased = run.cluster.watch().leased();
     run.effects.gather(run.world, &run.cluster.hosts());
     let (violations, tally, clients) = (run.violations, run.effects.tally, run.clients);
+    let (mut healing, peace) = (run.healing, run.peace);
     drop(logs);
     // Order matters: the sessions hold the book too.
     let took = world.now() - SimTime::ZERO;
@@ -221,14 +244,18 @@ pub fn run_plan(seed: u64, setup: &Setup, plan: &Plan, recording: Recording) -> 
     }
     let (digest, lines, text) = (world.digest(), world.trace_lines(), world.trace_text());
     drop(world);
-    let history = clients.history.take();
+    let mut history = clients.history.take();
+    healing.resumed = live::resumed(&history, peace);
+    if setup.leases == Leases::Distrusted {
+        history.distrust_leases();
+    }
     let mut judgement = judge(&history);
     judgement.violations.extend(violations);
     judgement.violations.extend(whole::check(&tally, &branches));
     if setup.lifetimes == Lifetimes::Kept {
         judgement.violations.extend(lifetime::check(&tally, &history));
     }
-    Report { seed, digest, steps, lines, text, judgement, tally, history, branches, took }
+    Report { seed, digest, steps, lines, text, judgement, healing, tally, history, branches, took }
 }
 
 struct Run<'a> {
@@ -237,6 +264,10 @@ struct Run<'a> {
     clients: Clients,
     client_hosts: Vec<HostId>,
     office: Office,
+    roll: Roll,
+    healing: Healing,
+    /// When all faults were over.
+    peace: SimTime,
     ends: SimTime,
     /// What is still to be done, in order.
     agenda: BTreeMap<(SimTime, usize), Step>,
@@ -253,6 +284,9 @@ impl<'a> Run<'a> {
         let boot = Rc::clone(&setup.boot);
         let cluster = Cluster::new(world, setup.nodes, setup.spares, boot, setup.sizes)
             .with_engines(setup.engines);
+        if world.chance("content").one_in(CONTENT_SEEDS) {
+            cluster.watch().look_at_every_index();
+        }
         let mut clients = Clients::new(world.clock(), cluster.addresses());
         clients.names = plan.rests() < NAMES_LAST;
         clients.padding = "x".repeat(setup.padding).into();
@@ -270,6 +304,9 @@ impl<'a> Run<'a> {
             clients,
             client_hosts,
             office: Office::default(),
+            roll: Roll::default(),
+            healing: Healing::default(),
+            peace: plan.ends,
             ends: plan.ends,
             agenda,
             effects: Effects::default(),
@@ -301,11 +338,11 @@ impl<'a> Run<'a> {
         }
         let host = self.world.add_host("op");
         let office = self.office.clone();
-        office.list(self.cluster.operator_addresses(), self.cluster.joining());
+        self.list_members();
         self.world.start(host, move |env| operator(office, env));
         self.storm();
         self.make_peace();
-        self.prove_liveness();
+        self.prove_healing();
     }
 
     /// Carries the plan out. A node that ends again and again is still being restarted when peace comes.
@@ -376,6 +413,17 @@ impl<'a> Run<'a> {
                 Verdict::Stays(host) => self.cluster.stays(host),
             }
         }
+        self.list_members();
+    }
+
+    /// Tells operator and probe who there is.
+    fn list_members(&mut self) {
+        let staying = self.cluster.staying();
+        // A toy has no votes.
+        if self.cluster.watch().has_leaders() {
+            self.office.list_electorate(staying.iter().map(|(name, _)| name.clone()).collect());
+        }
+        self.roll.list(staying);
         self.office.list(self.cluster.operator_addresses(), self.cluster.joining());
     }
 
@@ -406,10 +454,8 @@ impl<'a> Run<'a> {
             return;
         }
         while let Some((host, ending)) = self.world.take_ending() {
-            if let Ending::Panicked(message) = ending {
-                let evidence = format!("{} panicked: {message}", self.world.name(host));
-                self.violations.push(Violation::new("no panic", evidence));
-            } else if ending == Ending::Exited {
+            self.violations.extend(panics::check(self.world.name(host), &ending));
+            if ending == Ending::Exited {
                 self.effects.exited();
             } else if ending == Ending::PowerFailed {
                 self.effects.power_failed(host);
@@ -436,51 +482,44 @@ impl<'a> Run<'a> {
         self.world.wire().heal_all();
         self.hear_operator();
         self.cluster.start_all(self.world);
+        self.peace = self.world.now();
     }
 
-    /// The operator gets his will, and who was removed has stopped by itself.
-    fn settle_members(&mut self) {
-        let office = self.office.clone();
-        // Nothing else is ordered any more.
-        office.order(Request::CheckVotes);
-        if !self.wait(LIVENESS_LIMIT, || office.is_idle()) {
-            let evidence =
-                format!("an operator's order is not carried out: {:?}", office.current());
-            self.violations.push(Violation::new("live", evidence));
-        }
-        self.cluster.dismiss_succeeded();
-        for host in self.cluster.gone() {
-            self.wait(LINGER, || false);
-            if self.world.is_up(host) {
-                let evidence = format!("{} was removed and goes on", self.world.name(host));
-                self.violations.push(Violation::new("removed", evidence));
-            }
-        }
-    }
-
-    fn prove_liveness(&mut self) {
+    /// From [`live::AFTER_PEACE`] on everything must come about within the time that it has: every node serves, the
+    /// operator gets his will, votes are where they should be, and who was removed has stopped by itself.
+    fn prove_healing(&mut self) {
         self.wait(LAST_REPLIES, || false);
-        self.settle_members();
         self.clients.stopping.set(true);
-        self.wait(LAST_REPLIES, || false);
+        self.wait(live::AFTER_PEACE - LAST_REPLIES, || false);
         // What is still under way now stays unknown.
         for host in self.client_hosts.clone() {
             self.world.kill(host, Kill::Process);
         }
+        let asked = self.world.now();
+        // Nothing else is ordered any more.
+        self.office.order(Request::CheckVotes);
         let host = self.world.add_host("probe");
-        let progress = Rc::new(Cell::new(Progress::Starting));
-        let (clients, seen) = (self.clients.clone(), Rc::clone(&progress));
-        let nodes = self.cluster.live_addresses();
-        self.world.start(host, move |env| probe(clients, nodes, env, seen));
-        let done = || progress.get() == Progress::Done;
-        if !self.wait(LIVENESS_LIMIT, done) {
-            let evidence = format!(
-                "{} s after the last fault the probe is at {:?}",
-                LIVENESS_LIMIT.as_secs(),
-                progress.get()
-            );
-            self.violations.push(Violation::new("live", evidence));
+        let progress = Rc::new(Cell::new(Progress::default()));
+        let (clients, roll, seen) = (self.clients.clone(), self.roll.clone(), Rc::clone(&progress));
+        self.world.start(host, move |env| probe(clients, roll, env, seen));
+        let (office, roll) = (self.office.clone(), self.roll.clone());
+        let settled = self.wait(live::EVERYTHING, || office.is_idle());
+        let orders = settled.then(|| self.world.now());
+        roll.settle();
+        let spent = self.world.now() - asked;
+        self.wait(live::EVERYTHING.saturating_sub(spent), || progress.get().done);
+        self.healing = Healing::new(asked, progress.get(), orders);
+        let order = office.current().filter(|_| !settled);
+        self.violations.extend(live::check(self.healing, progress.get(), order.as_ref()));
+        self.violations.extend(votes::check(&office.due(), &office.seen()));
+        self.cluster.dismiss_succeeded();
+        let gone = self.cluster.gone();
+        if !gone.is_empty() {
+            self.wait(LINGER, || false);
         }
+        let running = gone.into_iter().filter(|host| self.world.is_up(*host));
+        let running: Vec<String> = running.map(|host| self.world.name(host).to_owned()).collect();
+        self.violations.extend(removed::check(running));
     }
 
     /// Waits until `done`, no longer than `limit`, and keeps the nodes running.

@@ -9,6 +9,8 @@
 use std::collections::VecDeque;
 
 use quorate_env::Mono;
+#[cfg(feature = "planted-bugs")]
+use raft::eraftpb::Entry;
 use raft::eraftpb::{Message, MessageType};
 
 use super::{Group, GroupRole, Output};
@@ -94,6 +96,11 @@ impl Group {
     /// comes back in [`Output::reads`], unless leadership is lost first (then [`Output::role_changed`]
     /// says so). `None` when [`Group::can_read`] is false.
     pub fn start_round(&mut self, now: Mono, askers: &[NodeId]) -> Option<u64> {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is(crate::planted::Planted::ReadBeforeOwnTermCommit) && !self.can_read()
+        {
+            return self.start_round_too_early(now);
+        }
         if !self.can_read() {
             return None;
         }
@@ -103,6 +110,29 @@ impl Group {
         self.asking.choose(number, self.node, askers, configuration);
         self.rounds.push_back(Round { number, term: self.term(), sent: now });
         self.raw.read_index(number.to_be_bytes().to_vec());
+        Some(number)
+    }
+
+    /// A round like any other, but for the test that raft-rs repeats: no entry of our own term need be committed.
+    #[cfg(feature = "planted-bugs")]
+    fn start_round_too_early(&mut self, now: Mono) -> Option<u64> {
+        let votes = self.raw.store().configuration().is_voter(self.node);
+        let is_alone = self.raw.raft.prs().is_singleton();
+        if self.role() != GroupRole::Leader || !votes || is_alone {
+            return None;
+        }
+        let number = self.next_round;
+        self.next_round += 1;
+        self.asking.only = None;
+        self.rounds.push_back(Round { number, term: self.term(), sent: now });
+        let data = number.to_be_bytes().to_vec().into();
+        let mut request = Message::default();
+        request.set_msg_type(MessageType::MsgReadIndex);
+        request.entries = vec![Entry { data, ..Entry::default() }].into();
+        let raft = &mut self.raw.raft;
+        let (committed, id) = (raft.raft_log.committed, raft.id);
+        raft.read_only.add_request(committed, request, id);
+        raft.bcast_heartbeat();
         Some(number)
     }
 

@@ -1,6 +1,7 @@
 //! Durability: what was acknowledged is there at the end, unless something later replaced it.
 //!
-//! Judged by the reads made after all faults have ended.
+//! Judged by the reads made after all faults have ended. (`GUARANTEES`, *Writes: durable*; the D of Haerder and Reuter,
+//! *Principles of transaction-oriented database recovery*, 1983.)
 
 use super::Violation;
 use super::writers::Writers;

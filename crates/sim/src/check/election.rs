@@ -16,6 +16,11 @@ pub struct Elections {
 }
 
 impl Elections {
+    /// True when anybody was ever elected.
+    pub fn any(&self) -> bool {
+        !self.leaders.is_empty()
+    }
+
     /// A vote has left `node`.
     pub fn voted(&mut self, node: NodeId, term: Term, candidate: NodeId) -> Option<Violation> {
         let first = *self.votes.entry((node, term)).or_insert(candidate);

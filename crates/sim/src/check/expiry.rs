@@ -1,4 +1,7 @@
 //! Times to live: what is gone stays gone, whoever leads, whatever the clocks say.
+//!
+//! (`GUARANTEES`, *TTLs: leader changes never bring it back*. A read that found nothing told the time, and time goes on:
+//! after Gray and Cheriton, *Leases*, 1989, whose terms end by the clock of whoever granted them.)
 
 use std::collections::BTreeMap;
 

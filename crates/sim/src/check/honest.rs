@@ -1,4 +1,7 @@
-//! Honesty: "not applied" means that nobody ever sees it.
+//! Honesty: "not applied" means that nobody ever sees it, and nobody sees what nobody wrote.
+//!
+//! (`GUARANTEES`, *honest about doubt*; a value of a refused write is an aborted read, G1a in Adya, *Weak consistency*,
+//! 1999.)
 
 use std::collections::BTreeMap;
 

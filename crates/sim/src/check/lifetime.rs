@@ -2,7 +2,8 @@
 //!
 //! Clocks that jump, drift or stand still move stamps, by as much as they disagree; where none did, the leader's
 //! stamp is the world's time, whoever leads. So a key that was set between two moments is gone between these two
-//! and its time to live, to the millisecond.
+//! and its time to live, to the millisecond. (`GUARANTEES`, *nor lengthen or shorten a TTL by more than the clocks'
+//! disagreement*, which here is none.)
 
 use std::collections::BTreeMap;
 use std::time::Duration;

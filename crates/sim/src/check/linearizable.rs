@@ -53,7 +53,8 @@ fn groups(history: &History) -> Vec<Group<'_>> {
         }
     }
     let mut groups: BTreeMap<Key, Group<'_>> = BTreeMap::new();
-    for key in history.keys().into_iter().filter(|key| !witness::is_witnessed(key)) {
+    let witnessed = witness::keys(history);
+    for key in history.keys().into_iter().filter(|key| !witnessed.contains(key)) {
         let empty = || Group { keys: Vec::new(), operations: Vec::new() };
         groups.entry(leader(&leaders, &key)).or_insert_with(empty).keys.push(key);
     }

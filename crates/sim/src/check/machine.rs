@@ -2,7 +2,8 @@
 //! state.
 //!
 //! The node's own rolling digest is compared at every index; a hash over all records, which a
-//! digest of changes can't replace, at every 16th, and where a snapshot takes the state's place.
+//! digest of changes can't replace, at every 16th (in one seed of 20 at every one), and where a snapshot takes the
+//! state's place.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::history::{Command, Key, Reply, Value};
+use crate::history::{Command, Condition, Key, Reply, Value};
 
 /// The end of a value that may go by itself.
 pub const EXPIRES: char = '~';
@@ -52,9 +52,15 @@ impl Model {
                 }
                 Err(_) => Reply::Unexpected("ERR value is not an integer".into()),
             },
-            // Their keys are judged by the revisions in their replies.
-            Command::Read(_) | Command::Put { .. } | Command::Remove(..) => {
-                Reply::Unexpected("a command with a revision".into())
+            // Without a revision: where a reply tells one, the key is not judged here.
+            Command::Read(_) => value.clone().map_or(Reply::Nil, Reply::Value),
+            Command::Put { condition: Condition::Absent, .. } if value.is_some() => Reply::Refused,
+            Command::Put { value: new, condition: Condition::None | Condition::Absent, .. } => {
+                *value = Some(Rc::clone(new));
+                Reply::Ok
+            }
+            Command::Put { .. } | Command::Remove(..) => {
+                Reply::Unexpected("a revision that nobody was told".into())
             }
         }
     }

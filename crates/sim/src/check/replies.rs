@@ -1,4 +1,5 @@
-//! Replies: every command is answered, with a reply that this command can have.
+//! Replies: every command is answered, with a reply that this command can have: what Redis' documentation of it states
+//! under *Reply*, and for HTTP what `docs/HTTP.md` does.
 
 use super::Violation;
 use crate::history::{Command, Condition, History, Outcome, Reply};

@@ -1,6 +1,8 @@
 //! Good histories pass, bad ones don't, by hand and by chance.
 
+mod healing;
 mod judges;
+mod monotonic;
 mod witness;
 
 use super::linearizable;
@@ -13,24 +15,26 @@ fn asker(session: u32) -> Asker {
 }
 
 /// `(session, called, returned, what)`, told in a line each: `0 1 4 SET x a -> OK`; `?` for unknown, `!`
-/// for not applied, `last` in front for a last read.
+/// for not applied, `last` in front for a last read, `stale` for a session that reads what its node has.
 fn history(lines: &[&str]) -> History {
     let mut events = Vec::new();
     for (number, line) in lines.iter().enumerate() {
         let (last, line) = line.strip_prefix("last ").map_or((false, *line), |line| (true, line));
+        let (stale, line) = line.strip_prefix("stale ").map_or((false, line), |line| (true, line));
         let words: Vec<&str> = line.split_whitespace().collect();
         let times: Vec<u64> = words[..3].iter().map(|word| word.parse().unwrap()).collect();
-        events.push((times[1], number, true, last, times[0], words[3..].to_vec()));
-        events.push((times[2], number, false, last, times[0], words[3..].to_vec()));
+        let session = u32::try_from(times[0]).unwrap();
+        let asker = Asker { session, stale, connection: 1, ..Asker::default() };
+        events.push((times[1], number, true, last, asker, words[3..].to_vec()));
+        events.push((times[2], number, false, last, asker, words[3..].to_vec()));
     }
     events.sort_by_key(|event| event.0);
     let mut history = History::default();
     let mut ids = vec![0; lines.len()];
-    for (at, number, is_call, last, session, words) in events {
+    for (at, number, is_call, last, asker, words) in events {
         let split = words.iter().position(|word| ["->", "?", "!"].contains(word)).unwrap();
         if is_call {
-            let session = u32::try_from(session).unwrap();
-            ids[number] = history.call(SimTime(at), asker(session), vec![command(&words[..split])]);
+            ids[number] = history.call(SimTime(at), asker, vec![command(&words[..split])]);
         } else {
             history.finish(SimTime(at), ids[number], outcome(words[split], words.get(split + 1)));
         }
@@ -170,7 +174,7 @@ fn unknown_write_may_take_effect_late_or_never() {
     broken(&["0 1 2 SET x a ?", "1 3 4 GET x -> nil", "1 5 6 GET x -> a"], &[]);
     broken(&["0 1 2 SET x a ?", "last 1 3 4 GET x -> nil"], &[]);
     let lines = ["0 1 2 SET x a ?", "1 3 4 GET x -> a", "1 5 6 GET x -> nil"];
-    broken(&lines, &["linearizable"]);
+    broken(&lines, &["linearizable", "monotonic"]);
 }
 
 #[test]
@@ -194,7 +198,7 @@ fn value_with_a_time_to_live_may_go_and_not_come_back() {
     let gone = ["0 1 2 SET t a~ PX 5 -> OK", "1 3 4 GET t -> a~", "1 5 6 GET t -> nil"];
     broken(&gone, &[]);
     let back = [gone[0], gone[1], gone[2], "1 7 8 GET t -> a~"];
-    broken(&back, &["linearizable", "expiry"]);
+    broken(&back, &["linearizable", "monotonic", "expiry"]);
     broken(&["0 1 2 SET t a -> OK", "1 5 6 GET t -> nil"], &["linearizable"]);
     broken(&[gone[0], "last 1 9 10 GET t -> nil"], &[]);
 }
@@ -219,6 +223,46 @@ fn transactions_are_judged_as_one() {
     assert_eq!(linearizable::check(&history).violations.len(), 1);
     history.operations[read].outcome = Outcome::Done(vec![b.clone(), b]);
     assert_eq!(linearizable::check(&history).violations.len(), 0);
+}
+
+#[test]
+fn two_writers_that_each_guard_what_the_other_writes_are_found() {
+    // Under WATCH of both keys one writes one of them: both can't have been committed.
+    let guarded = |write: &str, value: &str, guard: &str| {
+        let (key, expected, value) = (write.into(), format!("{write}0").into(), value.into());
+        vec![Command::SetIfEq { key, expected, value }, Command::Get(guard.into())]
+    };
+    let setup = ["0 1 2 SET x x0 -> OK", "0 3 4 SET y y0 -> OK"];
+    let mut both = history(&setup);
+    let committed =
+        |guard: &str| Outcome::Done(vec![Reply::Ok, Reply::Value(format!("{guard}0").into())]);
+    let one = both.call(SimTime(5), asker(1), guarded("x", "x1", "y"));
+    let two = both.call(SimTime(6), asker(2), guarded("y", "y1", "x"));
+    both.finish(SimTime(7), one, committed("y"));
+    both.finish(SimTime(8), two, Outcome::NotApplied("aborted".into()));
+    assert_eq!(linearizable::check(&both).violations.len(), 0);
+    both.operations[two].outcome = committed("x");
+    assert_eq!(linearizable::check(&both).violations.len(), 1);
+}
+
+#[test]
+fn blocks_of_anything_are_judged_as_one() {
+    let block = |replies: [Reply; 4]| {
+        let mut history = history(&["0 1 2 SET x a -> OK"]);
+        let commands = vec![
+            Command::Incr("n".into()),
+            Command::Del("x".into()),
+            Command::Get("x".into()),
+            Command::Incr("n".into()),
+        ];
+        let id = history.call(SimTime(3), asker(1), commands);
+        history.finish(SimTime(4), id, Outcome::Done(replies.to_vec()));
+        linearizable::check(&history).violations.len()
+    };
+    let int = Reply::Int;
+    assert_eq!(block([int(1), int(1), Reply::Nil, int(2)]), 0);
+    assert_eq!(block([int(1), int(1), Reply::Value("a".into()), int(2)]), 1, "not deleted");
+    assert_eq!(block([int(1), int(1), Reply::Nil, int(1)]), 1, "counted once");
 }
 
 /// Sessions at a correct server: each operation takes effect at one moment between call and return, or,

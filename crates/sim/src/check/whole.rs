@@ -3,7 +3,8 @@
 //! A node that finds damage gives up its vote, and alone it refuses to start: right for a disk that has changed
 //! what it was given, and the loss of data where it has not. A kill, a loss of power, a full disk, a write or
 //! a sync that fails change nothing that was ever acknowledged, however they meet: a start must tell what they
-//! leave behind from damage.
+//! leave behind from damage. (Alagappan et al., *Protocol-aware recovery for consensus-based storage*, 2018, who tell
+//! crashes from corruption; `GUARANTEES`, *never starts with less than it once acknowledged*.)
 
 use std::collections::BTreeMap;
 

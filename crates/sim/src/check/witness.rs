@@ -12,13 +12,13 @@
 //! Values are checked along the order in [`line`]; counters are their own witness, in [`counter`].
 //!
 //! An unknown write that somebody has seen stands where it was seen, and is never over. What nobody has seen may
-//! stand anywhere, or nowhere, and binds nobody. Only deletions have no revision in their reply: of these, what
+//! stand anywhere, or nowhere, and binds nobody. A register of which no reply tells a revision is searched instead. Only deletions have no revision in their reply: of these, what
 //! can be said within their key is checked.
 
 mod counter;
 mod line;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use self::line::Line;
@@ -32,9 +32,23 @@ pub const COUNTERS: &str = "n.";
 /// Violations that are told; the others follow from them.
 const TOLD_MAX: usize = 3;
 
-/// True when `key` is judged here, and not by search.
-pub fn is_witnessed(key: &str) -> bool {
-    key.starts_with(REGISTERS) || key.starts_with(COUNTERS)
+/// The keys that are judged here, and not by search: registers of which some reply tells a revision, and counters.
+pub fn keys(history: &History) -> BTreeSet<&Key> {
+    let mut keys = BTreeSet::new();
+    for operation in &history.operations {
+        for command in &operation.commands {
+            let key = command.key();
+            if key.starts_with(COUNTERS) || key.starts_with(REGISTERS) && tells_revision(operation)
+            {
+                keys.insert(key);
+            }
+        }
+    }
+    keys
+}
+
+fn tells_revision(operation: &Operation) -> bool {
+    operation.answered().any(|(_, reply)| matches!(reply, Reply::At(..) | Reply::Revision(_)))
 }
 
 /// What came out.
@@ -52,8 +66,10 @@ pub struct Witnessed {
 pub fn check(history: &History) -> Witnessed {
     let mut lines: BTreeMap<&Key, Line<'_>> = BTreeMap::new();
     let mut counters: BTreeMap<&Key, Vec<&Operation>> = BTreeMap::new();
+    let judged = keys(history);
     for operation in &history.operations {
-        let Some(key) = operation.commands.first().map(Command::key) else { continue };
+        let key = operation.commands.first().map(Command::key);
+        let Some(key) = key.filter(|key| judged.contains(key)) else { continue };
         if key.starts_with(REGISTERS) {
             lines.entry(key).or_default().add(operation);
         } else if key.starts_with(COUNTERS) {

@@ -16,6 +16,22 @@ pub(super) const CONNECT_LIMIT: Duration = Duration::from_millis(800);
 /// How long a client waits for a reply before it hangs up: longer than a node takes to say that it does not know.
 pub(super) const REPLY_LIMIT: Duration = Duration::from_millis(3_500);
 
+/// What is counted of blocks: one that never commits, or never aborts, proves nothing.
+const COMMITTED: &str = "a block under WATCH was committed";
+const ABORTED: &str = "a block under WATCH was aborted";
+const BLOCK: &str = "a block was committed";
+
+/// What a block under WATCH is about.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// What it writes if nobody else has.
+    pub write: Key,
+    /// The new value.
+    pub value: Value,
+    /// What it reads, and nobody may have changed either.
+    pub guard: Option<Key>,
+}
+
 /// An open connection.
 pub struct Connection {
     stream: Box<dyn Stream>,
@@ -35,8 +51,7 @@ impl Connection {
     /// Connects to `addr`, and says how much the reads of `session` may miss.
     pub async fn open(env: &Env, addr: &str, session: u32, trust: Trust) -> Option<Self> {
         let stream = within(env, CONNECT_LIMIT, env.net.connect(addr)).await?.ok()?;
-        let asker =
-            Asker { session, connection: env.rng.next_u64(), stale: trust == Trust::Nobody };
+        let asker = trust.asker(session, env.rng.next_u64());
         let (reader, under_way) = (Reader::default(), Default::default());
         let mut connection = Self { stream, reader, asker, under_way };
         let words: &[&str] = match trust {
@@ -82,43 +97,57 @@ impl Connection {
         (outcomes, None)
     }
 
-    /// Watches a key, reads it, and sets it in a block if nobody has changed it since. Returns what is known of
-    /// the write; `None` when the connection is of no more use.
+    /// Watches keys, reads them, and sets one of them in a block if nobody has changed any since. Returns what is known
+    /// of the write; `None` when the connection is of no more use.
     pub async fn watch_and_set(
         &mut self,
         env: &Env,
         clients: &Clients,
-        key: &Key,
-        value: Value,
+        watched: Watched,
     ) -> Option<Outcome> {
+        let Watched { write, value, guard } = watched;
+        let keys = || [Some(&write), guard.as_ref()].into_iter().flatten();
         let mut bytes = Vec::new();
-        encode_request(&["WATCH", key], &mut bytes);
+        let words: Vec<&str> = ["WATCH"].into_iter().chain(keys().map(|key| &**key)).collect();
+        encode_request(&words, &mut bytes);
         self.stream.write_all(&bytes).await.ok()?;
-        let watched = within(env, REPLY_LIMIT, self.frame()).await?.ok()?;
-        let (read, open) = self.ask(env, clients, vec![vec![Command::Get(Rc::clone(key))]]).await;
+        let answer = within(env, REPLY_LIMIT, self.frame()).await?.ok()?;
+        let reads = keys().map(|key| vec![Command::Get(Rc::clone(key))]).collect();
+        let (read, open) = self.ask(env, clients, reads).await;
         open?;
         env.clock.sleep(Duration::from_millis(env.rng.below(60))).await;
-        let seen = read.into_iter().find_map(|(_, outcome)| match outcome {
+        let mut seen = read.into_iter().map(|(_, outcome)| match outcome {
             Outcome::Done(replies) => replies.into_iter().next(),
             Outcome::NotApplied(_) | Outcome::Unknown(_) => None,
         });
-        let (Frame::Simple(_), Some(Reply::Value(expected))) = (watched, seen) else { return None };
-        let command = Command::SetIfEq { key: Rc::clone(key), expected, value: Rc::clone(&value) };
-        let id = clients.call(self.asker, vec![command]);
+        let (Frame::Simple(_), Some(Some(Reply::Value(expected)))) = (answer, seen.next()) else {
+            return None;
+        };
+        let guarded = seen.next().flatten();
         let mut bytes = Vec::new();
         encode_request(&["MULTI"], &mut bytes);
-        encode_request(&["SET", key, &value], &mut bytes);
+        encode_request(&["SET", &write, &value], &mut bytes);
+        let mut commands = vec![Command::SetIfEq { key: Rc::clone(&write), expected, value }];
+        if let Some(guard) = &guard {
+            encode_request(&["GET", guard], &mut bytes);
+            commands.push(Command::Get(Rc::clone(guard)));
+        }
         encode_request(&["EXEC"], &mut bytes);
+        let replies = commands.len() + 2;
+        let id = clients.call(self.asker, commands);
         let asked = async {
             self.stream.write_all(&bytes).await?;
-            self.frames(3).await.map(|mut frames| frames.pop())
+            self.frames(replies).await.map(|mut frames| frames.pop())
         };
         let outcome = match within(env, REPLY_LIMIT, asked).await {
             // Also where the value is as it was: it may have been away meanwhile.
-            Some(Ok(Some(Frame::Nil))) => Outcome::NotApplied("aborted".into()),
+            Some(Ok(Some(Frame::Nil))) => {
+                clients.now.count(ABORTED);
+                Outcome::NotApplied("aborted".into())
+            }
             Some(Ok(Some(Frame::Array(frames)))) => {
-                clients.now.count("a watched key was set");
-                Outcome::Done(frames.into_iter().map(reply).collect())
+                clients.now.count(COMMITTED);
+                Outcome::Done(unchanged(frames.into_iter().map(reply).collect(), guarded))
             }
             Some(Ok(Some(frame))) => outcome(&[], vec![frame]),
             Some(Ok(None)) => Outcome::Unknown("no reply".into()),
@@ -141,6 +170,9 @@ impl Connection {
             let (id, commands) = (*id, commands.clone());
             let outcome = outcome(&commands, self.replies(commands.len()).await?);
             self.under_way.pop_front();
+            if commands.len() > 1 && matches!(outcome, Outcome::Done(_)) {
+                clients.now.count(BLOCK);
+            }
             clients.finish(id, outcome.clone());
             outcomes.push((id, outcome));
         }
@@ -174,6 +206,16 @@ impl Connection {
             self.reader.feed(buffer.get(..len).unwrap_or_default());
         }
     }
+}
+
+/// What a block under WATCH has read of a key that it does not write must be what was read `before`.
+fn unchanged(mut replies: Vec<Reply>, before: Option<Reply>) -> Vec<Reply> {
+    if let (Some(before), Some(now)) = (before, replies.get_mut(1))
+        && before != *now
+    {
+        *now = Reply::Unexpected(format!("{now} under WATCH, and before: {before}").into());
+    }
+    replies
 }
 
 fn encode_operation(commands: &[Command], into: &mut Vec<u8>) {

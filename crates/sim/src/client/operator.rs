@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use quorate_api::limits::VOTERS_MAX;
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::within;
+use crate::check::votes::{self, Due};
 use crate::member::VOTES;
 use crate::resp::{Frame, Reader, encode_request};
 use crate::world::HostId;
@@ -79,7 +79,7 @@ pub enum Request {
         /// Which of the two.
         vote: Vote,
     },
-    /// See that votes are where they were last said to be: nothing else is ordered any more.
+    /// See that votes are where they should be: nothing else is ordered any more.
     CheckVotes,
     /// Remove whatever is left of a node that was about to join when its place was given to another.
     Forget(String),
@@ -111,6 +111,10 @@ pub struct Office {
     nodes: Rc<RefCell<Vec<String>>>,
     /// Who has been told to join, and to stay.
     joining: Rc<RefCell<Vec<String>>>,
+    /// Who is to vote, unless an order takes the vote away.
+    electorate: Rc<RefCell<Vec<String>>>,
+    /// Who was a member, and voted, when that was last looked at.
+    seen: Rc<RefCell<BTreeMap<String, bool>>>,
     orders: Rc<RefCell<VecDeque<Request>>>,
     verdicts: Rc<RefCell<VecDeque<Verdict>>>,
     /// Whose votes were given or taken last, by name; `None`: an order is in doubt, and may come about at any time.
@@ -133,6 +137,11 @@ impl Office {
         *self.joining.borrow_mut() = joining;
     }
 
+    /// Says who is to have a vote in the end.
+    pub fn list_electorate(&self, names: Vec<String>) {
+        *self.electorate.borrow_mut() = names;
+    }
+
     /// Takes a verdict.
     pub fn verdict(&self) -> Option<Verdict> {
         self.verdicts.borrow_mut().pop_front()
@@ -143,10 +152,20 @@ impl Office {
         self.orders.borrow().front().cloned()
     }
 
-    /// Whose votes were given or taken last, as far as that is certain.
-    fn votes(&self) -> Vec<(String, Vote)> {
+    /// What each member must have in the end, as far as that is certain.
+    pub fn due(&self) -> BTreeMap<String, Due> {
         let votes = self.votes.borrow();
-        votes.iter().filter_map(|(name, vote)| Some((name.clone(), (*vote)?))).collect()
+        let due = |name: &String| match votes.get(name) {
+            Some(None) => None,
+            Some(Some(Vote::Taken)) => Some((name.clone(), Due::None)),
+            Some(Some(Vote::Given)) | None => Some((name.clone(), Due::Vote)),
+        };
+        self.electorate.borrow().iter().filter_map(due).collect()
+    }
+
+    /// Who was a member, and voted, when that was last looked at.
+    pub fn seen(&self) -> BTreeMap<String, bool> {
+        self.seen.borrow().clone()
     }
 
     /// True when nothing is left to be done.
@@ -289,22 +308,13 @@ async fn set_vote(env: &Env, office: &Office, name: &str, vote: Vote) -> Option<
     None
 }
 
-/// Until each member that was given a vote has one, if there is room for it, and none has that lost it.
+/// Until each member has a vote, if there is room for it, and none has that lost it.
 async fn check_votes(env: &Env, office: &Office) {
-    let votes = office.votes();
-    // Toys have none, and are asked for none.
-    if votes.is_empty() {
-        return;
-    }
-    loop {
+    while !office.electorate.borrow().is_empty() {
         if let Answer::Members(members) = ask_anyone(env, office, &["STATUS"]).await {
-            let full = members.values().filter(|votes| **votes).count() >= VOTERS_MAX;
-            let fits = |(name, vote): &(String, Vote)| match (members.get(name), vote) {
-                (None, _) => true,
-                (Some(votes), Vote::Given) => *votes || full,
-                (Some(votes), Vote::Taken) => !votes,
-            };
-            if votes.iter().all(fits) {
+            let missing = votes::missing(&office.due(), &members);
+            *office.seen.borrow_mut() = members;
+            if missing.is_empty() {
                 return;
             }
         }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::connection::{CONNECT_LIMIT, REPLY_LIMIT};
 use super::workload::register;
 use super::{Clients, Trust, within};
-use crate::history::{Asker, Command, Condition, Key, OperationId, Outcome, Repeat, Reply, Value};
+use crate::history::{Command, Condition, Key, OperationId, Outcome, Repeat, Reply, Value};
 use crate::http::{Reader, Request, Response};
 
 /// Attempts after which a client gives a named write up, and does not know.
@@ -199,9 +199,7 @@ impl Session {
     }
 
     fn call(&self, connection: u64, command: &Command) -> OperationId {
-        let stale = self.trust == Trust::Nobody;
-        let asker = Asker { session: self.number, connection, stale };
-        self.clients.call(asker, vec![command.clone()])
+        self.clients.call(self.trust.asker(self.number, connection), vec![command.clone()])
     }
 
     /// One attempt.

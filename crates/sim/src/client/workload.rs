@@ -11,7 +11,7 @@ use std::time::Duration;
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Mono};
 
-use super::connection::Connection;
+use super::connection::{Connection, Watched};
 use super::{Clients, Trust};
 use crate::check::model::EXPIRES;
 use crate::check::witness;
@@ -21,6 +21,9 @@ use crate::history::{Command, Key, OperationId, Outcome, Reply, Value};
 const ROUND: Duration = Duration::from_secs(4);
 /// Operations of one pipeline at the most.
 const PIPELINE_MAX: u64 = 4;
+
+/// Commands of one block at the most.
+const BLOCK_MAX: u64 = 4;
 
 /// Registers that are judged by their revisions.
 const REGISTERS: u64 = 3;
@@ -78,8 +81,8 @@ impl Session {
     async fn talk(&mut self, mut connection: Connection) {
         while !self.clients.stopping.get() && self.env.rng.below(60) > 0 {
             if self.env.rng.below(12) == 0 {
-                let (key, value) = (self.key("w", 2), self.value());
-                let set = connection.watch_and_set(&self.env, &self.clients, &key, value).await;
+                let watched = self.watched();
+                let set = connection.watch_and_set(&self.env, &self.clients, watched).await;
                 if set.is_none() {
                     return;
                 }
@@ -136,7 +139,7 @@ impl Session {
     fn draw(&mut self) -> Vec<Command> {
         let register = self.key("r", 3);
         let counter: Key = format!("{}{}", witness::COUNTERS, self.env.rng.below(COUNTERS)).into();
-        vec![match self.env.rng.below(28) {
+        vec![match self.env.rng.below(30) {
             0..=4 => Command::Get(register),
             5..=7 => Command::Set(register, self.value()),
             8 | 9 => match self.seen.get(&register).cloned() {
@@ -159,14 +162,46 @@ impl Session {
                 Command::SetPx(self.key("t", 2), value.into(), ms)
             }
             17 | 18 => Command::Get(self.key("t", 2)),
-            19 => Command::Set(self.key("w", 2), self.value()),
+            19 => Command::Set(self.watched().write, self.value()),
             20 | 21 => Command::Get(self::register(&self.env)),
             22 => Command::Set(self::register(&self.env), self.value()),
             23 | 24 => Command::Incr(counter),
             25 => Command::Get(counter),
             26 => return self.pair(|session, key| Command::Set(key, session.value())),
-            _ => return self.pair(|_, key| Command::Get(key)),
+            27 => return self.pair(|_, key| Command::Get(key)),
+            _ => return self.block(),
         }]
+    }
+
+    /// What is watched, and what is written if nobody has changed it: two keys of which one is only read, so that two
+    /// sessions may each read what the other one writes; or one key.
+    fn watched(&mut self) -> Watched {
+        let one = self.key("w", 1);
+        let other = format!("{one}b").into();
+        let (write, guard) = match self.env.rng.below(4) {
+            0 => (one, None),
+            1 => (other, None),
+            2 => (one, Some(other)),
+            _ => (other, Some(one)),
+        };
+        Watched { write, value: self.value(), guard }
+    }
+
+    /// A block of anything, on the same keys as [`Self::pair`] and a counter.
+    fn block(&mut self) -> Vec<Command> {
+        let one = self.key("p", 1);
+        let (two, count): (Key, Key) = (format!("{one}b").into(), format!("{one}n").into());
+        let length = 2 + self.env.rng.below(BLOCK_MAX - 1);
+        let mut draw = |_| match self.env.rng.below(7) {
+            0 => Command::Get(Rc::clone(&one)),
+            1 => Command::Get(Rc::clone(&two)),
+            2 => Command::Get(Rc::clone(&count)),
+            3 => Command::Set(Rc::clone(&one), self.value()),
+            4 => Command::Set(Rc::clone(&two), self.value()),
+            5 => Command::Del(Rc::clone(&one)),
+            _ => Command::Incr(Rc::clone(&count)),
+        };
+        (0..length).map(&mut draw).collect()
     }
 
     /// A block on two keys.

@@ -33,6 +33,19 @@ fn stale_read_of_a_revision_is_found() {
 }
 
 #[test]
+fn register_of_which_no_revision_is_told_is_searched() {
+    // Over one protocol alone nobody is told any.
+    let good = ["0 1 2 SET v.0 a -> OK", "0 3 4 SET v.0 b -> OK", "1 5 6 GET v.0 -> b"];
+    broken(&good, &[]);
+    broken(&[good[0], good[1], "1 5 6 GET v.0 -> a"], &["linearizable"]);
+    broken(&[good[0], "1 3 4 READ v.0 -> nil"], &["linearizable"]);
+    broken(&[good[0], "1 3 4 PUT v.0 c NEW -> refused", "1 5 6 PUT v.0 d ? -"], &[]);
+    broken(&["1 3 4 PUT v.0 c NEW -> refused"], &["linearizable"]);
+    let judgement = judge(&history(&good));
+    assert_eq!((judgement.placed, judgement.loose), (0, 0));
+}
+
+#[test]
 fn real_time_across_keys_is_checked() {
     // Each key alone is right, but the first read saw the second write, and the second did not see the first.
     let lines = [
@@ -41,7 +54,7 @@ fn real_time_across_keys_is_checked() {
         "2 3 4 READ v.1 -> b@20",
         "2 5 6 READ v.0 -> nil",
     ];
-    broken(&lines, &["linearizable"]);
+    broken(&lines, &["linearizable", "monotonic"]);
 }
 
 #[test]
