@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Entrance};
+use crate::cluster::{Cluster, Entrance, ON_DISK};
 use crate::http;
 use crate::patience::{LONG, say, until};
 use crate::quorate::{done, json, refused};
@@ -193,6 +193,31 @@ fn a_leader_that_is_replaced_hands_over_to_the_others_first() {
     assert_eq!(ended.code(), Some(1));
     cluster.wait_for_voters(3);
     assert_eq!(cluster.ask::<String>(new, &["GET", "k"]), "v");
+}
+
+/// The state goes over as a snapshot, whatever keeps it.
+#[test]
+fn a_member_moves_to_the_other_engine_by_being_replaced() {
+    let mut cluster = Cluster::with_flags(3, &["--engine", "memory"]);
+    let load = Load::judged(&cluster, 2);
+    load.go_on(50);
+    let mut old = cluster.followers()[0];
+    for flags in [ON_DISK, &["--engine", "memory"]] {
+        let (through, name) = (cluster.leader(), cluster.recipe(old).name.clone());
+        let new = cluster.add_as(Entrance::Wait, |recipe| {
+            let at = recipe.flags.iter().position(|flag| flag == "--engine").unwrap();
+            recipe.flags.splice(at..at + 2, flags.iter().map(|&flag| flag.to_owned()));
+        });
+        cluster.wait_for_log(new, "listening on");
+        let (to, addr) = (cluster.addr(new).to_owned(), cluster.addr(through).to_owned());
+        done(&["member", "replace", &name, &to, "--addr", &addr]);
+        cluster.wait_for_end(old, LONG);
+        cluster.wait_for_voters(3);
+        load.go_on(50);
+        assert_eq!(cluster.status(new).unwrap().text("/engine/kind"), flags[1]);
+        old = new;
+    }
+    load.prove(&cluster);
 }
 
 /// Who goes has a vote until the joint configuration is left, and of two voters both are needed for that.

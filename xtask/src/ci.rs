@@ -66,7 +66,8 @@ const FAILPOINTS: &str = "cargo test --workspace --features quorate-app/failpoin
 /// Fuzz targets are a workspace of their own, which nothing else builds.
 const FUZZ: &str = "cargo check --manifest-path fuzz/Cargo.toml --target-dir target --locked";
 /// The gym finds bugs that were planted; a build of its own, so that no other one can reach them.
-const PLANTED: &str = "cargo test --release -p quorate-sim --features planted-bugs --test planted";
+const PLANTED: &str =
+    "cargo test --profile gym -p quorate-sim --features planted-bugs --test planted";
 
 fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
     let command = |line: &str| Work::Command(CommandLine::new(line));
@@ -75,7 +76,7 @@ fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
     let packages = metadata::workspace()?;
     let has_sim = packages.iter().any(|it| it.name == SIM && !it.binaries.is_empty());
     let sim = if has_sim {
-        command("cargo run --release -p quorate-sim -- --seeds 0..500")
+        command("cargo run --profile gym -p quorate-sim -- --seeds 0..500")
     } else {
         Work::Skip("quorate-sim has no binary")
     };

@@ -90,7 +90,7 @@ fn run(arguments: &[&str]) -> Outcome {
 }
 
 fn sim(options: &[&str]) -> Outcome {
-    let line = ["cargo run --release --quiet -p quorate-sim --", &options.join(" ")].join(" ");
+    let line = ["cargo run --profile gym --quiet -p quorate-sim --", &options.join(" ")].join(" ");
     CommandLine::new(&line).run()
 }
 

@@ -505,7 +505,8 @@ impl Engine for DiskEngine {
             self.resident.expect(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>());
             missing.extend(keys.iter().filter(|key| !self.resident.knows(key)).cloned());
         }
-        if missing.is_empty() {
+        let bytes_max = self.options.held_bytes_max();
+        if missing.is_empty() || self.resident.held.bytes() >= bytes_max {
             return None;
         }
         // Neighbours share blocks.
@@ -514,9 +515,16 @@ impl Engine for DiskEngine {
         let (base, epoch) = (Arc::clone(&self.base), self.epoch);
         Some(Fetch::new(move || {
             let mut fetched = Fetched { epoch, ..Fetched::default() };
+            let mut bytes = 0;
             for key in missing {
+                if bytes >= bytes_max {
+                    break;
+                }
                 match base.get(&key) {
-                    Ok(value) => fetched.records.push((key.into(), value)),
+                    Ok(value) => {
+                        bytes += value.as_ref().map_or(0, |value| value.len() as u64);
+                        fetched.records.push((key.into(), value));
+                    }
                     Err(error) => {
                         fetched.failed = Some(error);
                         break;

@@ -220,7 +220,8 @@ pub trait Engine: Reader + Send {
     fn may_block(&self) -> bool {
         false
     }
-    /// What must be read from the device before all of `keys` are known; `None`: nothing.
+    /// What must be read from the device before all of `keys` are known; `None`: nothing, or more is held already than
+    /// should be.
     fn fetch(&self, _keys: &[Vec<u8>]) -> Option<Fetch> {
         None
     }

@@ -34,6 +34,7 @@ const FLUSH_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const FLUSH_BYTES_MIN: u64 = 8 * 1024 * 1024;
 /// Below this, there are more files than anybody wants.
 const TABLE_BYTES_MIN: u64 = 1024 * 1024;
+const HELD_BYTES_MIN: u64 = 1024 * 1024;
 
 impl DiskOptions {
     /// With so much memory for caches, and overlays in proportion: three at most, of twice their records' size
@@ -49,6 +50,12 @@ impl DiskOptions {
     /// rewritten: with twice a flush, a load of 5M keys takes a quarter less of compaction.
     pub(super) fn table_bytes(self) -> u64 {
         (2 * self.flush_bytes).max(TABLE_BYTES_MIN)
+    }
+
+    /// So much may be read ahead for one batch: an entry may name thousands of large values. What it needs beyond that
+    /// waits for the device where it is asked for.
+    pub(super) fn held_bytes_max(self) -> u64 {
+        (2 * self.flush_bytes).max(HELD_BYTES_MIN)
     }
 
     /// The records' share of the cache; the blocks have the other half.

@@ -14,13 +14,23 @@ use crate::work::{Fetched, FetchedRange};
 pub(super) struct Held {
     records: BTreeMap<Box<[u8]>, Option<Bytes>>,
     ranges: Vec<FetchedRange>,
+    /// Of the values in `records`.
+    bytes: u64,
 }
 
 impl Held {
     /// Keeps what was read besides what it has.
     pub(super) fn take(&mut self, fetched: Fetched) {
-        self.records.extend(fetched.records);
+        for (key, value) in fetched.records {
+            self.bytes += value.as_ref().map_or(0, |value| value.len() as u64);
+            self.records.insert(key, value);
+        }
         self.ranges.extend(fetched.ranges);
+    }
+
+    /// How much it has.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// What is known of `key`: its value, or that it is absent (`Some(None)`).
@@ -37,5 +47,6 @@ impl Held {
     pub(super) fn clear(&mut self) {
         self.records.clear();
         self.ranges.clear();
+        self.bytes = 0;
     }
 }

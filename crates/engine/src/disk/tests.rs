@@ -401,6 +401,30 @@ fn flushes_wait_for_compaction_and_compaction_for_nobody() {
     assert_eq!(attended.durable_applied(), 200);
 }
 
+#[test]
+fn of_large_values_no_more_are_read_ahead_than_memory_allows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = Attended::inline(fresh(dir.path(), SMALL));
+    let keys: Vec<Vec<u8>> = (0..200_u32).map(|n| n.to_be_bytes().to_vec()).collect();
+    for (applied, key) in (1..).zip(&keys) {
+        engine.put(key, Bytes::from(vec![7; 10_000])).unwrap();
+        engine.write(applied).unwrap();
+    }
+    engine.seal(b"").unwrap();
+    drop(engine);
+    let mut engine = DiskCellar::new(SMALL).open(dir.path()).unwrap().unwrap();
+    let (mut fetches, mut bytes) = (0, 0);
+    while let Some(fetch) = engine.fetch(&keys) {
+        let fetched = fetch.run();
+        bytes += fetched.records.iter().flat_map(|(_, value)| value).map(Bytes::len).sum::<usize>();
+        fetches += 1;
+        assert!(engine.hold(fetched) && fetches < 100);
+    }
+    let most = usize::try_from(SMALL.held_bytes_max()).unwrap();
+    assert!(bytes >= most && bytes < 2 * most + 10_000, "{bytes} in {fetches} fetches");
+    assert_eq!(engine.get(&keys[199]).unwrap().unwrap().to_bytes().len(), 10_000);
+}
+
 /// An engine of which the disk is full for works of `kind`, until the list is cleared.
 fn without_room_for(dir: &Path, kind: WorkKind) -> DiskEngine {
     let cellar = DiskCellar::new(DiskOptions { flush_bytes: 1024, ..SMALL });

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use quorate_api::{Api as _, Backup, Consistency, Error, OwnedCall};
+use quorate_engine::EngineError;
 use quorate_env::tasks::Job;
 use quorate_keyspace::snapshot::Export;
 use tokio::sync::{mpsc, oneshot};
@@ -10,9 +11,19 @@ use tokio::sync::{mpsc, oneshot};
 use super::file::{BLOCK_BYTES, Header, Packer};
 use crate::core::GROUP;
 use crate::node::Node;
+use crate::storage::stop_for_engine;
 
 /// Pieces that wait to be taken.
 const PIECES_MAX: usize = 2;
+
+/// Why a backup came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    State(#[from] EngineError),
+    #[error(transparent)]
+    Packing(#[from] std::io::Error),
+}
 
 /// A backup in the making.
 struct Making {
@@ -26,19 +37,18 @@ struct Making {
 
 impl Making {
     /// The next piece; `None` behind the last.
-    fn next(&mut self) -> Result<Option<Bytes>, String> {
+    fn next(&mut self) -> Result<Option<Bytes>, Failed> {
         if self.ended {
             return Ok(None);
         }
         if !self.exported && self.raw.len() < BLOCK_BYTES {
-            let more = self.export.next(BLOCK_BYTES - self.raw.len(), &mut self.raw);
-            self.exported = !more.map_err(|error| error.to_string())?;
+            self.exported = !self.export.next(BLOCK_BYTES - self.raw.len(), &mut self.raw)?;
         }
         let mut piece = Vec::new();
         let rest = self.raw.split_off(self.raw.len().min(BLOCK_BYTES));
         let raw = std::mem::replace(&mut self.raw, rest);
         if !raw.is_empty() {
-            self.packer.block(&raw, &mut piece).map_err(|error| error.to_string())?;
+            self.packer.block(&raw, &mut piece)?;
         }
         if self.exported && self.raw.is_empty() {
             self.packer.end(&mut piece);
@@ -97,9 +107,12 @@ async fn pump(
         let last = match piece {
             Ok(Some(bytes)) => taker.send(Ok(bytes)).await.is_err(),
             Ok(None) => true,
-            Err(reason) => {
-                tracing::warn!(reason, "backup failed");
-                drop(taker.send(Err(Error::not_applied(reason))).await);
+            Err(failed) => {
+                tracing::warn!(%failed, "backup failed");
+                if let Failed::State(damage @ EngineError::Damage(_)) = &failed {
+                    node.core().borrow_mut().found_damage(stop_for_engine(damage).0);
+                }
+                drop(taker.send(Err(Error::not_applied(failed.to_string()))).await);
                 true
             }
         };
