@@ -20,6 +20,6 @@ pub use cellar::{Cellar, EngineKind, MemoryCellar};
 pub use disk::{DiskCellar, DiskOptions};
 pub use engine::{Engine, EngineError, EngineStats, Found, Reader, View};
 pub use memory::{MemoryEngine, Reclaim};
-pub use mirror::{MirrorCellar, MirrorEngine};
+pub use mirror::MirrorEngine;
 pub use scratch::Scratch;
 pub use work::{Fetch, Fetched, Work, WorkKind};

@@ -4,12 +4,9 @@
 //! record by record as they are read.
 
 use std::ops::ControlFlow;
-use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cellar::{Cellar, EngineKind};
 use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, View, Visitor};
 use crate::work::{Fetch, Fetched, Work};
 
@@ -264,48 +261,5 @@ impl View for MirrorView {
 
     fn take_fetched(&mut self) -> Fetched {
         self.first.take_fetched()
-    }
-}
-
-/// Makes mirrors of a cellar's engines with memory engines. At a start the memory engine is filled from
-/// what the other one found: what they make of the same entries is compared from there on.
-#[derive(Clone, Debug)]
-pub struct MirrorCellar(pub Arc<dyn Cellar>);
-
-impl MirrorCellar {
-    fn mirror(engine: Box<dyn Engine>) -> Result<Box<dyn Engine>, EngineError> {
-        let mut memory = crate::MemoryEngine::new();
-        let mut failed = Ok(());
-        engine.visit(b"", b"", &mut |key, value| {
-            failed = memory.put(key, value.to_bytes());
-            if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        failed?;
-        if engine.applied() > 0 {
-            memory.write(engine.applied())?;
-        }
-        Ok(Box::new(MirrorEngine::new(engine, memory)))
-    }
-}
-
-impl Cellar for MirrorCellar {
-    fn kind(&self) -> EngineKind {
-        self.0.kind()
-    }
-
-    fn open(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
-        self.0.open(dir)?.map(Self::mirror).transpose()
-    }
-
-    fn look(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {
-        self.0.look(dir)?.map(Self::mirror).transpose()
-    }
-
-    fn fresh(&self, dir: &Path) -> Result<Box<dyn Engine>, EngineError> {
-        Self::mirror(self.0.fresh(dir)?)
-    }
-
-    fn clear(&self, dir: &Path) -> Result<(), EngineError> {
-        self.0.clear(dir)
     }
 }
