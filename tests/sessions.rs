@@ -117,20 +117,29 @@ async fn play(nodes: Vec<String>, count: u32, seed: u64, stop: &Stop) -> Verdict
     let rng = Arc::new(Seeded(Mutex::new(Random::new(seed))));
     let env = Env { rng, ..quorate_env::real::env() };
     let clients = Clients::new(Now::of_machine(Arc::clone(&env.clock)), nodes);
+    let at_work = Rc::new(Cell::new(count));
     for number in 1..=count {
         // Some take what their node has; nobody trusts a clock, for processes are stopped here.
         let trust = if number % 4 == 3 { Trust::Nobody } else { Trust::Quorum };
         let (clients, window) = (clients.clone(), env.clone());
-        env.tasks.spawn(match number % WEB_EVERY {
+        let session = match number % WEB_EVERY {
             0 => web::session(clients, number, trust, window),
             _ => session(clients, number, trust, window),
-        });
+        };
+        let at_work = Rc::clone(&at_work);
+        env.tasks.spawn(Box::pin(async move {
+            session.await;
+            at_work.set(at_work.get() - 1);
+        }));
     }
     while !stop.said.load(Ordering::Acquire) {
         env.clock.sleep(LOOK).await;
     }
     clients.stopping.set(true);
-    env.clock.sleep(LAST_REPLIES).await;
+    let deadline = env.clock.now() + LAST_REPLIES;
+    while at_work.get() > 0 && env.clock.now() < deadline {
+        env.clock.sleep(LOOK).await;
+    }
     let progress = Rc::new(Cell::new(Progress::default()));
     let roll = Roll::settled(stop.nodes.lock().unwrap().clone());
     env.tasks.spawn(probe(clients.clone(), roll, env.clone(), Rc::clone(&progress)));
