@@ -37,20 +37,24 @@ struct World {
 }
 
 impl World {
-    /// Three voters, each on its disk and with an engine that is drawn, `journalled` of which have a journal of all data, started by way of `wrapper`.
+    /// Three voters, each on a disk of its own, on both engines in turn, started by way of `wrapper`; `journalled` of the
+    /// disks have a journal of all data.
     #[track_caller]
     fn started_by(wrapper: &[&str], journalled: usize, flags: &[&str]) -> Option<Self> {
         let images = Images::mounted(NODES, journalled, wrapper)?;
         let mut cluster = Cluster::empty(flags);
         say(&format!("again: {}", cluster.again()));
         let mut random = Random::new(cluster.seed());
+        let odd = random.below(2);
         for node in 0..NODES {
             let mut words = images.within();
             words.extend(wrapper.iter().map(|&word| word.to_owned()));
             let entrance = if node == 0 { Entrance::Bootstrap } else { Entrance::Join };
             cluster.add_as(entrance, |recipe| {
-                let engine = ["memory", "disk"][(node + random.below(2)) % 2];
-                recipe.flags.extend(["--engine", engine].map(str::to_owned));
+                if !recipe.flags.iter().any(|flag| flag == "--engine") {
+                    let engine = ["memory", "disk"][(node + odd) % 2];
+                    recipe.flags.extend(["--engine", engine].map(str::to_owned));
+                }
                 recipe.data_dir = images.data_dir(node);
                 recipe.wrapper = words;
             });

@@ -56,7 +56,7 @@ fuzz_target!(|edits: Vec<(u8, u16, Vec<u8>)>| {
         fs::write(path, content).expect("a file");
     }
     if let Ok((log, recovered)) = Log::open(&quorate_env::real::env(), &dir, CONFIG) {
-        let state = &recovered.groups[&GROUP];
+        let state = recovered.groups.get(&GROUP).expect("sealed segments hold entries");
         assert_eq!((recovered.groups.len(), state.first), (1, Index(1)), "the beginning is gone");
         assert!(state.last.0 <= WRITTEN, "there are more than were written");
         let next = Index(state.last.0 + 1);

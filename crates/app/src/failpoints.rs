@@ -247,6 +247,10 @@ impl DiskFile for DyingFile {
         self.file.len()
     }
 
+    fn forget_copies(&self) {
+        self.file.forget_copies();
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.points.around(&self.name, "sync", || self.file.sync_data())
     }

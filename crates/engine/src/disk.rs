@@ -16,8 +16,8 @@
 //! move, up to which the log may be cut. A crash loses what was in memory, and the log has it.
 //!
 //! A full disk loses nothing either: what could not be flushed stays in memory, the tree is closed and
-//! opened again (which removes half-written files), and the flush is repeated when it is asked for. Until
-//! then [`Engine::has_room`] says no once memory holds enough.
+//! opened again (which removes half-written files) unless a view keeps it open, and the flush is repeated when it is
+//! asked for. Until then [`Engine::has_room`] says no once memory holds enough.
 
 mod base;
 mod below;
@@ -48,6 +48,11 @@ use self::wire::Meta;
 use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, View, Visitor};
 use crate::memory::{MemoryEngine, Reclaim};
 use crate::work::{Fetch, Fetched, Work, WorkKind};
+
+/// The disk has no room, or none for this user.
+fn is_full(kind: std::io::ErrorKind) -> bool {
+    matches!(kind, std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
 
 /// A deleted record in the overlay. Told from any value by its address, which no other buffer has.
 static GONE: [u8; 1] = [0];
@@ -353,11 +358,14 @@ impl DiskEngine {
     fn judge(&mut self, result: Result<bool, EngineError>) -> Result<bool, EngineError> {
         match result {
             Ok(done) => {
-                // What succeeds beside a failure says nothing of room for that.
-                self.room.full = self.room.waits;
+                // What succeeds beside a failure says nothing of room for that; nor does a step that did nothing, where
+                // something waits.
+                if done || self.resident.flushing.is_none() {
+                    self.room.full = self.room.waits;
+                }
                 Ok(done)
             }
-            Err(EngineError::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
+            Err(EngineError::Io(error)) if is_full(error.kind()) => {
                 self.room = Room { full: true, waits: true };
                 self.wanted.reopening = Reopening::Now;
                 Ok(false)
@@ -609,7 +617,7 @@ impl Engine for DiskEngine {
                 Outcome::Reopened(result) => {
                     (self.busy.flush, self.busy.compact) = (false, false);
                     // A view that is alive keeps the tree open. The flush need not wait for it: what a failed one has
-                    // left has other names.
+                    // left has other names, or is written anew before anything names it.
                     self.wanted.reopening = if result? { Reopening::No } else { Reopening::Later };
                 }
             }

@@ -106,11 +106,6 @@ impl Fetched {
         (self.epoch, self.records)
     }
 
-    /// Not everything could be read.
-    pub fn fail(&mut self, why: EngineError) {
-        self.failed = Some(why);
-    }
-
     /// Why not everything was read.
     pub fn take_failed(&mut self) -> Option<EngineError> {
         self.failed.take()

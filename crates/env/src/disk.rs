@@ -69,6 +69,9 @@ pub trait DiskFile: Send {
     /// Whatever the device says. After an error nothing may be assumed of what was written since
     /// the last success: the kernel may have dropped the dirty pages and say `Ok` next time.
     fn sync_data(&self) -> io::Result<()>;
+    /// Lets go of copies in memory of what is durable, so that whoever reads it hears the device. Where there are none, or
+    /// they can't be let go of, nothing happens.
+    fn forget_copies(&self) {}
     /// Makes content and all metadata durable.
     ///
     /// # Errors

@@ -246,14 +246,11 @@ impl Rehearsal {
     /// [`Keyspace::hold`].
     #[must_use]
     pub fn housekeep(self, stamp_ms: u64, expire_max: usize, clear_max: usize) -> Thawed {
-        let (result, mut thawed) = self.on(|keyspace| {
+        let (result, thawed) = self.on(|keyspace| {
             let index = keyspace.applied() + 1;
             keyspace.begin(Moment { index, stamp_ms, seed: 0 });
             keyspace.housekeep(expire_max, clear_max).map(drop)
         });
-        if let Err(error) = result {
-            thawed.fetched.fail(error);
-        }
-        thawed
+        result.map_or_else(|error| Fetched::failed(error).into(), |()| thawed)
     }
 }

@@ -181,7 +181,7 @@ impl Members {
         self.gone.contains_key(&node)
     }
 
-    pub(crate) fn has_anybody_left(&self) -> bool {
+    pub(crate) fn has_leavers(&self) -> bool {
         !self.gone.is_empty()
     }
 

@@ -301,12 +301,12 @@ impl Core {
     }
 
     /// A snapshot's table is in force.
-    pub(crate) fn snapshot_changed_members(&mut self, before: &Before) {
+    pub(crate) fn snapshot_changed_members(&mut self, before: &Before, term: Term) {
         // To a newcomer all is new, and nothing has happened.
         if before.tables.0.len() > 0 {
             self.tell_of_change(&before.tables, before.format);
         }
-        self.doubt_departures();
+        self.doubt_departures(term);
         self.link_members();
         self.remember_peers();
     }

@@ -139,15 +139,15 @@ fn find(env: &Env, config: &Config, identity: &Identity) -> Result<Found, Damage
         reserve_bytes: settings.reserve_bytes.min(config.segment_bytes / 8),
         ..settings
     };
+    let not = |error: SnapshotError| Damaged::Not(StartError::Snapshot(error.to_string()));
+    let store =
+        SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP).map_err(not)?;
     let (log, recovered) = open_log(env, config, identity, settings).map_err(|error| {
         if error.is_damage() { Damaged::Yes(error.to_string()) } else { Damaged::Not(error.into()) }
     })?;
     for cut in &recovered.cuts {
         tracing::info!(file = %cut.file.display(), offset = cut.offset, reason = ?cut.reason, "end of the log");
     }
-    let not = |error: SnapshotError| Damaged::Not(StartError::Snapshot(error.to_string()));
-    let store =
-        SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP).map_err(not)?;
     let restored = if config.cellar.kind() == EngineKind::Disk {
         find_state(config, &log)?
     } else {
@@ -399,7 +399,8 @@ fn fit_log(log: &mut Log, mark: &SnapshotMark) -> Result<(), StartError> {
 impl Core {
     /// Becomes what the identity says, or what the entrance asks for.
     fn enter(&mut self) -> Result<(), StartError> {
-        self.doubt_departures();
+        let term = self.found_snapshot.as_ref().map_or(Term(0), |mark| mark.term);
+        self.doubt_departures(term);
         if self.identity.node.0 != 0 {
             return self.start_group().map_err(|stop| StartError::Snapshot(stop.0));
         }

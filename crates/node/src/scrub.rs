@@ -219,9 +219,12 @@ impl Core {
         }
     }
 
-    /// Bytes are wrong that nobody has asked for yet, and that are checked whenever somebody does. So there is time:
-    /// this node must not take the majority with it.
+    /// Bytes are wrong which no client has asked for yet, and which are checked whenever one does: the scrub has met them,
+    /// or a backup, or who sends a snapshot. So there is time: this node must not take the majority with it.
     pub(crate) fn found_damage(&mut self, what: String) {
+        if self.scrub.damage.is_some() {
+            return;
+        }
         tracing::error!(
             node = self.identity.name,
             what,

@@ -215,6 +215,7 @@ impl Core {
             self.members_changed(before)?;
         }
         if !was_leading && self.is_leading() {
+            self.dispel_doubts();
             let highest_ms = self.machine.keyspace().stamp_ms();
             self.stamp.lead_from(highest_ms, &*self.env.clock);
         }

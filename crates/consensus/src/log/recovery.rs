@@ -5,7 +5,7 @@
 //! 2. [`Replay`] turns the records into one index and one state per group.
 //! 3. What carries no durable mark may be nowhere but in the page cache (after kill -9, or after a
 //!    failed fsync whose pages count as clean): reading it proves nothing. So it is written again, to
-//!    a new segment, and fsynced.
+//!    a new segment, fsynced, and read back: the only other copy goes next.
 //!    On a full disk it is written to the same place instead: the same bytes, so that a crash can't
 //!    make a difference.
 //! 4. The manifest is replaced: old segments are sealed where the durable part ends, the new one is
@@ -320,6 +320,8 @@ impl Recovery<'_> {
         let file = file.at("open segment", &segment.path)?;
         let mut read = vec![0; written.len()];
         let offset = u64::from(segment.name.start().at.offset);
+        // Or it would be the kernel that remembers, and not the device.
+        file.forget_copies();
         read_exact(&*file, &mut read, offset).at("read segment", &segment.path)?;
         if read == written {
             return Ok(());

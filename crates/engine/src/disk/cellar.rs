@@ -165,12 +165,14 @@ impl Cellar for DiskCellar {
         Ok(opened?.map(|engine| Box::new(engine) as Box<dyn Engine>))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "at a start, whoever opens has no lanes yet")]
     fn open_ahead(&self, dir: &Path) {
         let (opener, begun) = (self.opener(), dir.to_owned());
-        let thread = std::thread::spawn(move || opener.open(&begun));
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        *ahead = Some((dir.to_owned(), thread));
+        let thread = std::thread::Builder::new().name("engine-open".to_owned());
+        // Where there can be no thread, it is opened when it is asked for.
+        if let Ok(thread) = thread.spawn(move || opener.open(&begun)) {
+            let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            *ahead = Some((dir.to_owned(), thread));
+        }
     }
 
     fn look(&self, dir: &Path) -> Result<Option<Box<dyn Engine>>, EngineError> {

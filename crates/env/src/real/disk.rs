@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, OFlags};
+use rustix::fs::{Advice, FallocateFlags, OFlags};
 use rustix::io::Errno;
 
 use crate::blocks::{BLOCK_BYTES, Blocks};
@@ -108,6 +108,11 @@ impl DiskFile for RealFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn forget_copies(&self) {
+        // A hint: whoever reads gets what was written, whether the kernel takes it or not.
+        rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed).unwrap_or_default();
     }
 
     fn sync_data(&self) -> io::Result<()> {

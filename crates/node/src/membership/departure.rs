@@ -49,17 +49,20 @@ impl Core {
         }
     }
 
-    /// The state is a file's, or a snapshot's: a removal in it was committed, but that is all that it tells.
-    pub(crate) fn doubt_departures(&mut self) {
-        if self.machine.members().has_anybody_left() {
+    /// The state is a file's, or a snapshot's, and its last entry is of `term`: a removal in it was committed, but that is
+    /// all that it tells.
+    pub(crate) fn doubt_departures(&mut self, term: Term) {
+        if self.machine.members().has_leavers() {
             let departure = &mut self.membership.departure;
+            departure.term = term;
             (departure.unknown, departure.confirmed_in) = (Some(self.machine.applied()), None);
         }
     }
 
-    /// A member has started, or was sent a snapshot: it may doubt what this node knows for good.
+    /// A member has started, or was sent a snapshot, or may have been asked for nothing by the leader before: it may doubt
+    /// what this node knows for good.
     pub(crate) fn dispel_doubts(&mut self) {
-        self.membership.departure.asked_again |= self.machine.members().has_anybody_left();
+        self.membership.departure.asked_again |= self.machine.members().has_leavers();
     }
 
     /// Appends the entry behind a change, where this node leads and no other change is under way. An empty entry that

@@ -171,7 +171,7 @@ impl Core {
         self.forget_away();
         self.storage_replaced();
         self.writes_lost_in_snapshot();
-        self.snapshot_changed_members(&before);
+        self.snapshot_changed_members(&before, mark.term);
         self.settle_changes(None);
         self.stop_unless_format_known()?;
         tracing::info!(index = mark.index.0, "snapshot installed");

@@ -238,15 +238,17 @@ impl Core {
             }
             Err(error) => {
                 tracing::warn!(%error, "snapshot can't be read");
+                // Tried again at once, it would be sent up to here again and again.
+                self.snapshots.sending.retain(|sending| sending.to != to);
+                self.snapshots.refused.push((to, now + REFUSED_PAUSE));
                 match error {
-                    // Whoever needs it would be sent the same again, for ever.
                     Unreadable::State(damage @ EngineError::Damage(_)) => {
                         self.found_damage(stop_for_engine(&damage).0);
                     }
                     Unreadable::State(_) => {}
                     Unreadable::File(_) => self.check_own_snapshot(),
                 }
-                false
+                return;
             }
         };
         if !sent {
@@ -262,6 +264,8 @@ impl Core {
             && let Some(group) = &mut self.group
         {
             group.snapshot_sent(node, false);
+            // All of it may have arrived.
+            self.dispel_doubts();
         }
     }
 

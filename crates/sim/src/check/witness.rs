@@ -12,8 +12,8 @@
 //! Values are checked along the order in [`line`]; counters are their own witness, in [`counter`].
 //!
 //! An unknown write that somebody has seen stands where it was seen, and is never over. What nobody has seen may
-//! stand anywhere, or nowhere, and binds nobody. A register of which no reply tells a revision is searched instead. Only deletions have no revision in their reply: of these, what
-//! can be said within their key is checked.
+//! stand anywhere, or nowhere, and binds nobody. Only deletions have no revision in their reply: of these, what can be said
+//! within their key is checked. A register of which no reply tells a revision is searched instead.
 
 mod counter;
 mod line;

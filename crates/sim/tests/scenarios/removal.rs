@@ -6,7 +6,7 @@ use quorate_sim::client::operator::Leaving;
 use quorate_sim::cluster::OPERATOR_PORT;
 use quorate_sim::world::Kill;
 
-use crate::gym::{Gym, ok};
+use crate::gym::{Gym, LONG, ok};
 
 /// An operator asks node `through` to remove node `number`, and is told that it is done.
 #[track_caller]
@@ -162,7 +162,9 @@ fn a_removal_known_from_a_snapshot_tells_nobody_before_who_stays_knows_it() {
         let stay: Vec<u64> = (1..=4).filter(|number| ![first, goes].contains(number)).collect();
         let addr = format!("n{first}:{OPERATOR_PORT}");
         gym.say_at(&addr, &["LEAVE", &format!("n{goes}")]);
+        let limit = gym.world.now() + LONG;
         while gym.status(first).members.len() > 3 {
+            assert!(gym.world.now() < limit, "it was not removed");
             gym.run_for(Duration::from_micros(50));
         }
         for (one, two) in [
