@@ -94,10 +94,10 @@ const HEAVY_BYTES: usize = 6 << 20;
 const MEDIUM_BYTES: usize = 32 << 10;
 /// A snapshot whenever the log has grown at all.
 const FLAGS: &[&str] = &["--snapshot-log-size", "1kb"];
-/// The same, on the disk engine: a log that is cut wants a flush, and eight of them are compacted.
+/// The same, on the disk engine: a log that is cut wants a flush, and sixteen of them are compacted.
 const ENGINE_FLAGS: &[&str] = &["--snapshot-log-size", "1kb", "--engine", "disk"];
 /// More than it takes for a compaction.
-const FLUSHES: usize = 10;
+const FLUSHES: usize = 18;
 
 /// What the writer knows.
 #[derive(Default)]

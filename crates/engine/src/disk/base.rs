@@ -30,9 +30,9 @@ const SEPARATED_BYTES: u32 = 1024;
 const FILES_MAX: usize = 512;
 /// So many runs are merged into the first level, which they are as large as: with half as many it is
 /// rewritten twice as often.
-const RUNS_MERGED: u8 = 8;
+const RUNS_MERGED: u8 = 16;
 /// More sorted runs than this, and flushes wait for compaction.
-pub(super) const RUNS_MAX: u64 = 20;
+pub(super) const RUNS_MAX: u64 = 32;
 
 /// The tree of one state.
 pub(super) struct Base {

@@ -28,8 +28,9 @@ impl Default for DiskOptions {
     }
 }
 
-/// Overlays need not be larger than this: what is gained is less rewriting of tables.
-const FLUSH_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Overlays need not be larger than this: with twice as much, and half as many runs that are merged, a load writes 4 % less,
+/// and a start has twice as much to replay (5M keys: the first read after 1.31 s instead of 0.87 s).
+const FLUSH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// With smaller ones there is more rewriting than there is memory saved.
 const FLUSH_BYTES_MIN: u64 = 8 * 1024 * 1024;
 /// Below this, there are more files than anybody wants.
@@ -47,15 +48,15 @@ impl DiskOptions {
 
     /// A table is synced in one go, so it should not be much larger than what a flush writes. The first level is as
     /// large as so many tables as runs are merged into it, and the larger it is, the less often the next one is
-    /// rewritten: with twice a flush, a load of 5M keys takes a quarter less of compaction.
+    /// rewritten: with 64 MiB, a load of 5M keys takes a quarter less of compaction than with 32.
     pub(super) fn table_bytes(self) -> u64 {
-        (2 * self.flush_bytes).max(TABLE_BYTES_MIN)
+        (4 * self.flush_bytes).max(TABLE_BYTES_MIN)
     }
 
     /// So much may be read ahead for one batch: an entry may name thousands of large values. What it needs beyond that
     /// waits for the device where it is asked for.
     pub(super) fn held_bytes_max(self) -> u64 {
-        (2 * self.flush_bytes).max(HELD_BYTES_MIN)
+        (4 * self.flush_bytes).max(HELD_BYTES_MIN)
     }
 
     /// The records' share of the cache; the blocks have the other half.
