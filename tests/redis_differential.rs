@@ -1,6 +1,6 @@
 //! Commands by chance, to Quorate and to a real redis-server: the replies must be the same.
 //!
-//! Five seconds long; `QUORATE_DIFFERENTIAL_SECONDS=600` makes a soak of it. What may differ stands in
+//! One by one and in blocks (MULTI), on either engine. Five seconds long; `QUORATE_DIFFERENTIAL_SECONDS=600` makes a soak of it. What may differ stands in
 //! [`same`], each with its reason. Not asked: what chance or the engine decides (RANDOMKEY, SCAN's cursors), and
 //! SELECT with a number that is no 32-bit one, which Quorate refuses in the words for any other wrong number.
 
@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ENGINES};
 use crate::patience::{say, until};
 use crate::seed::{self, Random};
 use crate::tool;
@@ -294,17 +294,39 @@ fn commands_by_chance_answer_as_redis_does() {
         return;
     }
     let seconds = std::env::var(SECONDS).map_or(5, |text| text.parse().unwrap());
-    let (redis, cluster) = (Redis::start(), Cluster::of(1));
     let seed = seed::draw();
+    let flags = ENGINES[usize::try_from(seed % 2).unwrap()];
+    let (redis, cluster) = (Redis::start(), Cluster::with_flags(1, flags));
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut rounds = 0;
     while Instant::now() < end {
-        let seed = seed.wrapping_add(rounds);
+        // The engine stays the same.
+        let seed = seed.wrapping_add(2 * rounds);
         play(seed, &mut Client::connect(cluster.addr(0)), &mut Client::connect(&redis.addr));
         rounds += 1;
     }
     assert!(rounds > 0);
     say(&format!("{} commands by chance, as redis-server answers", rounds * ROUND as u64));
+}
+
+/// How many commands come next, as a block or, where it is one, by itself.
+fn drawn(random: &mut Random) -> Vec<Vec<Vec<u8>>> {
+    let count = if random.below(12) == 0 { 2 + random.below(4) } else { 1 };
+    (0..count).map(|_| command(random)).collect()
+}
+
+/// What `commands` are answered: one by itself, or all of a block; first that they are queued, or why not.
+fn ask(client: &mut Client, commands: &[Vec<Vec<u8>>]) -> Vec<Reply> {
+    if let [one] = commands {
+        return vec![client.ask(one)];
+    }
+    assert_eq!(client.ask(&[b"MULTI".to_vec()]), Reply::Simple("OK".to_owned()));
+    let mut replies: Vec<_> = commands.iter().map(|words| client.ask(words)).collect();
+    match client.ask(&[b"EXEC".to_vec()]) {
+        Reply::Array(Some(answers)) => replies.extend(answers),
+        other => replies.push(other),
+    }
+    replies
 }
 
 fn play(seed: u64, ours: &mut Client, theirs: &mut Client) {
@@ -313,14 +335,18 @@ fn play(seed: u64, ours: &mut Client, theirs: &mut Client) {
     assert_eq!(ours.ask(&flush), theirs.ask(&flush));
     let mut said: Vec<String> = Vec::new();
     for _ in 0..ROUND {
-        let words = command(&mut random);
-        let (one, two) = (ours.ask(&words), theirs.ask(&words));
-        said.push(shown(&words));
+        let commands = drawn(&mut random);
+        let (one, two) = (ask(ours, &commands), ask(theirs, &commands));
+        said.push(commands.iter().map(|words| shown(words)).collect::<Vec<_>>().join("; "));
+        // Behind the answers to be queued stand those of the commands, in their order.
+        let mean = commands.iter().cycle().zip(one.iter().zip(&two));
+        let is_same = one.len() == two.len()
+            && mean.fold(true, |fits, (words, (one, two))| fits && same(words, one, two));
         assert!(
-            same(&words, &one, &two),
+            is_same,
             "{}: Quorate says {one:?}, Redis {two:?}\nbefore:\n{}\nagain: {} {SECONDS}=1 cargo test -p \
              quorate-app --test processes commands_by_chance",
-            shown(&words),
+            said[said.len() - 1],
             said.iter().rev().take(12).rev().cloned().collect::<Vec<_>>().join("\n"),
             seed::assignment(seed)
         );
