@@ -147,7 +147,11 @@ impl<'a> Nemesis<'a> {
         while Instant::now() < ends {
             self.look_around();
             if Instant::now() >= next {
-                let fault = self.kinds[self.random.below(self.kinds.len())];
+                let fault = match self.kinds[self.random.below(self.kinds.len())] {
+                    // Of three, each is the others' neighbour: nothing would be cut.
+                    Fault::Ring if self.roster.live().len() < 4 => Fault::Split,
+                    fault => fault,
+                };
                 if self.inject(fault) {
                     *self.tally.entry(fault).or_default() += 1;
                 }
