@@ -8,6 +8,7 @@
 )]
 
 mod addresses;
+mod catching_up;
 mod clocks;
 mod damage;
 mod founding;
