@@ -103,16 +103,20 @@ impl Core {
         self.start_round()
     }
 
+    fn may_ask(&self) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Planted::ReadBeforeOwnTermCommit) {
+            return true;
+        }
+        self.is_leading()
+    }
+
     fn start_round(&mut self) -> bool {
         #[cfg(feature = "planted-bugs")]
         if planted::is(Planted::ReadWithoutQuorum) {
             return self.read_at_once();
         }
-        #[cfg(feature = "planted-bugs")]
-        let too_early = planted::is(Planted::ReadBeforeOwnTermCommit);
-        #[cfg(not(feature = "planted-bugs"))]
-        let too_early = false;
-        if !self.is_leading() && !too_early {
+        if !self.may_ask() {
             return false;
         }
         let now = self.now();
@@ -247,8 +251,9 @@ impl Core {
     fn serve_leased(&mut self) -> Result<bool, Stop> {
         let Some((term, batch)) = self.reads.take_leased() else { return Ok(false) };
         if term == self.term() && self.may_lead_reads() {
-            let alone = self.group.as_ref().is_none_or(quorate_consensus::Group::is_alone);
-            if let Some(observer) = self.observer.as_ref().filter(|_| !alone) {
+            if let (Some(observer), Some(group)) = (&self.observer, &self.group)
+                && !group.is_alone()
+            {
                 observer.leased(self.identity.node);
             }
             let now_ms = self.now_ms();
