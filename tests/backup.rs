@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
@@ -25,13 +25,8 @@ pub(crate) fn quorate(words: &[&str]) -> Said {
 
 /// Runs the binary, with `input` at its standard input.
 fn quorate_with(words: &[&str], input: &[u8]) -> Said {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"QUORATE_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = crate::quorate::command(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let output = std::thread::scope(|scope| {

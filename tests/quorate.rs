@@ -18,16 +18,23 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-/// Runs `quorate` with `args`.
-#[track_caller]
-pub(crate) fn run(args: &[&str]) -> Ended {
+/// `quorate` with `args`, and without the variables of these tests, which it would take for its own.
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"QUORATE_") {
             command.env_remove(name);
         }
     }
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(args);
+    command
+}
+
+/// Runs `quorate` with `args`.
+#[track_caller]
+pub(crate) fn run(args: &[&str]) -> Ended {
+    let mut command = command(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // What these commands say fits into a pipe.
     let status = until(&format!("quorate {args:?} ends"), LIMIT, || {

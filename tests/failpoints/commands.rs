@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 
 use super::{ALL, ARMED, ARRIVALS};
 use crate::cluster::{Cluster, ENGINES, Entrance, ON_DISK};
 use crate::patience::say;
-use crate::quorate::{done, run};
+use crate::quorate::{command, done, run};
 use crate::recovery::survivor;
 use crate::seed::Random;
 
@@ -29,8 +29,8 @@ fn chosen(counts: BTreeMap<String, u64>, random: &mut Random) -> Vec<(String, u6
 
 /// Runs `quorate` with `args` and one more variable.
 fn run_with(args: &[&str], name: &str, value: &str) -> ExitStatus {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
-    command.args(args).env(name, value).stdin(Stdio::null());
+    let mut command = command(args);
+    command.env(name, value).stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
 }
 
