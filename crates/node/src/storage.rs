@@ -341,7 +341,7 @@ impl Core {
         }
         let mut any = false;
         while !self.storage.backlog.is_empty() {
-            let ready = self.machine.keyspace().engine().has_room() && self.is_next_known();
+            let ready = self.takes_committed() && self.is_next_known();
             if !ready && self.storage.backlog_bytes <= BACKLOG_BYTES_FORCED {
                 break;
             }
@@ -357,6 +357,15 @@ impl Core {
         }
         self.judge_crowd();
         Ok(any)
+    }
+
+    /// Whether the engine is to take what is committed now, or a flush is to end first.
+    ///
+    /// On a full disk none will end, and reads must see what is committed: it is taken all the same. That is little, for
+    /// nothing more is proposed or let in, and it lies in memory as it is.
+    fn takes_committed(&self) -> bool {
+        let engine = self.machine.keyspace().engine();
+        engine.has_room() || engine.stats().disk_full
     }
 
     fn judge_crowd(&mut self) {

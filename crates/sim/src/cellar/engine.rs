@@ -31,6 +31,8 @@ pub(super) struct WaitingEngine {
     flushing: bool,
     wanted: bool,
     full: bool,
+    /// Nothing is written until the next attempt is asked for.
+    waits: bool,
     flushes: u64,
     flushed: Flushed,
 }
@@ -77,6 +79,7 @@ impl WaitingEngine {
             flushing: false,
             wanted: false,
             full: false,
+            waits: false,
             flushes: 0,
             flushed: Flushed::default(),
         }
@@ -164,7 +167,7 @@ impl Engine for WaitingEngine {
 
     fn take_work(&mut self) -> Option<Work> {
         let grown = self.applied() >= self.durable + FLUSH_BATCHES;
-        let due = self.sealed && !self.flushing && !self.full && (grown || self.wanted);
+        let due = self.sealed && !self.flushing && !self.waits && (grown || self.wanted);
         if !due || self.applied() == self.durable {
             return None;
         }
@@ -191,11 +194,12 @@ impl Engine for WaitingEngine {
                 self.durable = applied;
                 self.epoch += 1;
                 self.flushes += 1;
+                self.full = false;
                 self.resident.known.clear();
                 self.resident.all_known = false;
             }
             Err(EngineError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
-                self.full = true;
+                (self.full, self.waits) = (true, true);
             }
             Err(error) => return Err(error),
         }
@@ -207,7 +211,7 @@ impl Engine for WaitingEngine {
     }
 
     fn checkpoint(&mut self) {
-        (self.wanted, self.full) = (true, false);
+        (self.wanted, self.waits) = (true, false);
     }
 
     fn seal(&mut self, note: &[u8]) -> Result<(), EngineError> {

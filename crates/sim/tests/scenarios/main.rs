@@ -12,6 +12,7 @@ mod catching_up;
 mod clocks;
 mod damage;
 mod founding;
+mod full_disk;
 mod gym;
 mod handshakes;
 mod lanes;
