@@ -1,6 +1,8 @@
 //! The only entry to all checks: runs the steps, prints a table of them, and how to repeat those that failed.
 
+use std::env;
 use std::error::Error;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::command::CommandLine;
@@ -65,6 +67,8 @@ const SIM: &str = "quorate-sim";
 const FAILPOINTS: &str = "cargo test --workspace --features quorate-app/failpoints --test processes --bin quorate -- failpoints";
 /// Fuzz targets are a workspace of their own, which nothing else builds.
 const FUZZ: &str = "cargo check --manifest-path fuzz/Cargo.toml --target-dir target --locked";
+/// How many tests of a binary run at the same time.
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
 /// The gym finds bugs that were planted; a build of its own, so that no other one can reach them.
 const PLANTED: &str =
     "cargo test --profile gym -p quorate-sim --features planted-bugs --test planted";
@@ -73,6 +77,14 @@ fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
     let command = |line: &str| Work::Command(CommandLine::new(line));
     let doc =
         CommandLine::new("cargo doc --workspace --no-deps").variable("RUSTDOCFLAGS", "-D warnings");
+    let cores = thread::available_parallelism()?.get();
+    let tests = |line: &str| {
+        let line = CommandLine::new(line);
+        Work::Tests(match env::var_os(TEST_THREADS) {
+            Some(_) => line,
+            None => line.variable(TEST_THREADS, &test_threads(cores).to_string()),
+        })
+    };
     let packages = metadata::workspace()?;
     let has_sim = packages.iter().any(|it| it.name == SIM && !it.binaries.is_empty());
     let sim = if has_sim {
@@ -89,14 +101,20 @@ fn steps() -> Result<Vec<Step>, Box<dyn Error>> {
         ("fuzz", command(FUZZ)),
         ("deny", Work::Own(deny::run, "cargo xtask deny")),
         ("doc", Work::Command(doc)),
-        ("test", Work::Tests(CommandLine::new("cargo test --workspace --no-fail-fast"))),
-        ("failpoints", Work::Tests(CommandLine::new(FAILPOINTS))),
+        ("test", tests("cargo test --workspace --no-fail-fast")),
+        ("failpoints", tests(FAILPOINTS)),
         ("sim", sim),
         ("planted", Work::Tests(CommandLine::new(PLANTED))),
     ]
     .into_iter()
     .map(|(name, work)| Step { name, work })
     .collect())
+}
+
+/// Tests of real processes wait for half of their time, for elections and deadlines: with as many as there are cores they
+/// took 380 s on two of them, with three 255 s.
+fn test_threads(cores: usize) -> usize {
+    cores + cores.div_ceil(2)
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
