@@ -26,6 +26,9 @@ mod cellar;
 mod held;
 mod home;
 mod merge;
+mod pin;
+mod separated;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -5,7 +5,7 @@
 //! names them (see `decisions/0010`), so it takes effect as a whole or not at all, applied index included.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -14,11 +14,14 @@ use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
 use lsm_tree::{
-    AbstractTree, AnyTree, Cache, CompressionType, Config, Guard as _, KvSeparationOptions, SeqNo,
-    SequenceNumberCounter, UserValue,
+    AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, KvSeparationOptions,
+    SeqNo, SequenceNumberCounter, UserValue,
 };
 
 use super::home::Home;
+use super::pin::Pin;
+use super::separated::Separated;
+use super::tables::Tables;
 use super::wire::{self, META, Meta};
 use super::{GONE, damage, is_gone};
 use crate::engine::{EngineError, Found, View};
@@ -38,9 +41,15 @@ pub(super) const RUNS_MAX: u64 = 32;
 pub(super) struct Base {
     /// `None` for a moment while it is opened again, and after that has failed.
     tree: RwLock<Option<AnyTree>>,
+    /// Its tables, as of the last change; `None`: it was never opened.
+    tables: RwLock<Option<Arc<Tables>>>,
+    /// Those of before, as long as somebody may look into them: whoever drops the last removes files, which is for the
+    /// thread that makes new ones.
+    replaced: Mutex<Vec<Arc<Tables>>>,
     seqno: SequenceNumberCounter,
     visible: SequenceNumberCounter,
     cache: Arc<Cache>,
+    files: Arc<DescriptorTable>,
     /// States that views look at, and how many views: compaction keeps what they need.
     pins: Mutex<BTreeMap<SeqNo, usize>>,
     /// For which works tests have the disk full.
@@ -69,7 +78,7 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Engine
 }
 
 /// What an error of the tree means to a replica.
-fn told(error: lsm_tree::Error) -> EngineError {
+pub(super) fn told(error: lsm_tree::Error) -> EngineError {
     use std::io::ErrorKind;
     match error {
         // A file that ends early, or is not there, was whole once: the tree syncs before it names one.
@@ -91,15 +100,19 @@ impl Base {
     pub(super) fn open(home: Home, cache: &Arc<Cache>) -> Result<(Self, Meta), EngineError> {
         let mut base = Self {
             tree: RwLock::new(None),
+            tables: RwLock::default(),
+            replaced: Mutex::default(),
             seqno: SequenceNumberCounter::new(1),
             visible: SequenceNumberCounter::new(1),
             cache: Arc::clone(cache),
+            files: Arc::new(DescriptorTable::new(FILES_MAX)),
             pins: Mutex::default(),
             #[cfg(test)]
             no_room_for: Mutex::default(),
             home,
         };
         let (tree, meta) = base.open_tree()?;
+        base.renew_tables(&tree);
         *base.tree.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(tree);
         Ok((base, meta))
     }
@@ -110,7 +123,7 @@ impl Base {
             check_manifest(&path)?;
             let config = Config::new(&path, self.seqno.clone(), self.visible.clone())
                 .use_cache(Arc::clone(&self.cache))
-                .use_descriptor_table(Some(Arc::new(lsm_tree::DescriptorTable::new(FILES_MAX))))
+                .use_descriptor_table(Some(Arc::clone(&self.files)))
                 .data_block_size_policy(BlockSizePolicy::all(4096))
                 .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
                     BloomConstructionPolicy::BitsPerKey(10.0),
@@ -134,15 +147,19 @@ impl Base {
     }
 
     /// Closes the tree and opens it again, which removes what a flush or a compaction has left half
-    /// written. False, and nothing is done, while a view looks at it. Not while a work is under way.
+    /// written. False, and nothing is done, while somebody looks at what it was. Not while a work is under way.
     pub(super) fn reopen(&self) -> Result<bool, EngineError> {
         // Order matters: whoever comes meanwhile waits at this lock, and finds the tree open.
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
-        if !self.pins().is_empty() {
+        // What is on no list of the tree any more is removed, though somebody may look into it still.
+        if !self.pins().is_empty() || !self.is_alone_with_its_tables() {
             return Ok(false);
         }
         *tree = None;
-        *tree = Some(self.open_tree()?.0);
+        // Whoever looks into its tables meanwhile may: these are the same files.
+        let opened = self.open_tree()?.0;
+        self.renew_tables(&opened);
+        *tree = Some(opened);
         Ok(true)
     }
 
@@ -164,19 +181,52 @@ impl Base {
         self.tree.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn tables(&self) -> Option<Arc<Tables>> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replaced(&self) -> MutexGuard<'_, Vec<Arc<Tables>>> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True when nobody looks into tables that were replaced.
+    fn is_alone_with_its_tables(&self) -> bool {
+        forget_unused(&mut self.replaced())
+    }
+
+    /// `tree` has changed.
+    fn renew_tables(&self, tree: &AnyTree) {
+        // Order matters: the tree is asked under this lock, so that no older answer comes behind a newer one.
+        let mut replaced = self.replaced();
+        let separated = Separated::of(tree, &self.cache, &self.files);
+        let tables = Some(Arc::new(Tables::of(tree, separated)));
+        let mut current = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        replaced.extend(std::mem::replace(&mut *current, tables));
+        drop(current);
+        forget_unused(&mut replaced);
+    }
+
+    /// Does `look` where there is no need of the tree; damage that it meets is noted for the next start.
+    pub(super) fn noting<T>(
+        &self,
+        look: impl FnOnce() -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let result = guarded(look);
+        if let Err(EngineError::Damage(what)) = &result {
+            self.home.note_damage(what);
+        }
+        result
+    }
+
     /// Does `call` with the tree; damage that it meets is noted for the next start.
-    fn with<T>(
+    pub(super) fn with<T>(
         &self,
         call: impl FnOnce(&AnyTree) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         let tree = self.tree();
         let closed = || EngineError::Io(std::io::Error::other("the tree is closed"));
         let tree = tree.as_ref().ok_or_else(closed)?;
-        let result = guarded(|| call(tree));
-        if let Err(EngineError::Damage(what)) = &result {
-            self.home.note_damage(what);
-        }
-        result
+        self.noting(|| call(tree))
     }
 
     /// True when nothing was ever flushed: then nothing needs to be looked for.
@@ -186,15 +236,18 @@ impl Base {
 
     /// The newest value of `key`.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.get_at(key, SeqNo::MAX)
+        self.get_in(self.tables().as_deref(), key)
     }
 
-    fn get_at(&self, key: &[u8], at: SeqNo) -> Result<Option<Bytes>, EngineError> {
-        if self.is_empty() {
-            return Ok(None);
-        }
-        self.with(|tree| {
-            let found = tree.get(wire::tree_key(key), at).map_err(told)?;
+    /// The newest value of `key` in `tables`.
+    pub(super) fn get_in(
+        &self,
+        tables: Option<&Tables>,
+        key: &[u8],
+    ) -> Result<Option<Bytes>, EngineError> {
+        let Some(tables) = tables else { return Ok(None) };
+        self.noting(|| {
+            let found = tables.get(&wire::tree_key(key)).map_err(told)?;
             found.map(|stored| wire::value_of(key, stored.into())).transpose()
         })
     }
@@ -205,7 +258,18 @@ impl Base {
         // Order matters: compaction reads both under this lock, so it never drops what is pinned here.
         let at = self.visible.get();
         *pins.entry(at).or_default() += 1;
-        Pin { base: Arc::clone(self), at }
+        Pin::new(Arc::clone(self), at, self.tables())
+    }
+
+    /// Ends a pin of `at`.
+    pub(super) fn unpin(&self, at: SeqNo) {
+        let mut pins = self.pins();
+        if let Some(count) = pins.get_mut(&at) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&at);
+            }
+        }
     }
 
     fn watermark(&self) -> SeqNo {
@@ -261,7 +325,9 @@ impl Base {
             }
             write_long(&mut ingestion, &mut long).map_err(told)?;
             point::arrive("flush", Moment::Half);
-            ingestion.finish().map_err(told)
+            let finished = ingestion.finish().map_err(told);
+            self.renew_tables(tree);
+            finished
         });
         point::arrive("flush", Moment::After);
         flushed
@@ -278,8 +344,12 @@ impl Base {
             let strategy = Leveled::default()
                 .with_l0_threshold(RUNS_MERGED)
                 .with_table_target_size(table_bytes);
-            tree.compact(Arc::new(strategy), watermark).map_err(told)?;
-            Ok(tree.current_version().id() != before)
+            let compacted = tree.compact(Arc::new(strategy), watermark).map_err(told);
+            let changed = tree.current_version().id() != before;
+            if changed {
+                self.renew_tables(tree);
+            }
+            compacted.map(|_| changed)
         });
         point::arrive("compaction", Moment::After);
         compacted
@@ -328,6 +398,12 @@ fn write_long(
     Ok(())
 }
 
+/// Lets go of what nobody else has; true when nothing is left.
+fn forget_unused(replaced: &mut Vec<Arc<Tables>>) -> bool {
+    replaced.retain(|tables| Arc::strong_count(tables) > 1);
+    replaced.is_empty()
+}
+
 /// The tree does not check the file that names its tables: a flipped bit there could move a table to
 /// another level, and bring back what was overwritten.
 #[expect(clippy::disallowed_methods, reason = "the engine's own directory")]
@@ -354,120 +430,6 @@ fn check_manifest(path: &Path) -> Result<(), EngineError> {
         return Err(damage("the tree's manifest"));
     }
     Ok(())
-}
-
-/// A frozen state of a tree.
-#[derive(Debug)]
-pub(super) struct Pin {
-    base: Arc<Base>,
-    at: SeqNo,
-}
-
-impl Pin {
-    /// The value of `key` in that state.
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.base.get_at(key, self.at)
-    }
-
-    /// The records with `from <= key < to` in that state.
-    pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Result<Range<'_>, EngineError> {
-        let (low, high) = (wire::tree_from(from), wire::tree_to(to));
-        let items = if self.base.is_empty() || low >= high {
-            Box::new(std::iter::empty()) as Items
-        } else {
-            let bounds = (Bound::Included(low), Bound::Excluded(high));
-            self.base.with(|tree| Ok(Box::new(tree.range(bounds, self.at, None)) as Items))?
-        };
-        Ok(Range {
-            base: &self.base,
-            items,
-            from: from.to_vec(),
-            to: to.to_vec(),
-            ahead: None,
-            long: Vec::new(),
-        })
-    }
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        let mut pins = self.base.pins();
-        if let Some(count) = pins.get_mut(&self.at) {
-            *count -= 1;
-            if *count == 0 {
-                pins.remove(&self.at);
-            }
-        }
-    }
-}
-
-type Items = Box<dyn Iterator<Item = lsm_tree::IterGuardImpl> + Send>;
-type Record = (Vec<u8>, Bytes);
-
-/// Records of a tree, in order.
-pub(super) struct Range<'a> {
-    base: &'a Base,
-    items: Items,
-    from: Vec<u8>,
-    to: Vec<u8>,
-    ahead: Option<Record>,
-    /// Long keys of one head, the first of them last.
-    long: Vec<Record>,
-}
-
-impl Range<'_> {
-    /// The next record.
-    pub(super) fn next(&mut self) -> Result<Option<Record>, EngineError> {
-        loop {
-            let next = match self.long.pop() {
-                Some(record) => Some(record),
-                None => self.next_group()?,
-            };
-            let Some((key, value)) = next else { return Ok(None) };
-            // Long keys of the first and the last head may lie outside.
-            let behind_start = key >= self.from;
-            let before_end = self.to.is_empty() || key < self.to;
-            if behind_start && before_end {
-                return Ok(Some((key, value)));
-            }
-        }
-    }
-
-    /// The next record; where its key is long, all of its head are read and sorted.
-    fn next_group(&mut self) -> Result<Option<Record>, EngineError> {
-        let Some(first) = self.read()? else { return Ok(None) };
-        if !wire::is_long(&first.0) {
-            return Ok(Some(first));
-        }
-        let mut group = vec![first];
-        while let Some(record) = self.read()? {
-            let same = group.first().is_some_and(|(key, _)| wire::same_head(key, &record.0));
-            if !(same && wire::is_long(&record.0)) {
-                self.ahead = Some(record);
-                break;
-            }
-            group.push(record);
-        }
-        group.sort_unstable_by(|one, other| other.0.cmp(&one.0));
-        self.long = group;
-        Ok(self.long.pop())
-    }
-
-    fn read(&mut self) -> Result<Option<Record>, EngineError> {
-        if let Some(record) = self.ahead.take() {
-            return Ok(Some(record));
-        }
-        let items = &mut self.items;
-        let read = guarded(|| {
-            let Some(item) = items.next() else { return Ok(None) };
-            let (key, value) = item.into_inner().map_err(told)?;
-            wire::decode(&key, value.into()).map(Some)
-        });
-        if let Err(EngineError::Damage(what)) = &read {
-            self.base.home.note_damage(what);
-        }
-        read
-    }
 }
 
 /// What a deleted record looks like in the overlay must never reach the tree as a value.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::base::{Pin, Range};
+use super::pin::{Pin, Range};
 use crate::engine::EngineError;
 use crate::work::FetchedRange;
 

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
+
+use lsm_tree::AbstractTree as _;
 
 use super::*;
 use crate::attended::Attended;
@@ -485,6 +488,54 @@ fn a_flush_that_found_no_room_is_repeated_though_a_view_keeps_the_tree_open() {
     engine.checkpoint();
     write_and_work(&mut engine);
     assert_eq!(engine.durable_applied(), engine.applied());
+}
+
+/// A tree writes down which tables it has under the lock of its own lookups, for five syncs.
+#[test]
+fn lookups_and_scans_wait_for_no_change_of_the_tree() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, model) = sealed(dir.path());
+    drop(engine);
+    let engine = DiskCellar::new(SMALL).opener().open_at(home::Home::new(dir.path(), 1)).unwrap();
+    let base = Arc::clone(&engine.base);
+    let (told, answers) = mpsc::channel();
+    base.with(|tree| {
+        let changing = tree.get_version_history_lock();
+        let (base, asked) = (Arc::clone(&base), model.clone());
+        let reading = std::thread::spawn(move || {
+            for (key, value) in &asked {
+                assert_eq!(base.get(key).unwrap().as_ref(), Some(value));
+            }
+            let pin = base.pin();
+            let mut range = pin.range(b"", b"").unwrap();
+            let mut found = Model::new();
+            while let Some((key, value)) = range.next().unwrap() {
+                found.insert(key, value);
+            }
+            told.send(found).unwrap();
+        });
+        let found = answers.recv_timeout(Duration::from_secs(30));
+        drop(changing);
+        reading.join().unwrap();
+        assert!(found.expect("an answer before the change has ended") == model);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_tree_is_not_opened_again_while_somebody_looks_into_tables_that_it_has_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let cellar = DiskCellar::new(DiskOptions { flush_bytes: 1024, ..SMALL });
+    let mut engine = cellar.opener().open_at(home::Home::new(dir.path(), 1)).unwrap();
+    write_and_work(&mut engine);
+    let looking = engine.base.tables().unwrap();
+    write_and_work(&mut engine);
+    assert!(!engine.base.reopen().unwrap());
+    drop(looking);
+    assert!(engine.base.reopen().unwrap());
+    let content = content(&engine).unwrap();
+    assert_eq!(content.len(), 2);
 }
 
 /// fjall-rs/lsm-tree#286: clearing a tree with separated values broke the next open.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::base::Pin;
 use super::below::Below;
+use super::pin::Pin;
 use super::{is_gone, merge};
 use crate::engine::{EngineError, Found, Reader, View, Visitor};
 use crate::work::{Fetched, FetchedRange};
