@@ -18,7 +18,7 @@ const WARM: usize = 400;
 /// The log keeps 1,024 entries behind what is durable; one by one they take a while.
 const LIMIT: Duration = Duration::from_secs(90);
 
-fn flushes(cluster: &Cluster, node: usize) -> u64 {
+pub(crate) fn flushes(cluster: &Cluster, node: usize) -> u64 {
     let page = crate::http::get(cluster.addr(node), "/metrics").unwrap().text();
     let line = page.lines().find(|line| line.starts_with("quorate_engine_flushes_total")).unwrap();
     line.split(' ').next_back().unwrap().parse().unwrap()
@@ -189,53 +189,4 @@ fn a_read_that_waits_for_the_device_delays_no_other() {
     assert!(cold >= WAIT, "the control: nothing was read from the device");
     assert!(slowest < WAIT / 2, "it waited for {slowest:?}");
     drop(slow);
-}
-
-#[test]
-fn a_node_that_reads_damage_from_its_disk_comes_back_without_it() {
-    let mut cluster = Cluster::with_flags(3, ON_DISK);
-    let value = "v".repeat(700);
-    for n in 0..3000 {
-        cluster.tell(0, &["SET", &format!("key{n}"), &value]);
-    }
-    let victim = cluster.followers()[0];
-    until("the victim has flushed", LONG, || match flushes(&cluster, victim) {
-        0..3 => Err("it has not".to_owned()),
-        _ => Ok(()),
-    });
-    cluster.kill(&[victim]);
-    let mut tables = Vec::new();
-    let engine = cluster.recipe(victim).data_dir.join("engine");
-    for state in std::fs::read_dir(&engine).unwrap().map(|entry| entry.unwrap().path()) {
-        if let Ok(found) = std::fs::read_dir(state.join("tables")) {
-            tables.extend(found.map(|entry| entry.unwrap().path()));
-        }
-    }
-    assert!(!tables.is_empty());
-    for table in &tables {
-        let mut bytes = std::fs::read(table).unwrap();
-        let middle = bytes.len() / 2;
-        for byte in bytes.iter_mut().take(middle).skip(100) {
-            *byte ^= 0x55;
-        }
-        std::fs::write(table, bytes).unwrap();
-    }
-    cluster.restart(victim);
-    // Whether it notices at the start or by a read: it ends, or sets everything aside; and never answers
-    // with what it should not.
-    for n in 0..200 {
-        if cluster.has_ended(victim) {
-            say("it stopped by itself");
-            cluster.forget_ended(victim);
-            cluster.restart(victim);
-        }
-        let (outcome, _) = cluster.try_once(victim, &["GET", &format!("key{n}")]);
-        if let crate::client::Outcome::Done(found) = outcome {
-            assert_eq!(found, redis::Value::BulkString(value.clone().into_bytes()));
-        }
-    }
-    cluster.wait_until_ready();
-    cluster.wait_for_log(victim, "damage found");
-    assert_eq!(cluster.ask::<String>(victim, &["GET", "key2999"]), value);
-    cluster.wait_until_equal();
 }

@@ -19,6 +19,7 @@ mod client;
 mod cluster;
 mod crash;
 mod curl;
+mod damage;
 mod directory;
 mod engine;
 mod expiry;
