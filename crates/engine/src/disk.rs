@@ -27,10 +27,12 @@ mod held;
 mod home;
 mod merge;
 mod pin;
+mod resident;
 mod separated;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod view;
 mod wire;
 
@@ -41,16 +43,18 @@ use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 
-use self::base::{Base, Figures, RUNS_MAX};
+use self::base::{Base, Figures};
 use self::below::Below;
 use self::cache::RecordCache;
 pub use self::cellar::{DiskCellar, DiskOptions};
 use self::held::Held;
+use self::resident::Resident;
+use self::upkeep::{Busy, Report, Room, Wanted};
 use self::view::DiskView;
 use self::wire::Meta;
 use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, View, Visitor};
 use crate::memory::{MemoryEngine, Reclaim};
-use crate::work::{Fetch, Fetched, Work, WorkKind};
+use crate::work::{Fetch, Fetched, Work};
 
 /// The disk has no room, or none for this user.
 fn is_full(kind: std::io::ErrorKind) -> bool {
@@ -79,113 +83,6 @@ const EXPECTED: usize = 16;
 
 /// What a record in the overlay costs besides its bytes.
 const OVERHEAD_BYTES: u64 = 100;
-
-/// What a work has come to.
-enum Outcome {
-    Flushed(Result<bool, EngineError>),
-    /// Whether there was anything to do.
-    Compacted(Result<bool, EngineError>),
-    /// Whether it was possible.
-    Reopened(Result<bool, EngineError>),
-}
-
-/// A work's end, and what the tree weighs then.
-type Report = (Outcome, Figures);
-
-/// What is under way elsewhere.
-#[derive(Debug, Default)]
-struct Busy {
-    flush: bool,
-    compact: bool,
-}
-
-/// What is to be done elsewhere.
-#[derive(Debug, Default)]
-struct Wanted {
-    flush: bool,
-    compaction: bool,
-    reopening: Reopening,
-}
-
-/// Whether the tree is to be closed and opened again.
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Reopening {
-    #[default]
-    No,
-    Now,
-    /// With the next attempt.
-    Later,
-}
-
-/// Whether there is room on the disk.
-#[derive(Debug, Default)]
-struct Room {
-    /// There was none, and nothing has succeeded since.
-    full: bool,
-    /// Nothing is written until [`Engine::checkpoint`] asks for the next attempt.
-    waits: bool,
-}
-
-/// What is known without the device.
-struct Resident {
-    cache: RecordCache,
-    recent: MemoryEngine,
-    flushing: Option<MemoryEngine>,
-    held: Held,
-    base_is_empty: Cell<bool>,
-}
-
-impl Reader for Resident {
-    fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
-        if let Some(known) = self.cache.get(key) {
-            return Ok(known.as_ref().map(Found::Lent));
-        }
-        for layer in self.layers() {
-            if let Some(found) = layer.get(key)? {
-                return Ok(Some(found).filter(|value| !is_gone(value)));
-            }
-        }
-        if let Some(held) = self.held.get(key) {
-            return Ok(held.as_ref().map(Found::Lent));
-        }
-        if self.base_is_empty.get() { Ok(None) } else { Err(EngineError::Cold) }
-    }
-
-    fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
-        if !self.base_is_empty.get() {
-            return Err(EngineError::Cold);
-        }
-        let layers: Vec<_> = self.layers().map(|layer| layer as &dyn Reader).collect();
-        merge::visit(&layers, None, from, to, visitor)
-    }
-}
-
-impl Resident {
-    /// The newest first.
-    fn layers(&self) -> impl Iterator<Item = &MemoryEngine> {
-        std::iter::once(&self.recent).chain(&self.flushing)
-    }
-
-    /// Has the overlay fetch what looking up `keys` will touch.
-    fn expect(&self, keys: &[&[u8]]) {
-        for layer in self.layers() {
-            layer.expect(keys);
-        }
-    }
-
-    /// True when `key` can be told without the device.
-    fn knows(&self, key: &[u8]) -> bool {
-        self.base_is_empty.get()
-            || self.cache.knows(key)
-            || self.held.get(key).is_some()
-            || self.layers().any(|layer| matches!(layer.get(key), Ok(Some(_))))
-    }
-
-    /// True when the overlay has the last word on `key`.
-    fn overrides(&self, key: &[u8]) -> bool {
-        self.layers().any(|layer| matches!(layer.get(key), Ok(Some(_))))
-    }
-}
 
 /// See the file's head.
 pub struct DiskEngine {
@@ -268,79 +165,6 @@ impl DiskEngine {
         self.resident.recent.stats().payload_bytes
     }
 
-    /// Freezes what is recent; it is what the next flush writes.
-    fn freeze(&mut self) {
-        let frozen = std::mem::take(&mut self.resident.recent);
-        self.resident.flushing = Some(frozen);
-        self.flushing_applied = self.applied;
-        self.wanted.flush = false;
-    }
-
-    fn flush_work(&mut self) -> Option<Work> {
-        let view = self.resident.flushing.as_ref()?.view();
-        self.busy.flush = true;
-        let (base, done) = (Arc::clone(&self.base), self.outcomes.0.clone());
-        let meta = Meta { applied: self.flushing_applied };
-        Some(Work::new(WorkKind::Flush, move || {
-            let flushed = base.flush(&*view, meta);
-            let figures = base.figures();
-            drop((view, base));
-            // An engine that has gone needs no telling.
-            drop(done.send((Outcome::Flushed(flushed.map(|()| true)), figures)));
-        }))
-    }
-
-    fn compact_work(&mut self) -> Work {
-        self.busy.compact = true;
-        self.wanted.compaction = false;
-        let (base, done) = (Arc::clone(&self.base), self.outcomes.0.clone());
-        let table_bytes = self.options.table_bytes();
-        Work::new(WorkKind::Compact, move || {
-            // One step: the engine asks for the next one, or has gone.
-            let compacted = base.compact(table_bytes);
-            let figures = base.figures();
-            drop(base);
-            drop(done.send((Outcome::Compacted(compacted), figures)));
-        })
-    }
-
-    fn reopen_work(&mut self) -> Work {
-        (self.busy.flush, self.busy.compact) = (true, true);
-        let (base, done) = (Arc::clone(&self.base), self.outcomes.0.clone());
-        Work::new(WorkKind::Flush, move || {
-            let reopened = base.reopen();
-            let figures = base.figures();
-            drop(base);
-            drop(done.send((Outcome::Reopened(reopened), figures)));
-        })
-    }
-
-    /// Lets go of an overlay. Taking it apart takes a tenth of a second: on another thread, and not while
-    /// a view may still add to what is left of it.
-    fn leave(&mut self, overlay: MemoryEngine) {
-        self.remains.push(overlay.reclaim().clone());
-        drop(overlay);
-    }
-
-    fn leave_work(&mut self) -> Option<Work> {
-        let at = self.remains.iter().position(Reclaim::is_alone)?;
-        let remains = self.remains.swap_remove(at);
-        Some(Work::new(WorkKind::Flush, move || remains.finish()))
-    }
-
-    fn flushed(&mut self) {
-        if let Some(overlay) = self.resident.flushing.take() {
-            self.leave(overlay);
-        }
-        // What was read before the flush may be out of date behind it.
-        self.resident.held.clear();
-        self.resident.base_is_empty.set(false);
-        self.durable = self.flushing_applied;
-        self.epoch += 1;
-        self.flushes += 1;
-        self.wanted.compaction = true;
-    }
-
     /// Leaves the old base to its views.
     fn replace_base(&mut self, base: Base) {
         self.base.home().retire();
@@ -355,26 +179,6 @@ impl DiskEngine {
 
     fn check_failed(&mut self) -> Result<(), EngineError> {
         self.failed.take().map_or(Ok(()), Err)
-    }
-
-    /// A full disk is no failure: what is in memory stays there.
-    fn judge(&mut self, result: Result<bool, EngineError>) -> Result<bool, EngineError> {
-        match result {
-            Ok(done) => {
-                // What succeeds beside a failure says nothing of room for that; nor does a step that did nothing, where
-                // something waits.
-                if done || self.resident.flushing.is_none() {
-                    self.room.full = self.room.waits;
-                }
-                Ok(done)
-            }
-            Err(EngineError::Io(error)) if is_full(error.kind()) => {
-                self.room = Room { full: true, waits: true };
-                self.wanted.reopening = Reopening::Now;
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
     }
 }
 
@@ -577,69 +381,19 @@ impl Engine for DiskEngine {
     }
 
     fn take_work(&mut self) -> Option<Work> {
-        if self.wanted.reopening == Reopening::Now && !self.busy.flush && !self.busy.compact {
-            self.wanted.reopening = Reopening::No;
-            return Some(self.reopen_work());
-        }
-        if let Some(work) = self.leave_work() {
-            return Some(work);
-        }
-        if self.room.waits {
-            return None;
-        }
-        if !self.busy.flush && !self.in_batch && self.figures.runs < RUNS_MAX {
-            let grown = self.recent_bytes() >= self.options.flush_bytes;
-            if self.resident.flushing.is_none()
-                && (grown || self.wanted.flush)
-                && self.applied > self.durable
-            {
-                self.freeze();
-            }
-            if let Some(work) = self.flush_work() {
-                return Some(work);
-            }
-        }
-        (self.wanted.compaction && !self.busy.compact).then(|| self.compact_work())
+        self.next_work()
     }
 
     fn settle(&mut self) -> Result<(), EngineError> {
-        while let Ok((outcome, figures)) = self.outcomes.1.try_recv() {
-            self.figures = figures;
-            match outcome {
-                Outcome::Flushed(result) => {
-                    self.busy.flush = false;
-                    if self.judge(result)? {
-                        self.flushed();
-                    }
-                }
-                Outcome::Compacted(result) => {
-                    self.busy.compact = false;
-                    // A step that changed nothing was the last.
-                    self.wanted.compaction |= self.judge(result)?;
-                }
-                Outcome::Reopened(result) => {
-                    (self.busy.flush, self.busy.compact) = (false, false);
-                    // A view that is alive keeps the tree open. The flush need not wait for it: what a failed one has
-                    // left has other names, or is written anew before anything names it.
-                    self.wanted.reopening = if result? { Reopening::No } else { Reopening::Later };
-                }
-            }
-        }
-        Ok(())
+        self.take_reports()
+    }
+
+    fn checkpoint(&mut self) {
+        self.want_checkpoint();
     }
 
     fn has_room(&self) -> bool {
         self.waiting_bytes() <= WAITING_MAX * self.options.flush_bytes
-    }
-
-    fn checkpoint(&mut self) {
-        self.wanted.flush = true;
-        if self.wanted.reopening == Reopening::Later {
-            self.wanted.reopening = Reopening::Now;
-        }
-        // A compaction that found no room has let go of its wish, and without it no flush begins beside so many runs.
-        self.wanted.compaction |= self.room.full;
-        self.room.waits = false;
     }
 
     fn seal(&mut self, note: &[u8]) -> Result<(), EngineError> {

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use lsm_tree::AbstractTree as _;
 
+use super::base::RUNS_MAX;
 use super::*;
 use crate::attended::Attended;
 use crate::cellar::Cellar;
 use crate::mirror::MirrorEngine;
 use crate::suite;
+use crate::work::WorkKind;
 
 type Model = BTreeMap<Vec<u8>, Bytes>;
 

@@ -1,0 +1,70 @@
+//! What a disk engine knows without the device: the cache, and the overlays of what is not durable.
+
+use std::cell::Cell;
+
+use super::cache::RecordCache;
+use super::held::Held;
+use super::{is_gone, merge};
+use crate::engine::{EngineError, Found, Reader, Visitor};
+use crate::memory::MemoryEngine;
+
+/// What is known without the device.
+pub(super) struct Resident {
+    pub(super) cache: RecordCache,
+    pub(super) recent: MemoryEngine,
+    pub(super) flushing: Option<MemoryEngine>,
+    pub(super) held: Held,
+    pub(super) base_is_empty: Cell<bool>,
+}
+
+impl Reader for Resident {
+    fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
+        if let Some(known) = self.cache.get(key) {
+            return Ok(known.as_ref().map(Found::Lent));
+        }
+        for layer in self.layers() {
+            if let Some(found) = layer.get(key)? {
+                return Ok(Some(found).filter(|value| !is_gone(value)));
+            }
+        }
+        if let Some(held) = self.held.get(key) {
+            return Ok(held.as_ref().map(Found::Lent));
+        }
+        if self.base_is_empty.get() { Ok(None) } else { Err(EngineError::Cold) }
+    }
+
+    fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
+        if !self.base_is_empty.get() {
+            return Err(EngineError::Cold);
+        }
+        let layers: Vec<_> = self.layers().map(|layer| layer as &dyn Reader).collect();
+        merge::visit(&layers, None, from, to, visitor)
+    }
+}
+
+impl Resident {
+    /// The newest first.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &MemoryEngine> {
+        std::iter::once(&self.recent).chain(&self.flushing)
+    }
+
+    /// Has the overlay fetch what looking up `keys` will touch.
+    pub(super) fn expect(&self, keys: &[&[u8]]) {
+        for layer in self.layers() {
+            layer.expect(keys);
+        }
+    }
+
+    /// True when `key` can be told without the device.
+    pub(super) fn knows(&self, key: &[u8]) -> bool {
+        self.base_is_empty.get()
+            || self.cache.knows(key)
+            || self.held.get(key).is_some()
+            || self.layers().any(|layer| matches!(layer.get(key), Ok(Some(_))))
+    }
+
+    /// True when the overlay has the last word on `key`.
+    pub(super) fn overrides(&self, key: &[u8]) -> bool {
+        self.layers().any(|layer| matches!(layer.get(key), Ok(Some(_))))
+    }
+}
