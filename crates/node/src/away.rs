@@ -11,11 +11,11 @@ use quorate_api::Answer;
 use quorate_consensus::{Body, Committed, Index};
 use quorate_env::{Lane, Tasks};
 
+use crate::backlog::{BACKLOG_BYTES_MAX, bytes_of};
 use crate::core::{Core, Stop};
 use crate::entry;
 use crate::jobs::Job;
 use crate::machine::{ApplyError, Machine, Owner};
-use crate::storage::{BACKLOG_BYTES_MAX, bytes_of};
 
 /// The machine, and what the entry came to.
 pub(crate) struct Returned {

@@ -7,6 +7,7 @@
 
 mod admin;
 mod away;
+mod backlog;
 pub mod backup;
 mod barrier;
 mod batch;
