@@ -204,10 +204,7 @@ fn a_member_moves_to_the_other_engine_by_being_replaced() {
     let mut old = cluster.followers()[0];
     for flags in [ON_DISK, &["--engine", "memory"]] {
         let (through, name) = (cluster.leader(), cluster.recipe(old).name.clone());
-        let new = cluster.add_as(Entrance::Wait, |recipe| {
-            let at = recipe.flags.iter().position(|flag| flag == "--engine").unwrap();
-            recipe.flags.splice(at..at + 2, flags.iter().map(|&flag| flag.to_owned()));
-        });
+        let new = cluster.add_as(Entrance::Wait, |recipe| recipe.set(flags));
         cluster.wait_for_log(new, "listening on");
         let (to, addr) = (cluster.addr(new).to_owned(), cluster.addr(through).to_owned());
         done(&["member", "replace", &name, &to, "--addr", &addr]);

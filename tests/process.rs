@@ -41,6 +41,16 @@ pub(crate) struct Process {
 const ENCLOSED: &str = r#"mount -t tmpfs -o size="$1" quorate-test "$2" && shift 2 && exec "$@""#;
 
 impl Recipe {
+    /// Sets flags with a value each, whatever they were.
+    pub(crate) fn set(&mut self, flags: &[&str]) {
+        for pair in flags.chunks(2) {
+            if let Some(at) = self.flags.iter().position(|flag| flag == pair[0]) {
+                self.flags.drain(at..at + 2);
+            }
+            self.flags.extend(pair.iter().map(|&word| word.to_owned()));
+        }
+    }
+
     fn command(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_quorate");
         let mut command = match self.disk_bytes {

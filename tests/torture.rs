@@ -64,7 +64,7 @@ impl Plan {
             Some(engine) => engine,
             None => return,
         };
-        recipe.flags.extend(["--engine", engine].map(str::to_owned));
+        recipe.set(&["--engine", engine]);
     }
 }
 
