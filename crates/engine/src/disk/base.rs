@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
-use lsm_tree::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
+use lsm_tree::config::{
+    BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy,
+};
 use lsm_tree::{
     AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, KvSeparationOptions,
     SeqNo, SequenceNumberCounter, UserValue,
@@ -20,7 +22,6 @@ use lsm_tree::{
 
 use super::home::Home;
 use super::pin::Pin;
-use super::separated::Separated;
 use super::tables::Tables;
 use super::wire::{self, META, Meta};
 use super::{GONE, damage, is_gone};
@@ -36,6 +37,11 @@ const FILES_MAX: usize = 512;
 const RUNS_MERGED: u8 = 16;
 /// More sorted runs than this, and flushes wait for compaction.
 pub(super) const RUNS_MAX: u64 = 32;
+
+/// Of which levels filters and indexes are in memory, whatever the cache lets go of; the last goes for all below. Every
+/// lookup asks the filters of the first two. These are as large as [`RUNS_MAX`] flushes and [`RUNS_MERGED`] tables, so
+/// this is 1.2 % of some GiB at most.
+const PINNED: [bool; 3] = [true, true, false];
 
 /// The tree of one state.
 pub(super) struct Base {
@@ -124,6 +130,8 @@ impl Base {
             let config = Config::new(&path, self.seqno.clone(), self.visible.clone())
                 .use_cache(Arc::clone(&self.cache))
                 .use_descriptor_table(Some(Arc::clone(&self.files)))
+                .filter_block_pinning_policy(PinningPolicy::new(PINNED))
+                .index_block_pinning_policy(PinningPolicy::new(PINNED))
                 .data_block_size_policy(BlockSizePolicy::all(4096))
                 .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
                     BloomConstructionPolicy::BitsPerKey(10.0),
@@ -156,7 +164,7 @@ impl Base {
             return Ok(false);
         }
         *tree = None;
-        // Whoever looks into its tables meanwhile may: these are the same files.
+        // Whoever looks into its tables meanwhile may: these are the same files, also to [`Tables::of`].
         let opened = self.open_tree()?.0;
         self.renew_tables(&opened);
         *tree = Some(opened);
@@ -194,14 +202,15 @@ impl Base {
         forget_unused(&mut self.replaced())
     }
 
-    /// `tree` has changed.
+    /// `tree` has changed, or was opened.
     fn renew_tables(&self, tree: &AnyTree) {
         // Order matters: the tree is asked under this lock, so that no older answer comes behind a newer one.
         let mut replaced = self.replaced();
-        let separated = Separated::of(tree, &self.cache, &self.files);
-        let tables = Some(Arc::new(Tables::of(tree, separated)));
+        let before = self.tables();
+        let tables = Arc::new(Tables::of(tree, &self.cache, &self.files, before.as_deref()));
+        drop(before);
         let mut current = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        replaced.extend(std::mem::replace(&mut *current, tables));
+        replaced.extend(current.replace(tables));
         drop(current);
         forget_unused(&mut replaced);
     }

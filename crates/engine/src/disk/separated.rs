@@ -15,8 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lsm_tree::coding::Decode;
 use lsm_tree::{
-    AbstractTree, AnyTree, BlobFile, Cache, DescriptorTable, Error, GlobalTableId, InternalValue,
-    TreeId, UserValue,
+    BlobFile, Cache, DescriptorTable, Error, GlobalTableId, InternalValue, TreeId, UserValue,
 };
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -33,11 +32,14 @@ pub(super) struct Separated {
 }
 
 impl Separated {
-    /// Those of `tree` now, whose blocks are in `cache` and whose files are in `open`.
-    pub(super) fn of(tree: &AnyTree, cache: &Arc<Cache>, open: &Arc<DescriptorTable>) -> Self {
-        let version = tree.current_version();
-        let files = version.blob_files.iter().map(|file| (file.id(), file.clone())).collect();
-        Self { tree: tree.id(), files, cache: Arc::clone(cache), open: Arc::clone(open) }
+    /// These files of `tree`, by their numbers, whose blocks are in `cache` and which are open in `open`.
+    pub(super) fn new(
+        files: BTreeMap<u64, BlobFile>,
+        tree: TreeId,
+        cache: &Arc<Cache>,
+        open: &Arc<DescriptorTable>,
+    ) -> Self {
+        Self { tree, files, cache: Arc::clone(cache), open: Arc::clone(open) }
     }
 
     /// The value that `item` points to.
