@@ -55,7 +55,6 @@ pub(super) struct Base {
     seqno: SequenceNumberCounter,
     visible: SequenceNumberCounter,
     cache: Arc<Cache>,
-    files: Arc<DescriptorTable>,
     /// States that views look at, and how many views: compaction keeps what they need.
     pins: Mutex<BTreeMap<SeqNo, usize>>,
     /// For which works tests have the disk full.
@@ -111,7 +110,6 @@ impl Base {
             seqno: SequenceNumberCounter::new(1),
             visible: SequenceNumberCounter::new(1),
             cache: Arc::clone(cache),
-            files: Arc::new(DescriptorTable::new(FILES_MAX)),
             pins: Mutex::default(),
             #[cfg(test)]
             no_room_for: Mutex::default(),
@@ -129,7 +127,7 @@ impl Base {
             check_manifest(&path)?;
             let config = Config::new(&path, self.seqno.clone(), self.visible.clone())
                 .use_cache(Arc::clone(&self.cache))
-                .use_descriptor_table(Some(Arc::clone(&self.files)))
+                .use_descriptor_table(Some(Arc::new(DescriptorTable::new(FILES_MAX))))
                 .filter_block_pinning_policy(PinningPolicy::new(PINNED))
                 .index_block_pinning_policy(PinningPolicy::new(PINNED))
                 .data_block_size_policy(BlockSizePolicy::all(4096))
@@ -164,7 +162,7 @@ impl Base {
             return Ok(false);
         }
         *tree = None;
-        // Whoever looks into its tables meanwhile may: these are the same files, also to [`Tables::of`].
+        // Whoever looks into its tables meanwhile may: these are the same files.
         let opened = self.open_tree()?.0;
         self.renew_tables(&opened);
         *tree = Some(opened);
@@ -207,7 +205,7 @@ impl Base {
         // Order matters: the tree is asked under this lock, so that no older answer comes behind a newer one.
         let mut replaced = self.replaced();
         let before = self.tables();
-        let tables = Arc::new(Tables::of(tree, &self.cache, &self.files, before.as_deref()));
+        let tables = Arc::new(Tables::of(tree, before.as_deref()));
         drop(before);
         let mut current = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         replaced.extend(current.replace(tables));

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lsm_tree::coding::Decode;
 use lsm_tree::{
-    BlobFile, Cache, DescriptorTable, Error, GlobalTableId, InternalValue, TreeId, UserValue,
+    AbstractTree, AnyTree, BlobFile, Cache, DescriptorTable, Error, GlobalTableId, InternalValue,
+    TreeId, UserValue,
 };
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -28,18 +29,20 @@ pub(super) struct Separated {
     tree: TreeId,
     files: BTreeMap<u64, BlobFile>,
     cache: Arc<Cache>,
-    open: Arc<DescriptorTable>,
+    open: Option<Arc<DescriptorTable>>,
 }
 
 impl Separated {
-    /// These files of `tree`, by their numbers, whose blocks are in `cache` and which are open in `open`.
-    pub(super) fn new(
-        files: BTreeMap<u64, BlobFile>,
-        tree: TreeId,
-        cache: &Arc<Cache>,
-        open: &Arc<DescriptorTable>,
-    ) -> Self {
-        Self { tree, files, cache: Arc::clone(cache), open: Arc::clone(open) }
+    /// These files of `tree`, by their numbers.
+    pub(super) fn new(files: BTreeMap<u64, BlobFile>, tree: &AnyTree) -> Self {
+        let config = tree.tree_config();
+        let (cache, open) = (Arc::clone(&config.cache), config.descriptor_table.clone());
+        Self { tree: tree.id(), files, cache, open }
+    }
+
+    /// True when they were taken down from `tree`, and not from one that was open before it.
+    pub(super) fn is_of(&self, tree: &AnyTree) -> bool {
+        self.tree == tree.id()
     }
 
     /// The value that `item` points to.
@@ -60,13 +63,16 @@ impl Separated {
     #[expect(clippy::disallowed_methods, reason = "the engine's own files")]
     fn file(&self, number: u64) -> lsm_tree::Result<Arc<File>> {
         let id = GlobalTableId::from((self.tree, number));
-        if let Some(file) = self.open.access_for_blob_file(&id) {
+        let open = self.open.as_ref();
+        if let Some(file) = open.and_then(|open| open.access_for_blob_file(&id)) {
             return Ok(file);
         }
         let known = self.files.get(&number);
         let known = known.ok_or(Error::InvalidHeader("a value in a file that is not there"))?;
         let file = Arc::new(File::open(known.path())?);
-        self.open.insert_for_blob_file(id, Arc::clone(&file));
+        if let Some(open) = open {
+            open.insert_for_blob_file(id, Arc::clone(&file));
+        }
         Ok(file)
     }
 }

@@ -14,8 +14,7 @@ use lsm_tree::merge::{BoxedIterator, Merger};
 use lsm_tree::mvcc_stream::MvccStream;
 use lsm_tree::table::filter::standard_bloom::Builder;
 use lsm_tree::{
-    AbstractTree, AnyTree, Cache, DescriptorTable, InternalValue, SeqNo, Table, TableId, TreeId,
-    UserKey, UserValue, ValueType,
+    AbstractTree, AnyTree, InternalValue, SeqNo, Table, TableId, UserKey, UserValue, ValueType,
 };
 
 use super::separated::Separated;
@@ -60,30 +59,27 @@ impl fmt::Debug for Tables {
 
 /// `table` with its filter and its index in memory. The tree leaves them to its cache where a table was ingested, as a
 /// flush is, and then each lookup asked the cache once for every run: a tenth of a load.
-fn pinned(table: &Table, tree: TreeId, cache: &Arc<Cache>, open: &Arc<DescriptorTable>) -> Table {
+fn pinned(table: &Table, tree: &AnyTree) -> Table {
     if table.pinned_filter_block.is_some() {
         return table.clone();
     }
     let path = table.path.to_path_buf();
-    let (cache, open) = (Arc::clone(cache), Some(Arc::clone(open)));
+    let (cache, open) =
+        (tree.tree_config().cache.clone(), tree.tree_config().descriptor_table.clone());
     let (checksum, seqno) = (table.checksum(), table.global_seqno());
-    let opened = Table::recover(path, checksum, seqno, tree, cache, open, true, true);
+    let opened = Table::recover(path, checksum, seqno, tree.id(), cache, open, true, true);
     // What can't be read now is met, and told, by whoever looks into it.
     opened.unwrap_or_else(|_| table.clone())
 }
 
 impl Tables {
-    /// Those of `tree` now, whose blocks are in `cache` and whose files are in `open`; `before` are those before its last
-    /// change. Waits for a change that is under way.
-    pub(super) fn of(
-        tree: &AnyTree,
-        cache: &Arc<Cache>,
-        open: &Arc<DescriptorTable>,
-        before: Option<&Self>,
-    ) -> Self {
+    /// Those of `tree` now; `before` are those before its last change. Waits for a change that is under way.
+    pub(super) fn of(tree: &AnyTree, before: Option<&Self>) -> Self {
+        // Of a tree that was closed nothing is kept open: its files would take their room as long as they are.
+        let before = before.filter(|before| before.separated.is_of(tree));
         let pinned = |table: &Table| {
             let known = before.and_then(|before| before.first_level(table.id()));
-            known.cloned().unwrap_or_else(|| pinned(table, tree.id(), cache, open))
+            known.cloned().unwrap_or_else(|| pinned(table, tree))
         };
         // Order matters: asked once, for a value's file may be gone from what the tree has a moment later.
         let version = tree.current_version();
@@ -98,7 +94,7 @@ impl Tables {
         });
         let first_runs = version.level(0).map_or(0, |level| level.run_count());
         let files = version.blob_files.iter().map(|file| (file.id(), file.clone()));
-        let separated = Separated::new(files.collect(), tree.id(), cache, open);
+        let separated = Separated::new(files.collect(), tree);
         Self { runs: runs.collect(), first_runs, separated }
     }
 
