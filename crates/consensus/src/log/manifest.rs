@@ -1,8 +1,9 @@
 //! Manifest: the file that names all segments, so that one which vanished is noticed.
 //!
-//! Two slots of the same size, each complete. A change is written to the first, synced, written to
-//! the second, synced. So at any moment one of them is whole, a flipped bit in either is harmless,
-//! and as the file never grows, it can be changed on a full disk.
+//! Two slots of the same size, each complete. A change is written to one, synced, written to the
+//! other, synced; first to the one that was not read, which a crash may have left half written. So at
+//! any moment one of them is whole, a flipped bit in either is harmless, and as the file never grows,
+//! it can be changed on a full disk.
 //!
 //! ```text
 //!  0          8     12      16     20      24         32      40     48     52    56
@@ -39,6 +40,8 @@ pub(super) struct Manifest {
     pub(super) sequence: u64,
     /// Ascending by id.
     pub(super) segments: Vec<SegmentName>,
+    /// The slot in which it was found, and which must stay until the other one is durable.
+    pub(super) slot: usize,
 }
 
 impl Manifest {
@@ -108,7 +111,7 @@ impl Manifest {
             }
             segments.push(name);
         }
-        Some(Self { sequence: u64_at(body, 8)?, segments })
+        Some(Self { sequence: u64_at(body, 8)?, segments, slot: 0 })
     }
 
     /// Reads the manifest of `dir`; None when there is none.
@@ -124,8 +127,8 @@ impl Manifest {
         drop(handle);
         let bytes = disk::read_file(disk, &file).at("read manifest", &file)?;
         let mut best: Option<Self> = None;
-        for slot in bytes.chunks(SLOT_BYTES) {
-            let found = Self::decode(&file, slot)?;
+        for (slot, content) in bytes.chunks(SLOT_BYTES).enumerate() {
+            let found = Self::decode(&file, content)?.map(|found| Self { slot, ..found });
             if found.as_ref().map(|found| found.sequence) > best.as_ref().map(|best| best.sequence)
             {
                 best = found;
@@ -152,8 +155,9 @@ impl Manifest {
     pub(super) fn store(&mut self, handle: &dyn DiskFile, file: &Path) -> Result<(), LogError> {
         self.sequence += 1;
         let slot = self.encode();
-        for offset in [0, SLOT_BYTES as u64] {
-            handle.write_at(&[IoSlice::new(&slot)], offset).at("write manifest", file)?;
+        let there = self.slot * SLOT_BYTES;
+        for offset in [SLOT_BYTES - there, there] {
+            handle.write_at(&[IoSlice::new(&slot)], offset as u64).at("write manifest", file)?;
             handle.sync_data().at("sync manifest", file)?;
         }
         Ok(())

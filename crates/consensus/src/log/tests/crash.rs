@@ -117,6 +117,30 @@ fn power_lost_during_recovery_loses_nothing_acknowledged() {
     }
 }
 
+/// Whatever the first crash met, and whatever the second one meets of the recovery: of two slots of a manifest, not the
+/// whole one may be written to first.
+#[test]
+fn two_crashes_in_a_row_never_damage_the_manifest() {
+    let ended = World::new();
+    run(&ended, 1, 8, &mut Oracle::default());
+    for first in 1..=ended.disk.operations() {
+        let broken = World::new();
+        broken.disk.cut_power_at(first);
+        let mut oracle = Oracle::default();
+        run(&broken, 1, 8, &mut oracle);
+        broken.disk.crash(Crash::Torn(500));
+        for operation in 1.. {
+            let world = World::on(broken.disk.image());
+            world.disk.cut_power_at(operation);
+            let finished = world.open().is_ok() && world.disk.operations() < operation;
+            recover(&world.disk, Crash::Torn(500), &mut oracle.clone());
+            if finished {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn power_lost_on_a_full_disk_loses_nothing_acknowledged() {
     for seed in 1..=6 {

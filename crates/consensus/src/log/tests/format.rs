@@ -110,7 +110,7 @@ fn golden_segment_header() {
 #[test]
 fn golden_manifest() {
     let sealed = SegmentName { id: 3, salt: 5, bytes: 4096, end: Some(640) };
-    let manifest = Manifest { sequence: 9, segments: vec![sealed, NAME] };
+    let manifest = Manifest { sequence: 9, segments: vec![sealed, NAME], slot: 0 };
     let expected = "51524d414e494631e32088bc4000000001000000020000000900000000000000\
         030000000000000005000000000000000010000080020000\
         070000000000000008070605040302010010000000000000";
