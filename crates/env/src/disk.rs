@@ -136,10 +136,24 @@ pub trait Disk: Send + Sync {
 /// # Errors
 /// As [`Disk::open`] and [`DiskFile::read_at`].
 pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_file_into(disk, path, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a whole file in place of what `bytes` held. Of several large files in one buffer, only the first waits for memory:
+/// to zero that takes longer than to read.
+///
+/// # Errors
+/// As [`Disk::open`] and [`DiskFile::read_at`].
+pub fn read_file_into(disk: &dyn Disk, path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
     let file = disk.open(path, OpenMode::Read)?;
     let len = usize::try_from(file.len()?)
         .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "file too large to read whole"))?;
-    let mut bytes = vec![0; len];
+    if bytes.capacity() < len {
+        *bytes = vec![0; len];
+    }
+    bytes.resize(len, 0);
     let mut done = 0;
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
         let n = file.read_at(rest, done as u64)?;
@@ -148,7 +162,7 @@ pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
         }
         done += n;
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Replaces `path` by `bytes` atomically and durably: temporary file, sync, rename, directory sync.

@@ -107,6 +107,13 @@ impl Writes {
         own + self.inbound.iter().map(|one| one.answers).sum::<usize>()
     }
 
+    /// How large the next entry may become at most.
+    pub(crate) fn next_bytes(&self) -> usize {
+        let own = self.open.front().map_or(0, |batch| batch.parts.len());
+        let first = self.inbound.first().map_or(0, |one| one.parts.len());
+        own + self.inbound_bytes.min(first.max(ENTRY_BYTES_MAX - COMMAND_BYTES_MAX))
+    }
+
     /// How many commands are on their way: in entries that are not applied, and at the leader.
     pub(crate) fn on_their_way(&self) -> usize {
         self.proposed.iter().map(|one| one.answers).sum::<usize>()

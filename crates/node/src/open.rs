@@ -14,7 +14,7 @@ use quorate_consensus::peers::{ClusterId, Inbox};
 use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
 use quorate_consensus::{Doubted, Group, GroupStart, Index, NodeId, Output, SnapshotMark, Term};
 use quorate_engine::{Engine, EngineError, EngineKind};
-use quorate_env::Env;
+use quorate_env::{Env, Mono};
 
 use crate::away::Away;
 use crate::batch::Writes;
@@ -87,6 +87,7 @@ pub(crate) fn open(
     let dir = config.data_dir.clone();
     let (mut identity, lock) =
         identity::open(&*env.disk, &*env.rng, &dir, &config.id, config.cellar.kind())?;
+    let since = env.clock.now();
     if let Some(why) = recover::unfinished(env, &dir) {
         return Err(StartError::Usage(why));
     }
@@ -111,6 +112,7 @@ pub(crate) fn open(
     let store = SnapshotStore::open(env.disk.clone(), &dir.join("snapshots"), GROUP)
         .map_err(|error| StartError::Snapshot(error.to_string()))?;
     let mut core = assemble(env, config, identity, lock, found, store)?;
+    core.started_at = since;
     if let Some(why) = format::mismatch(core.machine.format(), core.config.formats) {
         return Err(StartError::Format(why));
     }
@@ -402,7 +404,7 @@ impl Core {
         let term = self.found_snapshot.as_ref().map_or(Term(0), |mark| mark.term);
         self.doubt_departures(term);
         if self.identity.node.0 != 0 {
-            return self.start_group().map_err(|stop| StartError::Snapshot(stop.0));
+            return self.start_group(self.started_at).map_err(|stop| StartError::Snapshot(stop.0));
         }
         let is_new = self.identity.cluster.0 == 0 && self.identity.pledge.0 == 0;
         if is_new && self.config.entrance == Entrance::Bootstrap {
@@ -450,11 +452,11 @@ impl Core {
         identity.save(&*self.env.disk, &self.config.data_dir)?;
         self.identity = identity;
         tracing::info!(cluster = %self.identity.cluster, "founded a cluster");
-        self.start_group().map_err(|stop| StartError::Snapshot(stop.0))
+        self.start_group(self.now()).map_err(|stop| StartError::Snapshot(stop.0))
     }
 
-    /// Starts the group as the member that the identity names.
-    pub(crate) fn start_group(&mut self) -> Result<(), Stop> {
+    /// Starts the group as the member that the identity names, for which no other process has acted `since` then.
+    pub(crate) fn start_group(&mut self, since: Mono) -> Result<(), Stop> {
         let (hard_state, doubt) = self.found_state;
         let start = GroupStart {
             group: GROUP,
@@ -466,6 +468,7 @@ impl Core {
             snapshot: self.found_snapshot.clone(),
             doubt,
             seed: self.identity.instance,
+            since,
             now: self.now(),
         };
         let group = Group::start(&start, Rc::clone(&self.log));

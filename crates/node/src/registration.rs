@@ -124,7 +124,7 @@ impl Core {
                 // It may have heard meanwhile that it was removed.
                 let removed = self.identity.removed;
                 self.identity = Identity { removed, ..identity };
-                self.start_group().map_err(|stop| stop.0)
+                self.start_group(self.now()).map_err(|stop| stop.0)
             });
         for caller in std::mem::take(&mut self.registration.callers) {
             // The caller may have lost patience.

@@ -44,7 +44,7 @@ impl Core {
             return false;
         }
         let Some(group) = &mut self.group else { return false };
-        match group.accepts() {
+        match group.accepts(self.writes.next_bytes()) {
             Ok(()) => {}
             Err(ProposeError::Full) => return self.refuse_full(),
             Err(ProposeError::Busy | ProposeError::NotLeader | ProposeError::TooLarge) => {

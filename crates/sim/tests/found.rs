@@ -115,6 +115,7 @@ fn first_start(env: &Env, number: u64) -> GroupStart {
         snapshot: None,
         doubt: None,
         seed: 1,
+        since: env.clock.now(),
         now: env.clock.now(),
     }
 }

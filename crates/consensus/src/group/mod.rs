@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_env::Mono;
 use raft::eraftpb::{Message, MessageType};
-use raft::{RawNode, StateRole};
+use raft::{INVALID_ID, RawNode, StateRole};
 
 use crate::configuration::{Change, Configuration};
 use crate::lease::Lease;
@@ -83,8 +83,10 @@ pub struct GroupStart {
     pub doubt: Option<Doubted>,
     /// For the election timeouts.
     pub seed: u64,
-    /// When the process started: until an election timeout later it grants no vote, since it may
-    /// have promised a leader, before it stopped, not to.
+    /// When this process made sure that no other one acts for this member any more. Until an election timeout later it
+    /// grants no vote, since it may have promised a leader, before it stopped, not to.
+    pub since: Mono,
+    /// The time.
     pub now: Mono,
 }
 
@@ -233,6 +235,8 @@ pub struct Group {
     elections_won: u64,
     /// What was committed at the start is not applied yet.
     starting: bool,
+    /// How long nobody has led us while raft-rs did not count yet.
+    unled_ticks: usize,
     /// The owner has more committed entries than it can apply: no more are taken in.
     crowded: bool,
     /// The last entry that was to be appended had no room in the log.
@@ -300,7 +304,7 @@ impl Group {
             rounds: VecDeque::new(),
             next_round: 1,
             asking: reads::Asking::default(),
-            guard: guard::Guard::new(doubt, start.now + start.pace.election_timeout()),
+            guard: guard::Guard::new(doubt, start.since + start.pace.election_timeout()),
             commit_at_start: start.hard_state.commit,
             seed: start.seed,
             attempts: 0,
@@ -308,6 +312,7 @@ impl Group {
             was: (StateRole::Follower, 0, 0),
             elections_won: 0,
             starting: true,
+            unled_ticks: whole_ticks(start.now.since(start.since), start.pace.tick),
             crowded: false,
             starved: Cell::new(false),
             answered: Vec::new(),
@@ -326,10 +331,25 @@ impl Group {
             return Ok(());
         }
         self.starting = false;
+        self.count_unled();
         if self.is_alone() && !self.is_in_doubt() {
             self.raw.campaign().map_err(|error| LogFailed(error.to_string()))?;
         }
         Ok(())
+    }
+
+    /// What has passed since the start counts for the first election timeout: members that are started together would wait
+    /// for it once more behind their replay, and nobody is served meanwhile.
+    fn count_unled(&mut self) {
+        let raft = &mut self.raw.raft;
+        // With a leader the same ticks stand for our promise to it, which begins anew with each of its messages.
+        if raft.leader_id != INVALID_ID {
+            return;
+        }
+        let timeout = raft.randomized_election_timeout();
+        // Those who are ready together must not ask together: of what was drawn to keep them apart, some is left.
+        let left = 1 + timeout.saturating_sub(self.pace.election_ticks as usize) / 4;
+        raft.election_elapsed = self.unled_ticks.min(timeout.saturating_sub(left));
     }
 
     /// Shows what happens from here on to `observer`.
@@ -342,6 +362,8 @@ impl Group {
         // See `lead_alone`: nobody asks for votes before that. And until the log has restarted behind a
         // snapshot, raft-rs would look for the entries below it, and panic.
         if self.starting || self.installed.is_some() {
+            let is_led = self.raw.raft.leader_id != INVALID_ID;
+            self.unled_ticks = if is_led { 0 } else { self.unled_ticks.saturating_add(1) };
             return;
         }
         // raft-rs lets a sole voter win at once, and then asserts that its log is persisted.
@@ -458,23 +480,27 @@ impl Group {
         Ok(place)
     }
 
-    /// Whether a proposal of ordinary size would be taken now.
+    /// Whether a proposal of ordinary size would be taken now. One of `bytes`, if it is larger, may be refused for want of
+    /// room on the disk still; but not because the log's next segment is still being made.
     ///
     /// # Errors
     /// Why not.
-    pub fn accepts(&self) -> Result<(), ProposeError> {
+    pub fn accepts(&self, bytes: usize) -> Result<(), ProposeError> {
         self.check_leading()?;
         if self.crowded {
             return Err(ProposeError::Busy);
         }
         let mut log = self.log.borrow_mut();
-        let bytes = ORDINARY_BYTES.min(log.batch_bytes_max() / 4);
-        if log.has_room(bytes) {
-            Ok(())
-        } else {
+        let ordinary = ORDINARY_BYTES.min(log.batch_bytes_max() / 4);
+        if !log.has_room(ordinary) {
             self.starved.set(true);
-            Err(no_room(&log))
+            return Err(no_room(&log));
         }
+        let bytes = (bytes + ENTRY_OVERHEAD) as u64;
+        // What no segment can hold is not waited for: it will be refused as such.
+        let waits =
+            bytes + ordinary <= log.batch_bytes_max() && !log.fits(bytes) && !log.is_disk_full();
+        if waits { Err(ProposeError::Busy) } else { Ok(()) }
     }
 
     /// True when this node's disk is full: nothing can be proposed here, and nothing received.
@@ -570,6 +596,10 @@ fn to_raft(state: HardState, applied: Index) -> raft::eraftpb::HardState {
     }
 }
 
+fn whole_ticks(time: Duration, tick: Duration) -> usize {
+    usize::try_from(time.as_nanos() / tick.as_nanos().max(1)).unwrap_or(usize::MAX)
+}
+
 /// splitmix64's finalizer.
 fn mix(mut bits: u64) -> u64 {
     bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -577,3 +607,6 @@ fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
 }
+
+#[cfg(test)]
+mod tests;

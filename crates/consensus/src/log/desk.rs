@@ -66,7 +66,6 @@ pub(super) struct Start {
     pub(super) keeper: Keeper,
     pub(super) active: OpenSegment,
     pub(super) tail: u32,
-    pub(super) spare: Option<OpenSegment>,
     pub(super) lock: Box<dyn DirLock>,
 }
 
@@ -133,7 +132,6 @@ impl Desk {
         let tail = name.place(start.tail);
         let clock = Arc::clone(&env.clock);
         let writer = Writer::new(start.active, Arc::clone(&clock), start.lock);
-        let spare_retry = start.spare.is_none().then(|| clock.now() + config.retry_after);
         Self {
             disk: Arc::clone(&env.disk),
             dir: dir.to_owned(),
@@ -150,8 +148,9 @@ impl Desk {
             active: name,
             tail,
             durable: tail.at,
-            spare: start.spare,
-            spare_retry,
+            // The keeper brings one: writing 64 MiB of zeros takes longer than all else that a start waits for.
+            spare: None,
+            spare_retry: None,
             seals: Vec::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,

@@ -149,7 +149,7 @@ impl Log {
     pub fn open(env: &Env, dir: &Path, config: LogConfig) -> Result<(Self, Recovered), LogError> {
         let segment_bytes = config.checked()?;
         let lock = recovery::lock(env, dir)?;
-        let opened = recovery::open(env, dir, &config, segment_bytes)?;
+        let opened = recovery::open(env, dir, &config)?;
         let states = opened.replay.groups.iter().map(|(id, group)| {
             let state = &group.state;
             let found = GroupState {
@@ -173,7 +173,6 @@ impl Log {
                 keeper: opened.keeper,
                 active: opened.active,
                 tail: opened.tail,
-                spare: opened.spare,
                 lock,
             },
         );

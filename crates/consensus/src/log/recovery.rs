@@ -23,7 +23,7 @@ use super::encoder::{END_BYTES, Encoder};
 use super::error::{Context, LogError};
 use super::index::Sink;
 use super::judge::{CutReason, Verdict, judge};
-use super::keeper::{Keeper, Revision};
+use super::keeper::Keeper;
 use super::manifest::{MANIFEST, Manifest};
 use super::reader::{LogReader, Wanted, read_exact};
 use super::record::{HEADER_BYTES, Kind, Position, record_bytes};
@@ -37,6 +37,10 @@ use crate::id::GroupId;
 /// Segments are as large as a multiple of this.
 const ROUND_BYTES: u64 = 4096;
 
+/// The segment that a start begins has room for this part of a usual one: nothing is refused on a disk so slow that the
+/// keeper's spare takes seconds.
+const FIRST_PART: u64 = 4;
+
 /// A log that is ready.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -45,7 +49,6 @@ pub(super) struct Opened {
     /// The segment to go on with, and where.
     pub(super) active: OpenSegment,
     pub(super) tail: u32,
-    pub(super) spare: Option<OpenSegment>,
     pub(super) cuts: Vec<Cut>,
 }
 
@@ -62,12 +65,7 @@ pub(super) fn lock(env: &Env, dir: &Path) -> Result<Box<dyn DirLock>, LogError> 
 }
 
 /// Recovers the log in `dir`. Blocks.
-pub(super) fn open(
-    env: &Env,
-    dir: &Path,
-    config: &LogConfig,
-    segment_bytes: u32,
-) -> Result<Opened, LogError> {
+pub(super) fn open(env: &Env, dir: &Path, config: &LogConfig) -> Result<Opened, LogError> {
     let disk = &*env.disk;
     let names = disk.list(dir).at("list directory", dir)?;
     let ids: Vec<u64> = names.iter().filter_map(|name| segment::id_of(name)).collect();
@@ -87,13 +85,13 @@ pub(super) fn open(
         env,
         dir,
         config,
-        segment_bytes,
         sealed,
         open,
         walks: Vec::new(),
         durable: Position::default(),
         cuts: Vec::new(),
         replay: Replay::default(),
+        buffer: Vec::new(),
         keeper: Keeper::new(env, dir.to_owned(), manifest, file, next_id),
     };
     recovery.read()?;
@@ -126,7 +124,6 @@ struct Recovery<'a> {
     env: &'a Env,
     dir: &'a Path,
     config: &'a LogConfig,
-    segment_bytes: u32,
     sealed: Vec<SegmentName>,
     open: Vec<SegmentName>,
     /// Of the open ones.
@@ -136,6 +133,8 @@ struct Recovery<'a> {
     cuts: Vec<Cut>,
     replay: Replay,
     keeper: Keeper,
+    /// For one segment after the other.
+    buffer: Vec<u8>,
 }
 
 impl Recovery<'_> {
@@ -170,25 +169,27 @@ impl Recovery<'_> {
             self.note(walk, verdict);
         }
         self.walks = walks;
+        self.buffer = Vec::new();
         self.replay.check().map_err(|what| LogError::damage(self.dir, 0u64, what))?;
         self.replay.normalize();
         Ok(())
     }
 
-    fn walk(&self, name: &SegmentName) -> Result<Walk, LogError> {
+    fn walk(&mut self, name: &SegmentName) -> Result<Walk, LogError> {
         let path = self.path(name.id);
-        let bytes = match disk::read_file(&*self.env.disk, &path) {
+        match disk::read_file_into(&*self.env.disk, &path, &mut self.buffer) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(LogError::Vanished { file: path });
             }
             other => other.at("read segment", &path)?,
-        };
-        name.check(&path, &bytes)?;
+        }
+        let bytes = self.buffer.as_slice();
+        name.check(&path, bytes)?;
         let size = bytes.len() as u64;
         if size < u64::from(name.end.unwrap_or(name.bytes)) || size > u64::from(name.bytes) {
             return Err(LogError::damage(&path, size, "the file has another size"));
         }
-        Ok(Walk::new(&bytes, name.start(), name.end))
+        Ok(Walk::new(bytes, name.start(), name.end))
     }
 
     fn replay(&mut self, name: &SegmentName, walk: &Walk) -> Result<(), LogError> {
@@ -235,13 +236,8 @@ impl Recovery<'_> {
         }
         self.keeper.replace(names)?;
         self.give_back(&sealed_now);
-        let create = Some(self.segment_bytes);
-        let spare = self.keeper.revise(&Revision { create, ..Revision::default() })?;
-        if let Some(spare) = &spare {
-            self.replay.segments.insert(spare.name);
-        }
         let Self { replay, keeper, cuts, .. } = self;
-        Ok(Opened { replay, keeper, active, tail, spare, cuts })
+        Ok(Opened { replay, keeper, active, tail, cuts })
     }
 
     /// From where on records are written again: what carries no durable mark; or all of the open
@@ -351,13 +347,15 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// A new segment with at least `need` bytes: of the usual size, or on a full disk a small one.
+    /// A new segment with at least `need` bytes: with some room for what comes before the keeper has brought a spare, or
+    /// on a full disk without. Never one of the usual size, whose zeros a start would wait for.
     fn room(&mut self, need: u64) -> Result<Option<OpenSegment>, LogError> {
-        let need = need.next_multiple_of(ROUND_BYTES);
-        let size =
-            |bytes: u64| u32::try_from(bytes).map_err(|_| LogError::Config("too large".into()));
-        let usual = size(need.max(self.config.segment_bytes))?;
-        if let Some(segment) = self.keeper.create(usual)? {
+        let size = |bytes: u64| {
+            let rounded = bytes.next_multiple_of(ROUND_BYTES);
+            u32::try_from(rounded).map_err(|_| LogError::Config("too large".into()))
+        };
+        let roomy = size(need + self.config.segment_bytes / FIRST_PART)?;
+        if let Some(segment) = self.keeper.create(roomy)? {
             return Ok(Some(segment));
         }
         // The unused spare takes more than what is needed.
@@ -366,7 +364,7 @@ impl Recovery<'_> {
         let names = self.keeper.segments().to_vec();
         self.keeper
             .replace(names.into_iter().filter(|name| !empty.contains(&name.id)).collect())?;
-        for bytes in [usual, size(need)?] {
+        for bytes in [roomy, size(need)?] {
             if let Some(segment) = self.keeper.create(bytes)? {
                 return Ok(Some(segment));
             }

@@ -36,6 +36,8 @@ fn a_jump_of_the_own_clock_shows_at_once() {
         let mut gym = Gym::new(seed, 3);
         let leader = gym.leader().unwrap();
         let jumped = leader % 3 + 1;
+        // Members tell each other the time once a second.
+        gym.run_for(Duration::from_secs(2));
         gym.world.jump_clock(gym.host(jumped), TWO_HOURS_MS);
         gym.stop(leader, Kill::Power);
         gym.until("a leader", |gym| gym.leader().is_some());

@@ -20,7 +20,9 @@ impl Torn {
     /// Entries with these sizes in the first and in the second write.
     fn new(durable: &[usize], written: &[usize]) -> Self {
         let mut world = World::new();
-        world.config.segment_bytes = 64 * 1024;
+        // The segment that a start begins takes both writes.
+        world.config.segment_bytes = 128 * 1024;
+        world.config.reserve_bytes = 32 * 1024;
         let batch = |from: u64, sizes: &[usize]| {
             let entries = (from..).zip(sizes).map(|(index, bytes)| entry(index, 3, *bytes));
             LogBatch { group: GROUP, entries: entries.collect(), sync: true, ..LogBatch::default() }
