@@ -24,6 +24,8 @@ pub enum Moment {
     ChangesMembers,
     /// A member cuts its log.
     CutsLog,
+    /// A leader asks whether it still leads.
+    AsksQuorum,
 }
 
 /// Listens to the groups of a run.

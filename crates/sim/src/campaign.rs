@@ -107,7 +107,9 @@ impl Campaign {
                 let web = self.toy.is_none();
                 let usual = Setup { profile, web, ..Setup::new(boot) };
                 match name.as_str() {
-                    "lease" | "handover" | CONTROL => Setup { lease: true, sessions: 9, ..usual },
+                    "lease" | "handover" | "answers" | CONTROL => {
+                        Setup { lease: true, sessions: 9, ..usual }
+                    }
                     "beyond" => {
                         let leases = Leases::Distrusted;
                         Setup { lease: true, leases, sessions: 9, ..usual }

@@ -23,7 +23,7 @@ usage: quorate-sim [--seed N | --seeds A..B | --hours H [--from A]] [option ...]
                   end of the storm, and acts that are left out)
   --no-shrink     show failing seeds as they are
   --covered       fail when a fault or a rare branch was never reached, however few the seeds
-  --profile NAME  three nodes and this profile (calm, first, harsh, lease, handover, beyond, members, power, cut, doubt, all) instead of what the seed draws; beyond-judged is beyond with lease reads judged as well, which must fail
+  --profile NAME  three nodes and this profile (calm, first, harsh, lease, handover, answers, beyond, members, power, cut, doubt, all) instead of what the seed draws; beyond-judged is beyond with lease reads judged as well, which must fail
   --lying-disks   syncs do nothing: the control, which must fail
   --toy DEFECT    a toy in the node's place: none, stale-reads, lazy-sync, lying-refusal, torn-blocks, stays-down
 ";

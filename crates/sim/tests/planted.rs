@@ -32,9 +32,7 @@ const fn place(bug: Planted) -> Place {
     let everywhere = Place { profile: None, seeds: 150, properties: CLIENTS };
     match bug {
         Planted::LeaseByTicks => Place { profile: Some("lease"), seeds: 300, ..everywhere },
-        Planted::LeaseFromReceiveTimes => {
-            Place { profile: Some("lease"), seeds: 400, ..everywhere }
-        }
+        Planted::LeaseFromReceiveTimes => Place { profile: Some("answers"), ..everywhere },
         Planted::LeaseKeptDuringTransfer => {
             Place { profile: Some("handover"), seeds: 100, ..everywhere }
         }
@@ -49,7 +47,7 @@ const fn place(bug: Planted) -> Place {
         }
         Planted::TornTailAccepted => {
             let properties = &["log matching", "state machine safety"];
-            Place { profile: Some("power"), seeds: 300, properties }
+            Place { profile: Some("power"), seeds: 600, properties }
         }
         // A node that has cut what no snapshot of its holds yet takes itself for damaged, though nothing but its
         // power has failed; alone, or where all have done so, what was acknowledged is gone.

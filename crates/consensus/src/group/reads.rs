@@ -15,6 +15,7 @@ use raft::eraftpb::{Message, MessageType};
 
 use super::{Group, GroupRole, Output};
 use crate::configuration::Configuration;
+use crate::observer::Moment;
 use crate::{Index, NodeId, Term};
 
 /// Every so many rounds everybody is asked, lest a member that has become the fastest is never noticed.
@@ -110,6 +111,7 @@ impl Group {
         self.asking.choose(number, self.node, askers, configuration);
         self.rounds.push_back(Round { number, term: self.term(), sent: now });
         self.raw.read_index(number.to_be_bytes().to_vec());
+        self.show(Moment::AsksQuorum);
         Some(number)
     }
 

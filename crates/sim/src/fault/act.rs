@@ -106,7 +106,9 @@ impl Act {
                 links.iter().flat_map(|(from, to)| [*from, *to]).collect()
             }
             Self::Wait(Ambush { strike, .. }) => match strike {
-                Strike::Deafen(hosts) | Strike::PowerOffAll(hosts) => hosts.clone(),
+                Strike::Deafen(hosts) | Strike::Delay(hosts, _) | Strike::PowerOffAll(hosts) => {
+                    hosts.clone()
+                }
                 Strike::Cut(links) => links.iter().flat_map(|(from, to)| [*from, *to]).collect(),
                 Strike::PowerOff => Vec::new(),
             },

@@ -8,6 +8,9 @@ use super::Act;
 use super::partition::{self, Link};
 use crate::world::{HostId, Kill, SimTime};
 
+/// As long as the way to another host takes.
+const UNDER_WAY: Duration = Duration::from_millis(2);
+
 /// A fault that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ambush {
@@ -30,6 +33,8 @@ pub enum Strike {
     Deafen(Vec<HostId>),
     /// These links are cut, wherever it is.
     Cut(Vec<Link>),
+    /// What these have to say takes so many times as long, and they don't hear it any more.
+    Delay(Vec<HostId>, u32),
     /// Its power fails.
     PowerOff,
     /// The power of all of these fails.
@@ -42,6 +47,7 @@ impl Strike {
         match self {
             Self::Deafen(_) => "deafened",
             Self::Cut(_) => "split",
+            Self::Delay(..) => "answers are late",
             Self::PowerOff => "the power of one fails",
             Self::PowerOffAll(_) => "the power of all fails",
         }
@@ -61,6 +67,16 @@ impl Ambush {
         let links = match &self.strike {
             Strike::Deafen(others) => partition::towards(host, others),
             Strike::Cut(links) => links.clone(),
+            Strike::Delay(others, factor) => {
+                let links = partition::from(host, others);
+                return vec![
+                    (begin, Act::SlowLinks(host, *factor)),
+                    // What it has said before is heard yet.
+                    (begin + UNDER_WAY, Act::Cut(links.clone())),
+                    (end, Act::Heal(links)),
+                    (end, Act::HastenLinks(host, *factor)),
+                ];
+            }
             Strike::PowerOff => return power_off(host).into(),
             Strike::PowerOffAll(hosts) => {
                 return hosts.iter().copied().flat_map(power_off).collect();

@@ -103,6 +103,8 @@ kinds! {
     Transfer,
     /// A leader hands over, and from then on hears nobody.
     CutAtHandOver,
+    /// What answers a leader's question is late, and meanwhile the leader is not heard.
+    LateAnswers,
     /// The cluster is split while its members change.
     SplitAtChange,
     /// A leader's power fails while it changes the members.

@@ -17,6 +17,11 @@ pub(super) fn towards(host: HostId, others: &[HostId]) -> Vec<Link> {
     others.iter().filter(|other| **other != host).map(|other| (*other, host)).collect()
 }
 
+/// All links by which `others` hear `host`.
+pub(super) fn from(host: HostId, others: &[HostId]) -> Vec<Link> {
+    towards(host, others).into_iter().map(|(other, host)| (host, other)).collect()
+}
+
 /// All links of `host` with `others`.
 pub(super) fn around(host: HostId, others: &[HostId]) -> Vec<Link> {
     let there = towards(host, others);

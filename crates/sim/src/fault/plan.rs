@@ -175,7 +175,11 @@ impl Drawing<'_> {
             | Kind::StrayWrite
             | Kind::LoseFile => self.disk(at, over, host, kind),
             Kind::LoseSector => self.lose_sector(at, over),
-            Kind::CutAtHandOver | Kind::SplitAtChange | Kind::PowerAtChange | Kind::PowerAtCut => {
+            Kind::CutAtHandOver
+            | Kind::LateAnswers
+            | Kind::SplitAtChange
+            | Kind::PowerAtChange
+            | Kind::PowerAtCut => {
                 self.ambush(at, over, kind);
             }
             Kind::AddNode
@@ -380,6 +384,11 @@ impl Drawing<'_> {
                 self.add(at, Act::Order(Order::Transfer(None)));
                 (Moment::HandsOver, Strike::Deafen(nodes), at + HAND_OVER)
             }
+            Kind::LateAnswers => {
+                // About as long as followers wait for a leader.
+                let factor = u32::try_from(self.chance.within(200..1_000)).unwrap_or(200);
+                (Moment::AsksQuorum, Strike::Delay(nodes, factor), at + QUESTION)
+            }
             Kind::SplitAtChange => {
                 let links = self.partition(Kind::Split, HostId(0));
                 if links.is_empty() {
@@ -396,6 +405,8 @@ impl Drawing<'_> {
         };
         let most = match kind {
             Kind::CutAtHandOver => 1,
+            // The question has left, and has not arrived.
+            Kind::LateAnswers => 50,
             // About as long as it takes to write down what is cut, and to remove files.
             Kind::PowerAtCut => 1_000,
             // A few times as long as the way to another host.
@@ -445,6 +456,8 @@ impl Drawing<'_> {
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// For so long a change of members, or a log that is cut, is waited for.
 const CHANGE: Duration = Duration::from_secs(8);
+/// For so long a leader's question is waited for: not until the next leader asks, too.
+const QUESTION: Duration = Duration::from_millis(200);
 /// A partition that cuts nobody off is drawn again, so often at the most.
 const DRAWS_MAX: u32 = 8;
 /// One pause in so many is longer than anybody would wait for.

@@ -133,6 +133,18 @@ impl Profile {
         Self { kinds, ..Self::lease() }
     }
 
+    /// Leaders that are answered late, and not heard meanwhile.
+    pub fn answers() -> Self {
+        let kinds = vec![
+            Kind::LateAnswers,
+            Kind::LateAnswers,
+            Kind::LateAnswers,
+            Kind::LateAnswers,
+            Kind::Transfer,
+        ];
+        Self { kinds, left_out_in_ten: 0..1, ..Self::lease() }
+    }
+
     /// Members that come and go, from the first moment on.
     pub fn members() -> Self {
         let kinds = vec![
@@ -202,6 +214,7 @@ impl Profile {
             "harsh" => Self::harsh(),
             "lease" => Self::lease(),
             "handover" => Self::handover(),
+            "answers" => Self::answers(),
             "beyond" => Self::beyond(),
             "members" => Self::members(),
             "power" => Self::power(),
