@@ -1,6 +1,8 @@
-//! A leader whose disk becomes slow: leadership goes where disks are fast, and does not come back.
+//! Disks that are slow: leadership goes where they are fast, and does not come back; and nothing is refused because they are.
 
 use std::time::Duration;
+
+use quorate_sim::world::Kill;
 
 use crate::gym::{Gym, LONG, ok};
 
@@ -37,5 +39,21 @@ fn leadership_leaves_a_slow_disk_and_does_not_come_back_while_it_is_slow() {
             gym.run_for(Duration::from_millis(200));
             assert_ne!(gym.leader(), Some(leader), "seed {seed}");
         }
+    }
+}
+
+/// A start begins a small segment, and the next one is still being made.
+#[test]
+fn a_large_write_right_behind_a_start_waits_for_a_segment_that_takes_it() {
+    for seed in 1..4 {
+        let mut gym =
+            Gym::with(seed, 1, |_| (), |_, config| config.segment_bytes = 64 * 1024, |_| ());
+        gym.stop(1, Kill::Process);
+        gym.world.disk(gym.host(1)).slow(80);
+        gym.start(1);
+        gym.until("it leads", |gym| gym.leader() == Some(1));
+        let (answer, took) = gym.ask(1, &["SET", "large", &"v".repeat(40_000)]);
+        assert_eq!(answer, ok(), "seed {seed}, after {took:?}");
+        assert!(took > Duration::from_millis(30), "seed {seed}: the segment was there already");
     }
 }
