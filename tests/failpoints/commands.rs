@@ -7,7 +7,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use super::{ALL, ARMED, ARRIVALS};
+use super::ALL;
+use super::walk::{ARMED, ARRIVALS};
 use crate::cluster::{Cluster, ENGINES, Entrance, ON_DISK};
 use crate::patience::say;
 use crate::quorate::{command, done, run};
