@@ -197,9 +197,12 @@ impl Core {
         Error::NotApplied { reason: reason.into(), hint: self.leader_addr() }
     }
 
-    /// True when this node's disk has no room for another entry: neither its clients' nor the leader's.
+    /// True when this node's disk has no room for another entry, neither its clients' nor the leader's, or for the state
+    /// that the leader sends.
     pub(crate) fn lacks_room(&self) -> bool {
-        self.is_engine_full() || self.group.as_ref().is_some_and(Group::lacks_room)
+        self.is_engine_full()
+            || self.group.as_ref().is_some_and(Group::lacks_room)
+            || (!self.is_leading() && self.snapshots.lacks_room(self.now()))
     }
 
     /// Why a follower without room refuses what it could not see through.

@@ -13,7 +13,7 @@ use crate::barrier::Outcome;
 use crate::core::{Core, GROUP, Stop};
 use crate::identity::Identity;
 use crate::scrub::Walk;
-use crate::snapshots::{ReadPiece, Restored, Unreadable};
+use crate::snapshots::{NotTaken, ReadPiece, Restored, Unreadable};
 
 /// What an entry's keys are read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +35,11 @@ pub(crate) enum Job {
     Checked(Index, Result<(), SnapshotError>),
     /// A piece is on the disk, or was dropped: its payload had so many bytes.
     PieceTaken(usize),
-    Restored(Arrival, Result<Box<Restored>, String>),
+    Restored(Arrival, Result<Box<Restored>, NotTaken>),
     ReceiveFailed {
         from: NodeId,
         transfer: u64,
-        error: String,
+        error: NotTaken,
     },
     Fetched(Fetch, Vec<LogEntry>),
     EngineWorked,
@@ -77,9 +77,7 @@ impl Core {
                 Job::PieceTaken(payload_bytes) => self.inbox.settle(payload_bytes),
                 Job::Restored(arrival, restored) => self.restored(&arrival, restored),
                 Job::ReceiveFailed { from, transfer, error } => {
-                    self.snapshots.arriving = None;
-                    tracing::warn!(from = from.0, error, "snapshot could not be received");
-                    self.answer_transfer(from, transfer, false);
+                    self.not_taken(from, transfer, &error);
                 }
                 Job::Checked(index, checked) => self.snapshot_checked(index, checked),
                 Job::EngineWorked => self.engine_worked()?,

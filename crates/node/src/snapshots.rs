@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use self::file::check;
 pub(crate) use self::file::{Restored, note_of, place_of, read, read_telling, write};
+pub(crate) use self::receiving::NotTaken;
 use self::sending::Sending;
 pub(crate) use self::sending::{ReadPiece, Unreadable};
 use crate::core::{Core, Stop};
@@ -53,6 +54,8 @@ pub(crate) struct Snapshots {
     pub(crate) installed: u64,
     /// Of the one that is being received: bytes that have come, and of how many, where that is known.
     pub(crate) arriving: Option<(u64, Option<u64>)>,
+    /// When one was refused last because there was no room for it.
+    no_room_at: Option<Mono>,
 }
 
 /// After a failure (a full disk) the next attempt waits.
@@ -81,7 +84,13 @@ impl Snapshots {
             made: 0,
             installed: 0,
             arriving: None,
+            no_room_at: None,
         }
+    }
+
+    /// True when this node has no room for what the leader sends. (That tries again every second or two.)
+    pub(crate) fn lacks_room(&self, now: Mono) -> bool {
+        self.no_room_at.is_some_and(|at| now.since(at) < 2 * RETRY)
     }
 
     /// Tells the loop what a lane has finished.

@@ -68,7 +68,7 @@ impl Core {
         status.log_segments = stats.segments;
         status.fsyncs = stats.fsyncs;
         status.fsync_p99_us = u64::try_from(stats.fsync_p99.as_micros()).unwrap_or(u64::MAX);
-        if stats.disk_full || self.is_engine_full() {
+        if stats.disk_full || self.lacks_room() {
             status.read_only = Some("the disk is full".to_owned());
         }
     }

@@ -93,7 +93,13 @@ async fn barrier(node: &Node, consistency: Consistency) -> Result<(), Error> {
     let call = OwnedCall::new(["GET", ""]).ok_or_else(|| Error::not_applied("no such command"))?;
     let mut session = node.open();
     session.submit(OwnedCall { consistency, ..call }.as_call());
-    std::future::poll_fn(|cx| session.poll_answer(cx)).await.map(|_| ())
+    std::future::poll_fn(|cx| session.poll_answer(cx)).await?;
+    let core = node.core().borrow();
+    // Without room it is the leader that answers, and this node's own state stays behind.
+    if session.seen_index() > core.machine.applied().0 {
+        return Err(core.no_room("what was written lately is not in its state"));
+    }
+    Ok(())
 }
 
 async fn pump(

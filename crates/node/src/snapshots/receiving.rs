@@ -1,5 +1,6 @@
 //! A snapshot that arrives, and how it replaces the state.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +12,7 @@ use quorate_consensus::snapshot::{
     Arrival, Piece, Receiver, SnapshotError, SnapshotStore, encode_done,
 };
 use quorate_consensus::{NodeId, SnapshotMark};
-use quorate_engine::{Cellar, EngineKind};
+use quorate_engine::{Cellar, EngineError, EngineKind};
 
 use super::file::{Restored, note_of, read};
 #[cfg(feature = "planted-bugs")]
@@ -29,6 +30,41 @@ fn take_piece(
     receiver.lock().unwrap_or_else(PoisonError::into_inner).take(from, piece)
 }
 
+/// Why a snapshot that a leader sends was not taken.
+#[derive(Debug)]
+pub(crate) struct NotTaken {
+    why: String,
+    /// The disk is full, or this user's part of it.
+    no_room: bool,
+}
+
+impl NotTaken {
+    fn of(why: String, error: Option<&io::Error>) -> Self {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        Self { why, no_room: error.is_some_and(|error| full.contains(&error.kind())) }
+    }
+}
+
+impl From<SnapshotError> for NotTaken {
+    fn from(error: SnapshotError) -> Self {
+        let of_device = match &error {
+            SnapshotError::Io { source, .. } => Some(source),
+            SnapshotError::Version { .. } | SnapshotError::Damage { .. } => None,
+        };
+        Self::of(error.to_string(), of_device)
+    }
+}
+
+impl From<EngineError> for NotTaken {
+    fn from(error: EngineError) -> Self {
+        let of_device = match &error {
+            EngineError::Io(source) => Some(source),
+            EngineError::Damage(_) | EngineError::Cold => None,
+        };
+        Self::of(error.to_string(), of_device)
+    }
+}
+
 /// Reads a snapshot that has arrived, and makes it what a restart finds when it is whole and right: a file
 /// where the engine keeps nothing itself, a sealed state where it does.
 fn restore(
@@ -36,20 +72,18 @@ fn restore(
     arrival: &Arrival,
     cellar: &dyn Cellar,
     engine_dir: &Path,
-) -> Result<Box<Restored>, String> {
-    let engine = cellar.fresh(engine_dir).map_err(|error| error.to_string())?;
-    let mut restored = read(store, &arrival.path, engine).map_err(|error| error.to_string())?;
+) -> Result<Box<Restored>, NotTaken> {
+    let engine = cellar.fresh(engine_dir)?;
+    let mut restored = read(store, &arrival.path, engine)?;
     if restored.mark.index != arrival.index {
-        return Err("another snapshot than was announced".to_owned());
+        return Err(NotTaken::of("another snapshot than was announced".to_owned(), None));
     }
     if cellar.kind() == EngineKind::Disk {
         let note = note_of(&restored.mark);
-        let sealed = restored.keyspace.engine_mut().seal(&note);
-        sealed.map_err(|error| error.to_string())?;
+        restored.keyspace.engine_mut().seal(&note)?;
         store.discard(&arrival.path);
     } else {
-        let published = store.publish(&arrival.path, arrival.index).and_then(|()| store.prune());
-        published.map_err(|error| error.to_string())?;
+        store.publish(&arrival.path, arrival.index).and_then(|()| store.prune())?;
     }
     Ok(Box::new(restored))
 }
@@ -86,7 +120,7 @@ impl Core {
                     let restored = restore(&store, &arrival, &*cellar, &engine_dir);
                     Job::Restored(arrival, restored)
                 }
-                Err(error) => Job::ReceiveFailed { from, transfer, error: error.to_string() },
+                Err(error) => Job::ReceiveFailed { from, transfer, error: error.into() },
             };
             drop(done.send(job));
         }));
@@ -100,19 +134,30 @@ impl Core {
         }
     }
 
-    pub(crate) fn restored(&mut self, arrival: &Arrival, restored: Result<Box<Restored>, String>) {
-        self.snapshots.arriving = None;
-        let arrived = match restored {
+    pub(crate) fn restored(
+        &mut self,
+        arrival: &Arrival,
+        restored: Result<Box<Restored>, NotTaken>,
+    ) {
+        match restored {
             Ok(restored) => {
+                (self.snapshots.arriving, self.snapshots.no_room_at) = (None, None);
                 self.offer_restored(arrival, restored);
-                true
+                self.answer_transfer(arrival.from, arrival.transfer, true);
             }
-            Err(error) => {
-                tracing::warn!(from = arrival.from.0, error, "snapshot refused");
-                false
-            }
-        };
-        self.answer_transfer(arrival.from, arrival.transfer, arrived);
+            Err(error) => self.not_taken(arrival.from, arrival.transfer, &error),
+        }
+    }
+
+    /// What the leader sends can't be taken. Without room for it this node gets no further, as if it had none for
+    /// another entry.
+    pub(crate) fn not_taken(&mut self, from: NodeId, transfer: u64, error: &NotTaken) {
+        self.snapshots.arriving = None;
+        if error.no_room {
+            self.snapshots.no_room_at = Some(self.now());
+        }
+        tracing::warn!(from = from.0, error = error.why, "a snapshot was not taken");
+        self.answer_transfer(from, transfer, false);
     }
 
     /// Offers a state to raft. Its file is the newest there is, whether raft takes the state or not

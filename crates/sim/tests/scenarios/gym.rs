@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use quorate_api::Api;
 use quorate_api::status::{Role, Status};
+use quorate_api::{Api, Consistency, Error};
 use quorate_env::tasks::Task;
 use quorate_env::{Env, Stream};
 use quorate_node::{Config, Node};
@@ -145,6 +146,12 @@ impl Gym {
         self.world.wire().cut(two, one);
     }
 
+    pub(crate) fn heal_both_ways(&self, one: u64, two: u64) {
+        let (one, two) = (self.host(one), self.host(two));
+        self.world.wire().heal(one, two);
+        self.world.wire().heal(two, one);
+    }
+
     pub(crate) fn run_for(&mut self, duration: Duration) {
         let until = self.world.now() + duration;
         while !self.world.run_until(until) {
@@ -205,6 +212,20 @@ impl Gym {
             self.run_for(Duration::from_millis(1));
         }
         book.take().into_iter().map(|(frame, at)| (frame, at - began)).collect()
+    }
+
+    /// Begins a backup at node `number`, and ends it at once; the index that it is of.
+    pub(crate) fn back_up(&mut self, number: u64) -> Result<u64, Error> {
+        let mut backing = self.nodes.borrow()[&number].back_up(Consistency::Linearizable);
+        let limit = self.world.now() + LONG;
+        loop {
+            let polled = backing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if let Poll::Ready(begun) = polled {
+                return begun.map(|backup| backup.index);
+            }
+            assert!(self.world.now() < limit, "no backup within {LONG:?}");
+            self.run_for(Duration::from_millis(1));
+        }
     }
 
     /// A client that writes to node `number` from now on, one value of `key` after the other.
