@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::layers::{Layers, items, truth};
 use crate::listeners::Addresses;
 use crate::logging::{Format, Logging};
-use crate::{secret, size};
+use crate::{memory, secret, size};
 
 /// What `quorate serve` runs.
 #[derive(Debug)]
@@ -32,7 +32,6 @@ const MB: u64 = 1 << 20;
 /// An empty node takes less.
 const MAX_MEMORY_BYTES: std::ops::RangeInclusive<u64> = MB..=u64::MAX;
 /// Less would make every read a cold one.
-const CACHE_BYTES: std::ops::RangeInclusive<u64> = MB..=u64::MAX;
 const SNAPSHOT_LOG_BYTES: std::ops::RangeInclusive<u64> = 1024..=u64::MAX;
 /// The largest entry must fit into a segment, on every member; offsets must fit into 32 bits.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * MB..=1024 * MB;
@@ -79,8 +78,7 @@ impl Settings {
         if let Some(consistency) = layers.parse("read-mode", read_mode)? {
             server.node.consistency = consistency;
         }
-        let mut cache_bytes = 0;
-        set(layers, "cache-size", CACHE_BYTES, &mut cache_bytes)?;
+        let cache_bytes = layers.parse("cache-size", cache_size)?.unwrap_or_default();
         if layers.parse("engine", on_disk)? == Some(true) {
             server.node.keep_on_disk(cache_bytes);
         }
@@ -242,6 +240,20 @@ fn set(
     Ok(())
 }
 
+/// A cache is allocated as it fills, but for its tables: those of one beyond the memory would end the process.
+fn cache_size(text: &str) -> Result<u64, String> {
+    // The default must do everywhere.
+    let (bytes, most) = (size::parse(text)?, memory::in_all().max(1024 * MB) / MB * MB);
+    if bytes < MB {
+        return Err(format!("it must be at least {}", size::show(MB)));
+    }
+    if bytes > most {
+        let most = size::show(most);
+        return Err(format!("it must be at most {most}: there is not more memory here"));
+    }
+    Ok(bytes)
+}
+
 /// A number within `range`.
 ///
 /// # Errors
@@ -326,6 +338,8 @@ mod tests {
             ("max-memory", "lots", "512mb"),
             ("engine", "rocksdb", "disk or memory"),
             ("cache-size", "1kb", "at least 1mb"),
+            ("cache-size", "999tb", "not more memory here"),
+            ("cache-size", "17000000tb", "too large"),
             ("max-memory", "1kb", "at least 1mb"),
             ("snapshot-log-size", "1", "at least 1kb"),
             ("segment-size", "1mb", "from 64mb to 1gb"),

@@ -22,10 +22,13 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let unit = UNITS.iter().find_map(|(unit, factor)| Some((lower.strip_suffix(unit)?, *factor)));
     let (digits, factor) = unit.unwrap_or((&lower, 1));
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number = is_number.then(|| digits.parse::<u64>().ok()).flatten();
-    number.and_then(|number| number.checked_mul(factor)).ok_or_else(|| {
-        "it must be a whole number of bytes, or one with a unit, such as 512mb".to_owned()
-    })
+    if !is_number {
+        return Err(
+            "it must be a whole number of bytes, or one with a unit, such as 512mb".to_owned()
+        );
+    }
+    let number = digits.parse::<u64>().ok();
+    number.and_then(|number| number.checked_mul(factor)).ok_or_else(|| "it is too large".to_owned())
 }
 
 /// Text that [`parse`] reads as `bytes`.
