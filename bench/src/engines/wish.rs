@@ -17,7 +17,7 @@ Measures quorate's engines one after the other, each in processes of its own.
                       (default: no limit); the memory engine is not limited
   --requests N        per measurement behind the load (default 300000)
   --phases LIST       of get,set,beside,snapshot,restart (default: all)
-  --quorate PATH      the binary (default: ../target/release/quorate)
+  --quorate PATH      the binary (default: target/release/quorate of this checkout)
   --dir PATH          where data goes: on a disk (default: the system's temporary directory)";
 
 pub(super) struct Wish {
@@ -75,7 +75,11 @@ impl Wish {
                 "--memory" => wish.memory_bytes = Some(number()?),
                 "--requests" => wish.requests = number()?,
                 "--phases" => wish.phases = words(),
-                "--quorate" => wish.quorate = value.into(),
+                // The nodes are started from elsewhere.
+                "--quorate" => {
+                    wish.quorate = std::fs::canonicalize(&value)
+                        .context(format_args!("--quorate {value}"))?;
+                }
                 "--dir" => wish.dir = Some(value.into()),
                 _ => return Err(Fault::new(format!("unknown argument {arg}\n{HELP}"))),
             }
