@@ -183,11 +183,12 @@ fn a_dead_member_is_pointed_out_and_replaced_in_one_step_under_load() {
 fn a_leader_that_is_replaced_hands_over_to_the_others_first() {
     let mut cluster = Cluster::of(3);
     cluster.tell(0, &["SET", "k", "v"]);
-    let (leader, through) = (cluster.leader(), cluster.followers()[0]);
+    let leader = cluster.leader();
     let name = cluster.recipe(leader).name.clone();
     let new = cluster.add(Entrance::Wait);
     cluster.wait_for_log(new, "listening on");
-    let (to, addr) = (cluster.addr(new).to_owned(), cluster.addr(through).to_owned());
+    // Who is asked is who leaves: how it ended the others tell.
+    let (to, addr) = (cluster.addr(new).to_owned(), cluster.addr(leader).to_owned());
     done(&["member", "replace", &name, &to, "--addr", &addr]);
     let ended = cluster.wait_for_end(leader, LONG);
     assert_eq!(ended.code(), Some(1));

@@ -19,6 +19,8 @@ use crate::{secret, table};
 
 /// Between two looks at a member that is to catch up.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Who has not answered by then is not waited for, where others can be asked.
+const ANSWERED: Duration = Duration::from_secs(5);
 /// A member of which nothing new is heard for so long is given up: it may catch up all the same.
 const STALLED: Duration = Duration::from_secs(60);
 
@@ -150,9 +152,14 @@ async fn carry_out(
     output: Output,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    let mut others = Vec::new();
+    if order.until.is_some() {
+        // Known beforehand: the member that is asked may be the one that leaves.
+        view(env, server, &mut others).await;
+    }
     server.ask(env, &order.line, &order.body).await.map_err(Failure::Other)?;
     if let Some(until) = &order.until {
-        wait(env, server, until).await?;
+        wait(env, server, others, until).await?;
     }
     match output {
         Output::Table => writeln!(out, "{}", order.done)?,
@@ -167,15 +174,33 @@ fn find<'a>(view: &'a Value, member: &str) -> Option<&'a Value> {
     view["members"].as_array()?.iter().find(fits)
 }
 
+/// What the member at `server` says of all members, or, where that has no answer, another one; null while nobody has.
+/// Where `others` are is renewed with each answer.
+async fn view(env: &Env, server: &Server, others: &mut Vec<String>) -> Value {
+    for addr in std::iter::once(server.addr.clone()).chain(others.clone()) {
+        let server = Server { addr, password: server.password.clone() };
+        let asked = server.ask(env, "GET /v1/cluster/members", &Value::Null);
+        let Ok(Ok(view)) = tokio::time::timeout(ANSWERED, asked).await else { continue };
+        let members = view.get("members").and_then(Value::as_array).into_iter().flatten();
+        *others = members.filter_map(|it| it.get("addr")?.as_str().map(str::to_owned)).collect();
+        return view;
+    }
+    Value::Null
+}
+
 /// Waits until a member has what it shall get, and shows how far it is.
-async fn wait(env: &Env, server: &Server, until: &Until) -> Result<(), Failure> {
+async fn wait(
+    env: &Env,
+    server: &Server,
+    mut others: Vec<String>,
+    until: &Until,
+) -> Result<(), Failure> {
     let (Until::Votes(name) | Until::Follows(name)) = until;
     let (mut told, mut moved_at) = (Value::Null, env.clock.now());
     let mut progress = Progress::new();
     loop {
         // While leadership moves there may be no answer.
-        let view =
-            server.ask(env, "GET /v1/cluster/members", &Value::Null).await.unwrap_or_default();
+        let view = view(env, server, &mut others).await;
         let member = find(&view, name).cloned().unwrap_or_default();
         let (view, member) = (&view, &member);
         let (last, matched) = (view["last"].as_u64(), member["matched"].as_u64());
