@@ -8,7 +8,7 @@ const FALLBACK_BYTES: u64 = 2 << 30;
 /// The default of `--max-memory`: the last quarter is for the log's tail, connections, a snapshot
 /// under way and the allocator.
 pub(crate) fn default_limit() -> u64 {
-    in_all() / 4 * 3
+    available(Path::new("/")).map_or(FALLBACK_BYTES, |bytes| bytes / 4 * 3)
 }
 
 /// What this process may take.

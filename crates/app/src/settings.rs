@@ -31,7 +31,6 @@ pub(crate) struct Settings {
 const MB: u64 = 1 << 20;
 /// An empty node takes less.
 const MAX_MEMORY_BYTES: std::ops::RangeInclusive<u64> = MB..=u64::MAX;
-/// Less would make every read a cold one.
 const SNAPSHOT_LOG_BYTES: std::ops::RangeInclusive<u64> = 1024..=u64::MAX;
 /// The largest entry must fit into a segment, on every member; offsets must fit into 32 bits.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 64 * MB..=1024 * MB;
@@ -240,7 +239,8 @@ fn set(
     Ok(())
 }
 
-/// A cache is allocated as it fills, but for its tables: those of one beyond the memory would end the process.
+/// With less, every read would be a cold one. A cache is allocated as it fills, but for its tables: those of one beyond the
+/// memory would end the process.
 fn cache_size(text: &str) -> Result<u64, String> {
     // The default must do everywhere.
     let (bytes, most) = (size::parse(text)?, memory::in_all().max(1024 * MB) / MB * MB);

@@ -14,7 +14,7 @@ const _: () = assert!(SEGMENT_BYTES_MAX * 3 < u32::MAX as u64);
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// The size of a segment. Two are allocated at least: the one in use, and the next one.
+    /// The size of a segment. Two are allocated at least: the one in use, and the next one. (A start begins a smaller one.)
     pub segment_bytes: u64,
     /// Of the allocated space, what new proposals leave alone, so that on a full disk votes, terms,
     /// commit indexes and purge points still have a place.
