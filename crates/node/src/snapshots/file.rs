@@ -4,7 +4,7 @@ use bytes::Bytes;
 use quorate_consensus::codec::{DecodeError, Reader, put_varint};
 use quorate_consensus::snapshot::{SnapshotError, SnapshotStore};
 use quorate_consensus::{Index, SnapshotMark, Term};
-use quorate_engine::{Engine, View};
+use quorate_engine::{Engine, EngineError, View};
 use quorate_keyspace::Keyspace;
 use quorate_keyspace::snapshot::{Restore, RestoreError, export};
 
@@ -73,7 +73,12 @@ pub(crate) fn read_telling(
     let malformed = |error: RestoreError| match error {
         RestoreError::Malformed(what) => SnapshotError::Damage { file: file(), offset: 0, what },
         RestoreError::Engine(error) => {
-            SnapshotError::Io { file: file(), source: std::io::Error::other(error) }
+            // Whoever asked wants to know whether it is room that is missing.
+            let kind = match &error {
+                EngineError::Io(source) => source.kind(),
+                EngineError::Damage(_) | EngineError::Cold => std::io::ErrorKind::Other,
+            };
+            SnapshotError::Io { file: file(), source: std::io::Error::new(kind, error) }
         }
     };
     let mut reader = store.reader(path)?;
