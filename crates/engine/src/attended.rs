@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 
-use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, View, Visitor};
-use crate::work::{Fetch, Fetched, Work, WorkKind};
+use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, Replaced, View, Visitor};
+use crate::work::{Fetch, Fetched, Need, Work, WorkKind};
 
 /// A thread for works of one kind.
 struct Worker {
@@ -127,6 +127,14 @@ impl<E: Engine> Engine for Attended<E> {
         self.engine.put_copy(key, value)
     }
 
+    fn mark_plain(&mut self, key: &[u8]) {
+        self.engine.mark_plain(key);
+    }
+
+    fn replaced(&self, key: &[u8]) -> Result<Replaced<'_>, EngineError> {
+        self.engine.replaced(key)
+    }
+
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
         self.engine.delete(key)
     }
@@ -168,8 +176,8 @@ impl<E: Engine> Engine for Attended<E> {
         self.engine.may_block()
     }
 
-    fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
-        self.engine.fetch(keys)
+    fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
+        self.engine.fetch(needs)
     }
 
     fn admit(&mut self, fetched: Fetched) {

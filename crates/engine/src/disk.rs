@@ -27,6 +27,7 @@ mod held;
 mod home;
 mod merge;
 mod pin;
+mod plain;
 mod resident;
 mod separated;
 mod tables;
@@ -48,13 +49,14 @@ use self::below::Below;
 use self::cache::RecordCache;
 pub use self::cellar::{DiskCellar, DiskOptions};
 use self::held::Held;
+use self::plain::PlainKeys;
 use self::resident::Resident;
 use self::upkeep::{Busy, Report, Room, Wanted};
 use self::view::DiskView;
 use self::wire::Meta;
-use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, View, Visitor};
+use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, Replaced, View, Visitor};
 use crate::memory::{MemoryEngine, Reclaim};
-use crate::work::{Fetch, Fetched, Work};
+use crate::work::{Fetch, Fetched, Need, Work};
 
 /// The disk has no room, or none for this user.
 fn is_full(kind: std::io::ErrorKind) -> bool {
@@ -128,6 +130,7 @@ impl DiskEngine {
         Self {
             resident: Resident {
                 cache: RecordCache::new(options.record_cache_bytes()),
+                plain: PlainKeys::new(options.plain_keys_bytes()),
                 recent: MemoryEngine::new(),
                 flushing: None,
                 held: Held::default(),
@@ -193,6 +196,10 @@ impl Reader for DiskEngine {
         }
     }
 
+    fn expect(&self, keys: &[&[u8]]) {
+        self.resident.recent.expect(keys);
+    }
+
     fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
         let layers: Vec<_> = self.resident.layers().map(|layer| layer as &dyn Reader).collect();
         let pin = self.base.pin();
@@ -208,6 +215,7 @@ impl Engine for DiskEngine {
         self.check_failed()?;
         self.in_batch = true;
         self.resident.cache.put(key, value.len(), || value.clone());
+        self.resident.plain.change(key);
         self.resident.recent.put(key, value)
     }
 
@@ -215,12 +223,25 @@ impl Engine for DiskEngine {
         self.check_failed()?;
         self.in_batch = true;
         self.resident.cache.put(key, value.len(), || Bytes::copy_from_slice(value));
+        self.resident.plain.change(key);
         self.resident.recent.put_copy(key, value)
+    }
+
+    fn mark_plain(&mut self, key: &[u8]) {
+        self.resident.plain.mark(key);
+    }
+
+    fn replaced(&self, key: &[u8]) -> Result<Replaced<'_>, EngineError> {
+        match self.resident.replaced(key) {
+            Err(EngineError::Cold) => self.get(key).map(Replaced::from),
+            known => known,
+        }
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
         self.in_batch = true;
         self.resident.cache.forget(key);
+        self.resident.plain.change(key);
         if self.resident.base_is_empty.get() && self.resident.flushing.is_none() {
             return self.resident.recent.delete(key);
         }
@@ -236,6 +257,7 @@ impl Engine for DiskEngine {
         );
         self.check_failed()?;
         self.resident.recent.write(applied)?;
+        self.resident.plain.end_batch();
         self.applied = applied;
         self.in_batch = false;
         Ok(())
@@ -270,6 +292,7 @@ impl Engine for DiskEngine {
         }
         self.resident.held.clear();
         self.resident.cache.clear();
+        self.resident.plain.clear();
         (self.applied, self.durable) = (0, 0);
         self.in_batch = false;
         self.epoch += 1;
@@ -294,7 +317,11 @@ impl Engine for DiskEngine {
             records: disk_records + recent.iter().map(|layer| layer.records).sum::<u64>(),
             estimated: true,
             payload_bytes: disk_bytes + recent.iter().map(|layer| layer.payload_bytes).sum::<u64>(),
-            memory_bytes: layers + remains + self.resident.cache.bytes() + self.base.cached_bytes(),
+            memory_bytes: layers
+                + remains
+                + self.resident.cache.bytes()
+                + self.resident.plain.bytes()
+                + self.base.cached_bytes(),
             views: Arc::strong_count(&self.views) as u64 - 1,
             reclaimable: self.resident.recent.stats().reclaimable
                 + self.remains.iter().map(Reclaim::waiting).sum::<u64>(),
@@ -314,11 +341,14 @@ impl Engine for DiskEngine {
         true
     }
 
-    fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
+    fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
         let mut missing = Vec::new();
-        for keys in keys.chunks(EXPECTED) {
-            self.resident.expect(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            missing.extend(keys.iter().filter(|key| !self.resident.knows(key)).cloned());
+        let needs: Vec<_> =
+            needs.iter().filter(|need| !self.resident.is_plain_enough(need)).collect();
+        for needs in needs.chunks(EXPECTED) {
+            self.resident.expect(&needs.iter().map(|need| &*need.key).collect::<Vec<_>>());
+            let unknown = needs.iter().filter(|need| !self.resident.knows(&need.key));
+            missing.extend(unknown.map(|need| need.key.clone()));
         }
         let bytes_max = self.options.held_bytes_max();
         if missing.is_empty() || self.resident.held.bytes() >= bytes_max {

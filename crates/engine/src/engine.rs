@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Deref};
 
 use bytes::Bytes;
 
-use crate::work::{Fetch, Fetched, Work};
+use crate::work::{Fetch, Fetched, Need, Work};
 
 /// Why an engine cannot go on. None of these is a reply to a client: the replica stops.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +78,23 @@ impl Deref for Found<'_> {
             Self::Lent(bytes) => bytes,
             Self::Given(bytes) => bytes,
         }
+    }
+}
+
+/// What a write is told of the record that it replaces or removes.
+#[derive(Debug)]
+pub enum Replaced<'a> {
+    /// There is none.
+    Absent,
+    /// There is one, and it was marked by [`Engine::mark_plain`] when it was put.
+    Plain,
+    /// This one.
+    Record(Found<'a>),
+}
+
+impl<'a> From<Option<Found<'a>>> for Replaced<'a> {
+    fn from(found: Option<Found<'a>>) -> Self {
+        found.map_or(Self::Absent, Self::Record)
     }
 }
 
@@ -178,6 +195,20 @@ pub trait Engine: Reader + Send {
     fn put_copy(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
         self.put(key, Bytes::copy_from_slice(value))
     }
+    /// Marks the record of `key`, which the last call has put, as plain: a write that replaces or removes it needs to
+    /// know no more of it than that it is there. An engine that keeps records on a device remembers so much of far
+    /// more keys than it has memory for records, and says it in [`Engine::replaced`].
+    fn mark_plain(&mut self, _key: &[u8]) {}
+    /// What a write that replaces or removes `key` has to know.
+    ///
+    /// Must: say that a record is plain only when it is there and its last put was followed by
+    /// [`Engine::mark_plain`]. Any engine may give the record instead.
+    ///
+    /// # Errors
+    /// As [`Reader::get`].
+    fn replaced(&self, key: &[u8]) -> Result<Replaced<'_>, EngineError> {
+        self.get(key).map(Replaced::from)
+    }
     /// Removes `key` in the open batch; removing what is not there is no error.
     ///
     /// # Errors
@@ -220,9 +251,9 @@ pub trait Engine: Reader + Send {
     fn may_block(&self) -> bool {
         false
     }
-    /// What must be read from the device before all of `keys` are known; `None`: nothing, or more is held already than
+    /// What must be read from the device before all of `needs` are known; `None`: nothing, or more is held already than
     /// should be.
-    fn fetch(&self, _keys: &[Vec<u8>]) -> Option<Fetch> {
+    fn fetch(&self, _needs: &[Need]) -> Option<Fetch> {
         None
     }
     /// Takes in what was read elsewhere, unless it may be out of date by now.
@@ -294,6 +325,14 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
         (**self).put_copy(key, value)
     }
 
+    fn mark_plain(&mut self, key: &[u8]) {
+        (**self).mark_plain(key);
+    }
+
+    fn replaced(&self, key: &[u8]) -> Result<Replaced<'_>, EngineError> {
+        (**self).replaced(key)
+    }
+
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
         (**self).delete(key)
     }
@@ -338,8 +377,8 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
         (**self).may_block()
     }
 
-    fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
-        (**self).fetch(keys)
+    fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
+        (**self).fetch(needs)
     }
 
     fn admit(&mut self, fetched: Fetched) {

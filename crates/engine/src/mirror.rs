@@ -3,17 +3,20 @@
 //! The first one answers; the second one is asked the same, and must say the same. Views are compared
 //! record by record as they are read.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, View, Visitor};
-use crate::work::{Fetch, Fetched, Work};
+use crate::engine::{Engine, EngineError, EngineStats, Found, Reader, Replaced, View, Visitor};
+use crate::work::{Fetch, Fetched, Need, Work};
 
 /// Two engines that must agree. Durability, work and figures are the first one's.
 #[derive(Debug)]
 pub struct MirrorEngine<A, B> {
     both: Both<A, B>,
+    /// Those that may be told as such.
+    plain: BTreeSet<Vec<u8>>,
 }
 
 /// What the first one knows without the device, compared with all that the second one knows.
@@ -41,7 +44,7 @@ impl<A: Engine, B: Engine> MirrorEngine<A, B> {
     pub fn new(first: A, second: B) -> Self {
         assert_eq!(first.applied(), second.applied(), "the mirrored engines differ from the start");
         compare_all(&first, &second);
-        Self { both: Both { first, second } }
+        Self { both: Both { first, second }, plain: BTreeSet::new() }
     }
 
     /// Compares all records of both.
@@ -134,16 +137,44 @@ impl<A: Engine, B: Engine> Reader for MirrorEngine<A, B> {
 
 impl<A: Engine, B: Engine> Engine for MirrorEngine<A, B> {
     fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
+        self.plain.remove(key);
         self.both.second.put(key, value.clone())?;
         self.both.first.put(key, value)
     }
 
     fn put_copy(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
+        self.plain.remove(key);
         self.both.second.put_copy(key, value)?;
         self.both.first.put_copy(key, value)
     }
 
+    fn mark_plain(&mut self, key: &[u8]) {
+        self.plain.insert(key.to_vec());
+        self.both.second.mark_plain(key);
+        self.both.first.mark_plain(key);
+    }
+
+    fn replaced(&self, key: &[u8]) -> Result<Replaced<'_>, EngineError> {
+        let told = self.both.first.replaced(key)?;
+        let other = self.both.second.get(key)?;
+        match &told {
+            Replaced::Plain => assert!(
+                other.is_some() && self.plain.contains(key),
+                "mirror: {} is not plain",
+                key.escape_ascii()
+            ),
+            Replaced::Absent => {
+                assert!(other.is_none(), "mirror: {} is not absent", key.escape_ascii());
+            }
+            Replaced::Record(one) => {
+                assert_eq!(Some(&**one), other.as_deref(), "mirror: {}", key.escape_ascii());
+            }
+        }
+        Ok(told)
+    }
+
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
+        self.plain.remove(key);
         self.both.second.delete(key)?;
         self.both.first.delete(key)
     }
@@ -167,6 +198,7 @@ impl<A: Engine, B: Engine> Engine for MirrorEngine<A, B> {
     }
 
     fn reset(&mut self) {
+        self.plain.clear();
         self.both.first.reset();
         self.both.second.reset();
     }
@@ -188,8 +220,8 @@ impl<A: Engine, B: Engine> Engine for MirrorEngine<A, B> {
         self.both.first.may_block()
     }
 
-    fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
-        self.both.first.fetch(keys)
+    fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
+        self.both.first.fetch(needs)
     }
 
     fn admit(&mut self, fetched: Fetched) {

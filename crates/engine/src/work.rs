@@ -40,6 +40,22 @@ impl fmt::Debug for Work {
     }
 }
 
+/// A record that a batch will look at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// The batch will only replace or remove it, with [`crate::Engine::replaced`], and never get it.
+    pub only_replaced: bool,
+}
+
+impl From<Vec<u8>> for Need {
+    /// A record that is read.
+    fn from(key: Vec<u8>) -> Self {
+        Self { key, only_replaced: false }
+    }
+}
+
 /// Reads that wait for a device.
 pub struct Fetch(Box<dyn FnOnce() -> Fetched + Send>);
 

@@ -37,7 +37,7 @@ impl Applying<'_> {
     ) -> Result<Option<Record<'static>>, EngineError> {
         match self.store.record(place)?.map(Record::into_owned) {
             Some(record) if record.expired_at(self.now_ms) => {
-                self.store.remove_expired(place, record.brief())?;
+                self.store.remove_expired(place, record.brief(), record.revision())?;
                 Ok(None)
             }
             found => Ok(found),
@@ -48,7 +48,21 @@ impl Applying<'_> {
     pub(crate) fn find_brief(&mut self, place: &Place<'_>) -> Result<Option<Brief>, EngineError> {
         match self.store.brief(place)? {
             Some(brief) if brief.expired_at(self.now_ms) => {
-                self.store.remove_expired(place, &brief)?;
+                self.find_revision(place).map(|found| found.map(|(brief, _)| brief))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// As [`Applying::find_brief`], and when the record was last written.
+    pub(crate) fn find_revision(
+        &mut self,
+        place: &Place<'_>,
+    ) -> Result<Option<(Brief, u64)>, EngineError> {
+        let found = self.store.record(place)?.map(|record| (*record.brief(), record.revision()));
+        match found {
+            Some((brief, revision)) if brief.expired_at(self.now_ms) => {
+                self.store.remove_expired(place, &brief, revision)?;
                 Ok(None)
             }
             found => Ok(found),

@@ -3,8 +3,7 @@
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quorate_api::limits::{DATABASES, IDEMPOTENCY_KEY_BYTES_MAX};
-use quorate_api::{Args, CommandId as Id, Spec};
+use quorate_api::{Args, Spec};
 use quorate_engine::{EngineError, Fetched, Reader, Scratch, View};
 
 use crate::commands;
@@ -14,7 +13,6 @@ use crate::keyspace::{Keyspace, Read, refusal};
 use crate::reading::{Met, Reading};
 use crate::revision::{Moment, revision_after};
 use crate::stop::settle;
-use crate::{space, system, watch};
 
 /// A state that is read between entries.
 pub(crate) struct StateRead<'a> {
@@ -133,77 +131,6 @@ impl Frozen {
     pub fn end(mut self) -> Thawed {
         let fetched = self.view.take_fetched();
         Thawed { fetched, hits: self.hits.get(), misses: self.misses.get() }
-    }
-}
-
-/// Something that an entry will look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want<'a> {
-    /// The key of a command.
-    Key {
-        /// The logical database.
-        db: u8,
-        /// The command.
-        command: Id,
-        /// The key.
-        key: &'a [u8],
-    },
-    /// A key that is watched.
-    Watch {
-        /// The logical database.
-        db: u8,
-        /// The key.
-        key: &'a [u8],
-    },
-    /// The name of a request.
-    Once {
-        /// Who asks.
-        client: &'a [u8],
-        /// Which request.
-        sequence: u64,
-    },
-}
-
-/// Commands which remove keys rarely or never: the tombstones of their keys are not worth a look ahead.
-fn removes(command: Id) -> bool {
-    !matches!(
-        command,
-        Id::Set
-            | Id::Setnx
-            | Id::Setex
-            | Id::Psetex
-            | Id::Getset
-            | Id::Mset
-            | Id::Msetnx
-            | Id::Append
-            | Id::Setrange
-            | Id::Incr
-            | Id::Decr
-            | Id::Incrby
-            | Id::Decrby
-            | Id::Incrbyfloat
-            | Id::KvPut
-    )
-}
-
-/// The records behind `want`.
-pub(crate) fn keys_of(want: &Want<'_>, databases: &Databases, keys: &mut Vec<Vec<u8>>) {
-    let mut push = |key: &space::KeyBuf| keys.push(key.as_slice().to_vec());
-    match *want {
-        Want::Key { db, key, .. } | Want::Watch { db, key } if db < DATABASES => {
-            push(&space::meta(databases.row(db).physical, key));
-            let buried = match *want {
-                Want::Key { command, .. } => removes(command),
-                Want::Watch { .. } | Want::Once { .. } => true,
-            };
-            if buried {
-                push(&watch::tombstone_key(db, key));
-            }
-        }
-        Want::Once { client, sequence } if client.len() <= IDEMPOTENCY_KEY_BYTES_MAX => {
-            push(&system::once_key(client, sequence));
-        }
-        Want::Key { .. } | Want::Watch { .. } | Want::Once { .. } => {}
     }
 }
 

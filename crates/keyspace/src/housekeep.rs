@@ -75,11 +75,12 @@ pub(crate) fn expire(store: &mut Store, now_ms: u64, budget: usize) -> Result<us
             continue;
         };
         let place = store.place(db, key);
-        let brief = store.brief(&place)?.filter(|brief| brief.expire_ms() == Some(expire_ms));
-        let Some(brief) = brief else {
+        let record = store.record(&place)?.filter(|record| record.expire_ms() == Some(expire_ms));
+        let Some((brief, revision)) = record.map(|record| (*record.brief(), record.revision()))
+        else {
             return Err(EngineError::Damage("the expiry index names a key without it".to_owned()));
         };
-        store.remove_expired(&place, &brief)?;
+        store.remove_expired(&place, &brief, revision)?;
     }
     Ok(due.len())
 }

@@ -9,12 +9,12 @@ use std::cell::Cell;
 use bytes::Bytes;
 use quorate_api::limits::{DATABASES, IDEMPOTENCY_KEY_BYTES_MAX, KEY_BYTES_MAX};
 use quorate_api::{Args, Reply, Spec};
-use quorate_engine::{Engine, EngineError, Fetch, Found, View};
+use quorate_engine::{Engine, EngineError, Fetch, Found, Need, View};
 
 use crate::applying::Applying;
 use crate::commands;
 use crate::copies::Copies;
-use crate::frozen::{self, Frozen, Rehearsal, StateRead, Thawed, Want};
+use crate::frozen::{Frozen, Rehearsal, StateRead, Thawed};
 use crate::hint;
 use crate::housekeep::{self, Housekept};
 use crate::once;
@@ -24,6 +24,7 @@ use crate::space;
 use crate::stop::settle;
 use crate::store::Store;
 use crate::system;
+use crate::want::{self, Want};
 use crate::watch::{self, WatchRef};
 
 /// The answer to a read.
@@ -345,13 +346,13 @@ impl Keyspace {
     }
 
     /// What must be read from the device before these are known: see [`quorate_engine::Engine::fetch`].
-    pub fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
-        self.store.engine().fetch(keys)
+    pub fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
+        self.store.engine().fetch(needs)
     }
 
-    /// Adds the keys of the records behind `want`, as the databases lie now ([`Keyspace::placement`]).
-    pub fn add_keys_of(&self, want: &Want<'_>, keys: &mut Vec<Vec<u8>>) {
-        frozen::keys_of(want, self.store.databases.get(), keys);
+    /// Adds the records behind `want`, as the databases lie now ([`Keyspace::placement`]).
+    pub fn add_needs_of(&self, want: &Want<'_>, needs: &mut Vec<Need>) {
+        want::needs_of(want, self.store.databases.get(), needs);
     }
 
     /// Where the databases lie: until it changes (SWAPDB, FLUSHDB), a key is the same record's.

@@ -1,6 +1,7 @@
 //! The commands of Quorate's own front-ends: values with their revisions, for ETags and WATCH.
 
 use quorate_api::{Args, Reply};
+use quorate_engine::EngineError;
 
 use crate::applying::Applying;
 use crate::expiry::invalid;
@@ -8,6 +9,7 @@ use crate::number;
 use crate::reading::Reading;
 use crate::record::{Brief, Record};
 use crate::stop::{Outcome, Stop};
+use crate::store::Place;
 
 /// What must hold for a KV.PUT or KV.DELETE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +37,26 @@ impl Condition {
         }
     }
 
-    fn holds(self, found: Option<&Brief>) -> bool {
+    fn holds(self, found: Option<u64>) -> bool {
         match self {
             Self::None => true,
             Self::Absent => found.is_none(),
             Self::Present => found.is_some(),
-            Self::Revision(revision) => found.is_some_and(|found| found.revision() == revision),
+            Self::Revision(revision) => found == Some(revision),
         }
     }
+}
+
+/// What is at `place`, and its revision where `condition` may want it (else 0).
+fn find(
+    on: &mut Applying<'_>,
+    place: &Place<'_>,
+    condition: Condition,
+) -> Result<Option<(Brief, u64)>, EngineError> {
+    if condition == Condition::None {
+        return Ok(on.find_brief(place)?.map(|old| (old, 0)));
+    }
+    on.find_revision(place)
 }
 
 /// A revision (or a time) as a number of the protocol; both stay below 2^63.
@@ -76,10 +90,12 @@ pub(crate) fn put(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     };
     Applying::check_length(args.at(2).len())?;
     let place = on.place(args.at(1));
-    let old = on.find_brief(&place)?;
-    if !condition.holds(old.as_ref()) {
-        return Ok(done(false, old.as_ref().map_or(0, Brief::revision)));
+    let found = find(on, &place, condition)?;
+    let revision = found.map(|(_, revision)| revision);
+    if !condition.holds(revision) {
+        return Ok(done(false, revision.unwrap_or(0)));
     }
+    let old = found.map(|(old, _)| old);
     on.write_string(&place, old.as_ref(), expire_ms, args.at(2))?;
     Ok(done(true, on.revision))
 }
@@ -89,9 +105,9 @@ pub(crate) fn put(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
 pub(crate) fn delete(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     let condition = Condition::parse(args.at(2))?;
     let place = on.place(args.at(1));
-    let Some(old) = on.find_brief(&place)? else { return Ok(done(false, 0)) };
-    if !condition.holds(Some(&old)) {
-        return Ok(done(false, old.revision()));
+    let Some((old, revision)) = find(on, &place, condition)? else { return Ok(done(false, 0)) };
+    if !condition.holds(Some(revision)) {
+        return Ok(done(false, revision));
     }
     on.remove(&place, &old)?;
     Ok(done(true, on.revision))

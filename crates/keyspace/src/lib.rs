@@ -37,12 +37,14 @@ mod system;
 #[cfg(test)]
 mod testing;
 mod types;
+mod want;
 mod watch;
 
-pub use frozen::{Frozen, Rehearsal, Thawed, Want};
+pub use frozen::{Frozen, Rehearsal, Thawed};
 pub use housekeep::Housekept;
 pub use keyspace::{Counters, DatabaseFigures, Keyspace, Read};
 pub use once::{ONCE_BYTES_MAX, ONCE_RECORDS_MAX, ONCE_WINDOW_MS};
 pub use revision::Moment;
 pub use slot::{SLOTS, slot};
+pub use want::Want;
 pub use watch::WatchRef;

@@ -88,61 +88,49 @@ impl Head {
         let expire_ms = if flags & EXPIRES == 0 { None } else { Some(decoder.u64()?) };
         Some(Self { kind, encoding, revision, expire_ms })
     }
-
-    /// True when its time has come at `now_ms`.
-    fn expired_at(&self, now_ms: u64) -> bool {
-        self.expire_ms.is_some_and(|expire_ms| expire_ms <= now_ms)
-    }
 }
 
-/// What a write has to know of the record that it replaces or removes.
-#[derive(Clone, Copy, Debug)]
+/// The head of what the engine holds, what goes with it, and where the payload starts.
+#[inline]
+fn split(bytes: &[u8]) -> Option<(Head, Brief, usize)> {
+    let mut decoder = Decoder::new(bytes);
+    let head = Head::decode(&mut decoder)?;
+    let payload = decoder.rest();
+    // A collection that is too short for its object id is not read as one without.
+    let object = if head.kind == Kind::String { None } else { Some(Decoder::new(payload).u64()?) };
+    let brief = Brief { expire_ms: head.expire_ms, object };
+    Some((head, brief, bytes.len() - payload.len()))
+}
+
+/// What a write has to know of the record that it replaces or removes: what goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Brief {
-    head: Head,
+    expire_ms: Option<u64>,
     object: Option<u64>,
 }
 
 impl Brief {
+    /// Of a record with which nothing goes: a string without an expiry.
+    pub(crate) const PLAIN: Self = Self { expire_ms: None, object: None };
+
     /// Of a string with this head.
     pub(crate) fn of_string(head: Head) -> Self {
-        Self { head, object: None }
+        Self { expire_ms: head.expire_ms, object: None }
     }
 
     /// Reads it from what the engine holds.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
-        Self::split(bytes).map(|(brief, _)| brief).ok_or_else(|| damaged("record"))
+        split(bytes).map(|(_, brief, _)| brief).ok_or_else(|| damaged("record"))
     }
 
-    /// It, and where the payload starts.
-    #[inline]
-    fn split(bytes: &[u8]) -> Option<(Self, usize)> {
-        let mut decoder = Decoder::new(bytes);
-        let head = Head::decode(&mut decoder)?;
-        let payload = decoder.rest();
-        // A collection that is too short for its object id is not read as one without.
-        let object =
-            if head.kind == Kind::String { None } else { Some(Decoder::new(payload).u64()?) };
-        Some((Self { head, object }, bytes.len() - payload.len()))
-    }
-
-    /// The type.
-    pub(crate) fn kind(&self) -> Kind {
-        self.head.kind
-    }
-
-    /// When the record was last written.
-    pub(crate) fn revision(&self) -> u64 {
-        self.head.revision
-    }
-
-    /// When it ceases to exist.
+    /// When the record ceases to exist.
     pub(crate) fn expire_ms(&self) -> Option<u64> {
-        self.head.expire_ms
+        self.expire_ms
     }
 
     /// True when its time has come at `now_ms`.
     pub(crate) fn expired_at(&self, now_ms: u64) -> bool {
-        self.head.expired_at(now_ms)
+        self.expire_ms.is_some_and(|expire_ms| expire_ms <= now_ms)
     }
 
     /// The collection's object id; `None` for a string.
@@ -154,6 +142,7 @@ impl Brief {
 /// A record, decoded in place: one that is lent by the engine, or one that is to be written.
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
+    head: Head,
     brief: Brief,
     payload_at: usize,
     bytes: Found<'a>,
@@ -169,7 +158,8 @@ impl Record<'static> {
         let object = (head.kind != Kind::String)
             .then(|| Decoder::new(bytes.get(payload_at..).unwrap_or_default()).u64());
         Self {
-            brief: Brief { head, object: object.flatten() },
+            head,
+            brief: Brief { expire_ms: head.expire_ms, object: object.flatten() },
             payload_at,
             bytes: Found::Given(bytes.into()),
         }
@@ -184,14 +174,14 @@ impl Record<'static> {
 impl<'a> Record<'a> {
     /// Decodes what the engine holds.
     pub(crate) fn decode(bytes: Found<'a>) -> Result<Self, EngineError> {
-        let (brief, payload_at) = Brief::split(&bytes).ok_or_else(|| damaged("record"))?;
-        Ok(Self { brief, payload_at, bytes })
+        let (head, brief, payload_at) = split(&bytes).ok_or_else(|| damaged("record"))?;
+        Ok(Self { head, brief, payload_at, bytes })
     }
 
     /// The record to keep while the engine changes. Copies a small one.
     pub(crate) fn into_owned(self) -> Record<'static> {
-        let Self { brief, payload_at, bytes } = self;
-        Record { brief, payload_at, bytes: Found::Given(bytes.into_bytes()) }
+        let Self { head, brief, payload_at, bytes } = self;
+        Record { head, brief, payload_at, bytes: Found::Given(bytes.into_bytes()) }
     }
 
     /// What a write that replaces it has to know.
@@ -201,17 +191,17 @@ impl<'a> Record<'a> {
 
     /// Its head.
     pub(crate) fn head(&self) -> &Head {
-        &self.brief.head
+        &self.head
     }
 
     /// Its type.
     pub(crate) fn kind(&self) -> Kind {
-        self.brief.kind()
+        self.head.kind
     }
 
     /// When it was last written.
     pub(crate) fn revision(&self) -> u64 {
-        self.brief.revision()
+        self.head.revision
     }
 
     /// When it ceases to exist.

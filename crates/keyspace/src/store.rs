@@ -2,7 +2,7 @@
 //! right. Commands never write to the engine past this.
 
 use bytes::Bytes;
-use quorate_engine::{Engine, EngineError};
+use quorate_engine::{Engine, EngineError, Replaced};
 
 use crate::copies::COPY_BYTES_MAX;
 use crate::database::Databases;
@@ -183,8 +183,11 @@ impl Store {
 
     /// What a write has to know of the record at `place`, expired or not.
     pub(crate) fn brief(&self, place: &Place<'_>) -> Result<Option<Brief>, EngineError> {
-        let found = self.engine.get(place.meta.as_slice())?;
-        found.map(|bytes| Brief::decode(&bytes)).transpose()
+        match self.engine.replaced(place.meta.as_slice())? {
+            Replaced::Absent => Ok(None),
+            Replaced::Plain => Ok(Some(Brief::PLAIN)),
+            Replaced::Record(bytes) => Brief::decode(&bytes).map(Some),
+        }
     }
 
     /// Puts `new` at `place`, where `old` is now.
@@ -194,8 +197,18 @@ impl Store {
         old: Option<&Brief>,
         new: Record<'_>,
     ) -> Result<(), EngineError> {
-        self.make_room(place, old, new.brief())?;
-        self.put(place.meta.as_slice(), new.into_bytes())
+        let brief = *new.brief();
+        self.make_room(place, old, &brief)?;
+        self.put(place.meta.as_slice(), new.into_bytes())?;
+        self.mark(place, brief);
+        Ok(())
+    }
+
+    /// Says of the record that was just put at `place` whether the next write of it need not see it.
+    fn mark(&mut self, place: &Place<'_>, new: Brief) {
+        if new == Brief::PLAIN {
+            self.engine.mark_plain(place.meta.as_slice());
+        }
     }
 
     /// Puts a string at `place`, where `old` is now. A small one is written over the old one where it fits.
@@ -209,7 +222,8 @@ impl Store {
         if value.len() > COPY_BYTES_MAX {
             return self.write(place, old, Record::new(head, value));
         }
-        self.make_room(place, old, &Brief::of_string(head))?;
+        let brief = Brief::of_string(head);
+        self.make_room(place, old, &brief)?;
         let mut record = std::mem::take(&mut self.scratch);
         record.clear();
         head.put(&mut record);
@@ -217,7 +231,9 @@ impl Store {
         self.digest.put(place.meta.as_slice(), &record);
         let put = self.engine.put_copy(place.meta.as_slice(), &record);
         self.scratch = record;
-        put
+        put?;
+        self.mark(place, brief);
+        Ok(())
     }
 
     /// Brings in line what goes with a record, before `new` comes to `place`, where `old` is now.
@@ -260,15 +276,16 @@ impl Store {
         self.delete(place.meta.as_slice())
     }
 
-    /// Removes a record whose time has come. Its tombstone is its own revision and not today's: who
+    /// Removes a record of this `revision` whose time has come. That is its tombstone, and not today's: who
     /// saw the key already expired has seen that revision, and nothing has changed for him since.
     pub(crate) fn remove_expired(
         &mut self,
         place: &Place<'_>,
         old: &Brief,
+        revision: u64,
     ) -> Result<(), EngineError> {
         self.expired += 1;
-        self.remove(place, old, Elements::Drop, old.revision())
+        self.remove(place, old, Elements::Drop, revision)
     }
 
     fn move_expiry(

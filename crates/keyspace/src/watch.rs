@@ -78,7 +78,7 @@ pub(crate) fn holds(store: &Store, now_ms: u64, watch: WatchRef<'_>) -> Result<b
         return Ok(false);
     }
     let place = store.place(watch.db, watch.key);
-    match store.brief(&place)? {
+    match store.record(&place)? {
         Some(record) if !record.expired_at(now_ms) => Ok(record.revision() == watch.revision),
         // Expired and not yet removed: it has no tombstone, but its revision says the same.
         Some(record) if record.revision() > watch.seen => Ok(false),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use quorate_api::limits::DATABASES;
 use quorate_consensus::{Body, Committed, Index};
+use quorate_engine::Need;
 use quorate_keyspace::{Thawed, Want};
 
 use crate::core::{Core, Stop};
@@ -23,8 +24,8 @@ const BACKLOG_BYTES_FORCED: usize = 128 * 1024 * 1024;
 /// What an entry looks at.
 #[derive(Default)]
 struct Wants {
-    /// The keys of its records, while the databases lie like this.
-    keys: Vec<Vec<u8>>,
+    /// Its records, while the databases lie like this.
+    needs: Vec<Need>,
     placement: [u32; DATABASES as usize],
     housekeep: Option<Housekeep>,
     /// Jobs that fetch for it.
@@ -67,7 +68,8 @@ fn wants_of(bytes: &[u8], want: &mut dyn FnMut(Want<'_>)) -> Option<Housekeep> {
         let mut wants = |command: &crate::entry::Command| {
             let args = parts.args(command);
             for at in command.spec.key_positions(args.len()) {
-                want(Want::Key { db: command.db, command: command.spec.id, key: args.at(at) });
+                let (db, command) = (command.db, command.spec.id);
+                want(Want::Key { db, command, args, key: args.at(at) });
             }
         };
         match part {
@@ -128,9 +130,9 @@ impl Core {
 
     fn wants(&self, bytes: &[u8]) -> Wants {
         let keyspace = self.machine.keyspace();
-        let mut keys = Vec::new();
-        let housekeep = wants_of(bytes, &mut |want| keyspace.add_keys_of(&want, &mut keys));
-        Wants { keys, placement: keyspace.placement(), housekeep, fetching: 0 }
+        let mut needs = Vec::new();
+        let housekeep = wants_of(bytes, &mut |want| keyspace.add_needs_of(&want, &mut needs));
+        Wants { needs, placement: keyspace.placement(), housekeep, fetching: 0 }
     }
 
     /// Has what the entry `bytes` at `index` looks at read.
@@ -138,7 +140,7 @@ impl Core {
         let mut wants = self.wants(bytes);
         let keyspace = self.machine.keyspace();
         let fetches: Vec<_> =
-            wants.keys.chunks(FETCHED_MAX).filter_map(|keys| keyspace.fetch(keys)).collect();
+            wants.needs.chunks(FETCHED_MAX).filter_map(|needs| keyspace.fetch(needs)).collect();
         wants.fetching = fetches.len();
         for fetch in fetches {
             self.read_elsewhere(move || Job::KeysRead(index, fetch.run().into(), For::Later));
@@ -179,7 +181,7 @@ impl Core {
             next.wants = wants;
         }
         let index = next.entry.index;
-        if let Some(fetch) = self.machine.keyspace().fetch(&next.wants.keys) {
+        if let Some(fetch) = self.machine.keyspace().fetch(&next.wants.needs) {
             next.wants.fetching = 1;
             self.read_elsewhere(move || Job::KeysRead(index, fetch.run().into(), For::Now));
             return false;

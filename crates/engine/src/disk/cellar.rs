@@ -59,9 +59,15 @@ impl DiskOptions {
         (4 * self.flush_bytes).max(HELD_BYTES_MIN)
     }
 
-    /// The records' share of the cache; the blocks have the other half.
+    /// The records' share of the cache: a half.
     pub(super) fn record_cache_bytes(self) -> u64 {
         self.cache_bytes / 2
+    }
+
+    /// The share of what is known of keys without their records, a quarter. The blocks have the rest: behind them stands
+    /// the page cache.
+    pub(super) fn plain_keys_bytes(self) -> u64 {
+        self.cache_bytes / 4
     }
 }
 
@@ -86,7 +92,8 @@ impl DiskCellar {
     /// Engines that share one block cache.
     #[must_use]
     pub fn new(options: DiskOptions) -> Self {
-        let blocks = options.cache_bytes - options.record_cache_bytes();
+        let blocks =
+            options.cache_bytes - options.record_cache_bytes() - options.plain_keys_bytes();
         let blocks = Arc::new(Cache::with_capacity_bytes(blocks));
         Self { options, blocks, ahead: Mutex::default() }
     }

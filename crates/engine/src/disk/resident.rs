@@ -4,13 +4,16 @@ use std::cell::Cell;
 
 use super::cache::RecordCache;
 use super::held::Held;
+use super::plain::PlainKeys;
 use super::{is_gone, merge};
-use crate::engine::{EngineError, Found, Reader, Visitor};
+use crate::engine::{EngineError, Found, Reader, Replaced, Visitor};
 use crate::memory::MemoryEngine;
+use crate::work::Need;
 
 /// What is known without the device.
 pub(super) struct Resident {
     pub(super) cache: RecordCache,
+    pub(super) plain: PlainKeys,
     pub(super) recent: MemoryEngine,
     pub(super) flushing: Option<MemoryEngine>,
     pub(super) held: Held,
@@ -22,15 +25,10 @@ impl Reader for Resident {
         if let Some(known) = self.cache.get(key) {
             return Ok(known.as_ref().map(Found::Lent));
         }
-        for layer in self.layers() {
-            if let Some(found) = layer.get(key)? {
-                return Ok(Some(found).filter(|value| !is_gone(value)));
-            }
+        match self.recent.get(key)? {
+            Some(found) => Ok(Some(found).filter(|value| !is_gone(value))),
+            None => self.below_recent(key),
         }
-        if let Some(held) = self.held.get(key) {
-            return Ok(held.as_ref().map(Found::Lent));
-        }
-        if self.base_is_empty.get() { Ok(None) } else { Err(EngineError::Cold) }
     }
 
     fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
@@ -43,6 +41,18 @@ impl Reader for Resident {
 }
 
 impl Resident {
+    fn below_recent(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
+        if let Some(flushing) = &self.flushing
+            && let Some(found) = flushing.get(key)?
+        {
+            return Ok(Some(found).filter(|value| !is_gone(value)));
+        }
+        if let Some(held) = self.held.get(key) {
+            return Ok(held.as_ref().map(Found::Lent));
+        }
+        if self.base_is_empty.get() { Ok(None) } else { Err(EngineError::Cold) }
+    }
+
     /// The newest first.
     pub(super) fn layers(&self) -> impl Iterator<Item = &MemoryEngine> {
         std::iter::once(&self.recent).chain(&self.flushing)
@@ -53,6 +63,27 @@ impl Resident {
         for layer in self.layers() {
             layer.expect(keys);
         }
+    }
+
+    /// What a write that replaces or removes `key` has to know.
+    pub(super) fn replaced(&self, key: &[u8]) -> Result<Replaced<'_>, EngineError> {
+        if let Some(known) = self.cache.get(key) {
+            return Ok(known.as_ref().map(Found::Lent).into());
+        }
+        // Order matters: of what the open batch has done only the overlay knows. (With nothing below it, it has no
+        // marks of what was deleted, and knows everything.)
+        if let Some(found) = self.recent.get(key)? {
+            return Ok(Some(found).filter(|value| !is_gone(value)).into());
+        }
+        if !self.base_is_empty.get() && self.plain.has(key) {
+            return Ok(Replaced::Plain);
+        }
+        self.below_recent(key).map(Replaced::from)
+    }
+
+    /// True when `need` is met by what is known of keys without their records.
+    pub(super) fn is_plain_enough(&self, need: &Need) -> bool {
+        need.only_replaced && self.plain.has(&need.key)
     }
 
     /// True when `key` can be told without the device.

@@ -259,11 +259,11 @@ fn what_is_not_in_memory_is_cold_until_it_was_fetched() {
     let visited = engine.resident().visit(b"", b"", &mut |_, _| ControlFlow::Continue(()));
     assert!(matches!(visited, Err(EngineError::Cold)));
     let keys = [key.clone(), b"absent".to_vec()];
-    let fetched = engine.fetch(&keys).expect("something to fetch").run();
+    let fetched = engine.fetch(&needs(&keys)).expect("something to fetch").run();
     engine.admit(fetched);
     assert_eq!(resident(&*engine, key).unwrap().as_ref(), Some(value));
     assert_eq!(resident(&*engine, b"absent").unwrap(), None);
-    assert!(engine.fetch(&keys).is_none(), "both are known");
+    assert!(engine.fetch(&needs(&keys)).is_none(), "both are known");
     // A view's reads are as good.
     let other = model.keys().nth(5).unwrap();
     let mut view = engine.view();
@@ -282,7 +282,7 @@ fn what_was_fetched_before_a_change_is_not_let_in() {
     for flush in [false, true] {
         let mut engine = Attended::inline(cellar.open(dir.path()).unwrap().unwrap());
         let key = model.keys().next().unwrap().clone();
-        let fetch = engine.fetch(std::slice::from_ref(&key)).expect("cold");
+        let fetch = engine.fetch(&needs(std::slice::from_ref(&key))).expect("cold");
         let fetched = fetch.run();
         let new = Bytes::from(vec![u8::from(flush); 30]);
         engine.put(&key, new.clone()).unwrap();
@@ -419,7 +419,7 @@ fn of_large_values_no_more_are_read_ahead_than_memory_allows() {
     drop(engine);
     let mut engine = DiskCellar::new(SMALL).open(dir.path()).unwrap().unwrap();
     let (mut fetches, mut bytes) = (0, 0);
-    while let Some(fetch) = engine.fetch(&keys) {
+    while let Some(fetch) = engine.fetch(&needs(&keys)) {
         let fetched = fetch.run();
         bytes += fetched.records.iter().flat_map(|(_, value)| value).map(Bytes::len).sum::<usize>();
         fetches += 1;
@@ -573,6 +573,11 @@ fn values_that_were_overwritten_give_their_space_back() {
     assert!(stats.disk_bytes < 12 << 20, "64 KiB of data take {} bytes", stats.disk_bytes);
 }
 
+/// These records are going to be read.
+fn needs(keys: &[Vec<u8>]) -> Vec<Need> {
+    keys.iter().cloned().map(Need::from).collect()
+}
+
 /// An engine whose cache is far too small for what lies on the disk.
 fn cold(dir: &Path) -> (Box<dyn Engine>, Model) {
     let (engine, model) = sealed(dir);
@@ -587,11 +592,11 @@ fn what_is_held_is_known_until_it_is_released_whatever_the_cache_lets_go_of() {
     let (mut engine, model) = cold(dir.path());
     let mut keys: Vec<_> = model.keys().cloned().collect();
     keys.push(b"absent".to_vec());
-    let fetched = engine.fetch(&keys).expect("nothing is known").run();
+    let fetched = engine.fetch(&needs(&keys)).expect("nothing is known").run();
     engine.admit(fetched);
-    let fetched = engine.fetch(&keys).expect("not all fits into the cache").run();
+    let fetched = engine.fetch(&needs(&keys)).expect("not all fits into the cache").run();
     assert!(engine.hold(fetched));
-    while let Some(fetch) = engine.fetch(&keys) {
+    while let Some(fetch) = engine.fetch(&needs(&keys)) {
         assert!(engine.hold(fetch.run()), "what the cache let go of meanwhile");
     }
     for key in &keys {
@@ -604,7 +609,7 @@ fn what_is_held_is_known_until_it_is_released_whatever_the_cache_lets_go_of() {
     assert_eq!(engine.get(&keys[1]).unwrap().as_deref(), None);
     engine.write(engine.applied() + 1).unwrap();
     engine.release();
-    assert!(engine.fetch(&keys).is_some(), "the cache has no room for all");
+    assert!(engine.fetch(&needs(&keys)).is_some(), "the cache has no room for all");
     assert_eq!(engine.stats().waited_reads, 0);
 }
 
@@ -660,9 +665,9 @@ fn what_was_read_before_a_flush_has_ended_is_not_held() {
     let dir = tempfile::tempdir().unwrap();
     let (mut engine, model) = cold(dir.path());
     let key = model.keys().next().unwrap().clone();
-    let fetch = engine.fetch(std::slice::from_ref(&key)).unwrap();
+    let fetch = engine.fetch(&needs(std::slice::from_ref(&key))).unwrap();
     let stale = fetch.run();
-    let fresh = engine.fetch(std::slice::from_ref(&key)).unwrap().run();
+    let fresh = engine.fetch(&needs(std::slice::from_ref(&key))).unwrap().run();
     assert!(engine.hold(fresh));
     engine.put(&key, Bytes::from_static(b"newer")).unwrap();
     engine.write(engine.applied() + 1).unwrap();
@@ -753,4 +758,71 @@ fn whoever_looks_at_a_state_changes_no_byte_of_it() {
     drop(engine);
     std::fs::write(dir.path().join("damaged"), "a block").unwrap();
     assert!(matches!(cellar.look(dir.path()), Err(EngineError::Damage(what)) if what == "a block"));
+}
+
+/// An engine with `keys` plain records of a kilobyte, and twice as many others, all on the disk and in no cache.
+fn with_plain_records(dir: &Path, keys: u32) -> Attended<Box<dyn Engine>> {
+    let mut engine = Attended::inline(fresh(dir, DiskOptions { flush_bytes: 64 << 10, ..SMALL }));
+    for key in 0..keys {
+        for kind in [b"plain", b"other", b"third"] {
+            let key = [&kind[..], &key.to_be_bytes()].concat();
+            engine.put(&key, Bytes::from(vec![1; 1000])).unwrap();
+            if kind == b"plain" {
+                engine.mark_plain(&key);
+            }
+        }
+        engine.write(u64::from(key) + 1).unwrap();
+    }
+    engine.rest().unwrap();
+    engine
+}
+
+fn plain_key(key: u32) -> Vec<u8> {
+    [&b"plain"[..], &key.to_be_bytes()].concat()
+}
+
+#[test]
+fn a_plain_record_is_replaced_and_removed_without_the_device_and_read_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = with_plain_records(dir.path(), 150);
+    let only_replaced = |key| Need { key, only_replaced: true };
+    for key in 0..150 {
+        let [plain, other] = [plain_key(key), [&b"other"[..], &key.to_be_bytes()].concat()];
+        assert!(engine.fetch(&[only_replaced(plain.clone())]).is_none(), "{key}");
+        assert!(engine.fetch(&needs(std::slice::from_ref(&plain))).is_some(), "{key}: its value");
+        assert!(engine.fetch(&[only_replaced(other)]).is_some(), "{key} was not marked");
+        assert!(matches!(engine.replaced(&plain).unwrap(), Replaced::Plain), "{key}");
+    }
+    assert_eq!(engine.stats().waited_reads, 0);
+    // Within one batch, whatever has become of it.
+    let key = plain_key(7);
+    engine.delete(&key).unwrap();
+    assert!(matches!(engine.replaced(&key).unwrap(), Replaced::Absent));
+    engine.put(&key, Bytes::from_static(b"new")).unwrap();
+    assert!(matches!(engine.replaced(&key).unwrap(), Replaced::Record(found) if &*found == b"new"));
+    engine.write(151).unwrap();
+    engine.checkpoint();
+    engine.rest().unwrap();
+    assert!(matches!(engine.replaced(&key).unwrap(), Replaced::Record(found) if &*found == b"new"));
+    engine.delete(&plain_key(8)).unwrap();
+    engine.write(152).unwrap();
+    engine.checkpoint();
+    engine.rest().unwrap();
+    assert!(matches!(engine.replaced(&plain_key(8)).unwrap(), Replaced::Absent));
+    assert!(matches!(engine.replaced(&plain_key(9)).unwrap(), Replaced::Plain));
+}
+
+#[test]
+fn after_a_reset_or_a_restart_nothing_is_plain_that_was_not_marked_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = with_plain_records(dir.path(), 50);
+    engine.seal(b"").unwrap();
+    drop(engine);
+    let mut engine = DiskCellar::new(SMALL).open(dir.path()).unwrap().unwrap();
+    assert!(matches!(engine.replaced(&plain_key(7)).unwrap(), Replaced::Record(_)));
+    engine.put(&plain_key(7), Bytes::from_static(b"new")).unwrap();
+    engine.mark_plain(&plain_key(7));
+    engine.write(51).unwrap();
+    engine.reset();
+    assert!(matches!(engine.replaced(&plain_key(7)).unwrap(), Replaced::Absent));
 }

@@ -1,12 +1,12 @@
 //! The model that engines are compared with, and the dice that drive the comparison.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
 use super::Open;
-use crate::engine::{Engine, Found, Reader, View};
+use crate::engine::{Engine, Found, Reader, Replaced, View};
 
 /// What an engine should hold.
 pub(super) type Model = BTreeMap<Vec<u8>, Bytes>;
@@ -132,6 +132,8 @@ struct Run {
     dice: Dice,
     engine: Box<dyn Engine>,
     model: Model,
+    /// Those whose last put was marked.
+    plain: BTreeSet<Vec<u8>>,
     in_batch: bool,
     views: Vec<(Box<dyn View>, Model)>,
 }
@@ -146,6 +148,7 @@ pub fn random_operations_equal_the_model(open: Open<'_>, seed: u64) {
         dice: Dice::new(seed),
         engine: open(),
         model: Model::new(),
+        plain: BTreeSet::new(),
         in_batch: false,
         views: Vec::new(),
     };
@@ -185,15 +188,32 @@ impl Run {
         } else {
             self.engine.put_copy(&key, &value).expect("put a copy");
         }
+        self.plain.remove(&key);
+        if self.dice.below(2) == 0 {
+            self.engine.mark_plain(&key);
+            self.plain.insert(key.clone());
+        }
         self.model.insert(key, value);
         self.in_batch = true;
+    }
+
+    /// What a write is told of `key` is true, if not always the whole truth.
+    fn assert_replaced(&self, key: &[u8]) {
+        let is_true = match self.engine.replaced(key).expect("replaced") {
+            Replaced::Absent => !self.model.contains_key(key),
+            Replaced::Plain => self.model.contains_key(key) && self.plain.contains(key),
+            Replaced::Record(found) => self.model.get(key).is_some_and(|it| **it == *found),
+        };
+        assert!(is_true, "{}: {key:?}", self.at());
     }
 
     fn delete(&mut self) {
         let key = self.dice.key();
         self.engine.delete(&key).expect("delete");
         self.model.remove(&key);
+        self.plain.remove(&key);
         self.in_batch = true;
+        self.assert_replaced(&key);
         assert!(self.engine.get(&key).expect("get").is_none(), "{}", self.at());
     }
 
@@ -203,6 +223,7 @@ impl Run {
         let hinted: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
         self.engine.expect(&hinted);
         for key in keys {
+            self.assert_replaced(&key);
             let got = self.engine.get(&key).expect("get").map(Found::into_bytes);
             assert_eq!(got.as_ref(), self.model.get(&key), "{}: {key:?}", self.at());
             if self.dice.below(3) == 0 {
@@ -225,6 +246,7 @@ impl Run {
 
     fn look(&mut self) {
         let (from, to) = (self.dice.key(), self.dice.key());
+        self.assert_replaced(&from);
         assert_same_range(self.engine.as_ref(), &self.model, &from, &to, &|| self.at());
         let expected = self.model.get(&from).map(|value| &value[..]);
         assert_eq!(self.engine.get(&from).expect("get").as_deref(), expected, "{}", self.at());
@@ -266,6 +288,7 @@ impl Run {
         if self.dice.below(20) == 0 {
             self.engine.reset();
             self.model.clear();
+            self.plain.clear();
             self.in_batch = false;
         }
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use quorate_engine::engine::Visitor;
 use quorate_engine::{
-    Engine, EngineError, EngineStats, Fetch, Fetched, Found, MemoryEngine, Reader, View, Work,
-    WorkKind,
+    Engine, EngineError, EngineStats, Fetch, Fetched, Found, MemoryEngine, Need, Reader, Replaced,
+    View, Work, WorkKind,
 };
 
 use super::state::State;
@@ -40,6 +40,8 @@ pub(super) struct WaitingEngine {
 struct Resident {
     content: MemoryEngine,
     known: BTreeSet<Vec<u8>>,
+    /// Of these it says no more than that they are there.
+    plain: BTreeSet<Vec<u8>>,
     all_known: bool,
 }
 
@@ -71,7 +73,12 @@ impl WaitingEngine {
     fn new(state: State, content: MemoryEngine, sealed: bool) -> Self {
         let durable = content.applied();
         Self {
-            resident: Resident { content, known: BTreeSet::new(), all_known: !sealed },
+            resident: Resident {
+                content,
+                known: BTreeSet::new(),
+                plain: BTreeSet::new(),
+                all_known: !sealed,
+            },
             state,
             sealed,
             durable,
@@ -99,11 +106,24 @@ impl Reader for WaitingEngine {
 impl Engine for WaitingEngine {
     fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
         self.resident.known.insert(key.to_vec());
+        self.resident.plain.remove(key);
         self.resident.content.put(key, value)
+    }
+
+    fn mark_plain(&mut self, key: &[u8]) {
+        self.resident.plain.insert(key.to_vec());
+    }
+
+    fn replaced(&self, key: &[u8]) -> Result<Replaced<'_>, EngineError> {
+        if !self.resident.knows(key) && self.resident.plain.contains(key) {
+            return Ok(Replaced::Plain);
+        }
+        self.get(key).map(Replaced::from)
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
         self.resident.known.insert(key.to_vec());
+        self.resident.plain.remove(key);
         self.resident.content.delete(key)
     }
 
@@ -126,6 +146,7 @@ impl Engine for WaitingEngine {
     fn reset(&mut self) {
         self.resident.content.reset();
         self.resident.known.clear();
+        self.resident.plain.clear();
         self.resident.all_known = true;
         (self.durable, self.sealed) = (0, false);
     }
@@ -146,16 +167,20 @@ impl Engine for WaitingEngine {
         true
     }
 
-    fn fetch(&self, keys: &[Vec<u8>]) -> Option<Fetch> {
-        let cold = keys.iter().filter(|key| !self.resident.knows(key));
-        let cold: Vec<Vec<u8>> = cold.cloned().collect();
+    fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
+        let is_enough = |need: &Need| need.only_replaced && self.resident.plain.contains(&need.key);
+        let cold = needs.iter().filter(|need| !self.resident.knows(&need.key) && !is_enough(need));
+        let cold: Vec<Vec<u8>> = cold.map(|need| need.key.clone()).collect();
+        if cold.is_empty() {
+            return None;
+        }
         let (epoch, state) = (self.epoch, self.state.clone());
         // Read elsewhere, in the gym's own order; what it is, the content knows.
         let read = move || match cold.iter().try_for_each(|key| state.probe(key)) {
             Ok(()) => Fetched::new(epoch, cold.into_iter().map(|key| (key.into(), None)).collect()),
             Err(error) => Fetched::failed(error),
         };
-        keys.iter().any(|key| !self.resident.knows(key)).then(|| Fetch::new(read))
+        Some(Fetch::new(read))
     }
 
     fn admit(&mut self, fetched: Fetched) {

@@ -45,6 +45,11 @@ pub(crate) struct SetOptions<'a> {
 }
 
 impl<'a> SetOptions<'a> {
+    /// True when the value that is replaced is looked at.
+    pub(crate) fn wants_string(&self) -> bool {
+        self.get || matches!(self.condition, Condition::Equal(_))
+    }
+
     /// The options from argument 3 on.
     pub(crate) fn parse(args: Args<'a>) -> Result<Self, Stop> {
         let mut options = Self::default();

@@ -11,6 +11,11 @@ use crate::hint;
 use crate::record::{Brief, Record};
 use crate::stop::{Outcome, Stop};
 
+/// True when SET with these arguments never looks at the value that it replaces.
+pub(crate) fn is_blind(args: Args<'_>) -> bool {
+    SetOptions::parse(args).is_ok_and(|options| !options.wants_string())
+}
+
 /// SET key value [...].
 pub(crate) fn set(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     let options = SetOptions::parse(args)?;
@@ -22,7 +27,7 @@ pub(crate) fn set(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     Applying::check_length(value.len())?;
     let place = on.place(args.at(1));
     // Only a command that asks for the value has it looked at.
-    let wants_string = options.get || matches!(options.condition, Condition::Equal(_));
+    let wants_string = options.wants_string();
     let record = if wants_string { on.find_string(&place)? } else { None };
     let old = match &record {
         Some(record) => Some(*record.brief()),
