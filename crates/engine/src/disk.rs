@@ -23,6 +23,7 @@ mod base;
 mod below;
 mod cache;
 mod cellar;
+mod filter;
 mod held;
 mod home;
 mod merge;

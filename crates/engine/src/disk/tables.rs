@@ -17,14 +17,18 @@ use lsm_tree::{
     AbstractTree, AnyTree, InternalValue, SeqNo, Table, TableId, UserKey, UserValue, ValueType,
 };
 
+use super::filter::Filter;
 use super::separated::Separated;
+
+/// Filters that are asked for their first bits side by side.
+const ASKED_FIRST: usize = 64;
 
 /// See the file's head.
 pub(super) struct Tables {
     /// The newest first.
     runs: Vec<Run>,
-    /// So many of them are of the first level.
-    first_runs: usize,
+    /// The filters of those of the first level; `None` where a run has no single one.
+    filters: Vec<Option<Filter>>,
     separated: Separated,
 }
 
@@ -78,7 +82,7 @@ impl Tables {
         // Of a tree that was closed nothing is kept open: its files would take their room as long as they are.
         let before = before.filter(|before| before.separated.is_of(tree));
         let pinned = |table: &Table| {
-            let known = before.and_then(|before| before.first_level(table.id()));
+            let known = before.and_then(|before| before.known(table.id()));
             known.cloned().unwrap_or_else(|| pinned(table, tree))
         };
         // Order matters: asked once, for a value's file may be gone from what the tree has a moment later.
@@ -92,27 +96,59 @@ impl Tables {
                 _files: run.to_vec(),
             })
         });
+        let runs: Vec<_> = runs.collect();
         let first_runs = version.level(0).map_or(0, |level| level.run_count());
+        let filters = runs.iter().take(first_runs).map(|run| Self::filter_of(run, before));
+        let filters = filters.collect();
         let files = version.blob_files.iter().map(|file| (file.id(), file.clone()));
         let separated = Separated::new(files.collect(), tree);
-        Self { runs: runs.collect(), first_runs, separated }
+        Self { runs, filters, separated }
+    }
+
+    /// The runs of the first level, each with its filter.
+    fn first_level(&self) -> impl Iterator<Item = (&Run, Option<&Filter>)> {
+        self.runs.iter().zip(self.filters.iter().map(Option::as_ref))
     }
 
     /// The table of this number, where it is of the first level.
-    fn first_level(&self, number: TableId) -> Option<&Table> {
-        let runs = self.runs.get(..self.first_runs).unwrap_or_default();
-        runs.iter().flat_map(|run| &run.tables).find(|table| table.id() == number)
+    fn known(&self, number: TableId) -> Option<&Table> {
+        let mut tables = self.first_level().flat_map(|(run, _)| &run.tables);
+        tables.find(|table| table.id() == number)
+    }
+
+    /// The filter of `run` of the first level.
+    fn filter_of(run: &Run, before: Option<&Self>) -> Option<Filter> {
+        let [table] = &run.tables[..] else { return None };
+        let is_same = |known: &Run| known.tables.iter().any(|known| known.id() == table.id());
+        let known = before.and_then(|before| before.first_level().find(|(run, _)| is_same(run)));
+        known.map_or_else(|| Filter::of(table), |(_, filter)| filter.cloned())
     }
 
     /// The newest value of `key`.
     pub(super) fn get(&self, key: &[u8]) -> lsm_tree::Result<Option<UserValue>> {
         let hash = Builder::get_hash(key);
-        for table in self.runs.iter().filter_map(|run| run.find(key)) {
+        let first = self.runs_that_may_have(hash);
+        let below = self.runs.iter().skip(self.filters.len());
+        for table in first.chain(below).filter_map(|run| run.find(key)) {
             if let Some(item) = table.get(key, SeqNo::MAX, hash)? {
                 return (!item.is_tombstone()).then(|| self.value(item)).transpose();
             }
         }
         Ok(None)
+    }
+
+    /// Those of the first level that may have the key of this hash.
+    fn runs_that_may_have(&self, hash: u64) -> impl Iterator<Item = &Run> {
+        let is_likely =
+            |filter: &Option<Filter>| filter.as_ref().is_none_or(|filter| filter.is_likely(hash));
+        // First all of them, with nothing to guess in between.
+        let asked = self.filters.iter().take(ASKED_FIRST).enumerate();
+        let likely = asked
+            .fold(u64::MAX, |likely, (at, filter)| likely & !(u64::from(!is_likely(filter)) << at));
+        self.first_level().enumerate().filter_map(move |(at, (run, filter))| {
+            let likely = at >= ASKED_FIRST || likely >> at & 1 == 1;
+            (likely && filter.is_none_or(|filter| filter.may_have(hash))).then_some(run)
+        })
     }
 
     fn value(&self, item: InternalValue) -> lsm_tree::Result<UserValue> {
