@@ -114,3 +114,96 @@ pub(crate) fn place_of(note: &[u8]) -> Result<(Index, Term), DecodeError> {
     reader.end()?;
     Ok(place)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use quorate_consensus::Configuration;
+    use quorate_engine::engine::Visitor;
+    use quorate_engine::{EngineStats, Found, MemoryEngine, Reader};
+    use quorate_env::local::MemoryDisk;
+    use quorate_keyspace::Moment;
+
+    use super::*;
+    use crate::core::GROUP;
+
+    /// Its device fails every batch like this.
+    struct Failing(MemoryEngine, ErrorKind);
+
+    impl Reader for Failing {
+        fn get(&self, key: &[u8]) -> Result<Option<Found<'_>>, EngineError> {
+            self.0.get(key)
+        }
+
+        fn visit(&self, from: &[u8], to: &[u8], visitor: Visitor<'_>) -> Result<(), EngineError> {
+            self.0.visit(from, to, visitor)
+        }
+    }
+
+    impl Engine for Failing {
+        fn put(&mut self, key: &[u8], value: Bytes) -> Result<(), EngineError> {
+            self.0.put(key, value)
+        }
+
+        fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
+            self.0.delete(key)
+        }
+
+        fn write(&mut self, _: u64) -> Result<(), EngineError> {
+            Err(EngineError::Io(self.1.into()))
+        }
+
+        fn applied(&self) -> u64 {
+            self.0.applied()
+        }
+
+        fn durable_applied(&self) -> u64 {
+            0
+        }
+
+        fn view(&self) -> Box<dyn View> {
+            self.0.view()
+        }
+
+        fn reset(&mut self) {
+            self.0.reset();
+        }
+
+        fn maintain(&mut self, budget: usize) -> bool {
+            self.0.maintain(budget)
+        }
+
+        fn stats(&self) -> EngineStats {
+            self.0.stats()
+        }
+
+        fn resident(&self) -> &dyn Reader {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn whoever_reads_a_snapshot_learns_whether_the_engine_had_no_room_for_it() {
+        let mut keyspace = Keyspace::open(Box::new(MemoryEngine::new())).unwrap();
+        keyspace.begin(Moment { index: 1, stamp_ms: 1, seed: 0 });
+        keyspace.finish().unwrap();
+        let disk = Arc::new(MemoryDisk::default());
+        let store = SnapshotStore::open(disk, Path::new("/snapshots"), GROUP).unwrap();
+        let configuration = Configuration::default();
+        let mark = SnapshotMark { index: Index(1), term: Term(1), configuration };
+        write(&store, &mark, &*keyspace.engine().view()).unwrap();
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::BrokenPipe] {
+            let engine = Box::new(Failing(MemoryEngine::new(), kind));
+            match read(&store, &store.path(mark.index), engine) {
+                Err(SnapshotError::Io { source, .. }) => assert_eq!(source.kind(), kind),
+                Err(other) => panic!("{other}"),
+                Ok(_) => panic!("a batch that failed was taken as written"),
+            }
+        }
+        let whole = read(&store, &store.path(mark.index), Box::new(MemoryEngine::new())).unwrap();
+        assert_eq!(whole.keyspace.applied(), 1);
+    }
+}
