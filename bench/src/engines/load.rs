@@ -134,7 +134,8 @@ pub(super) fn load(
         let clients: Vec<_> = (0..CONNECTIONS as u64)
             .map(|client_number| {
                 scope.spawn(move || {
-                    let mut random = client_number * 7919 + 1;
+                    // What is read and what is written are drawn apart: or else what was just read would be written.
+                    let mut random = client_number * 7919 + if work == Work::Get { 1 } else { 2 };
                     let mut nth = client_number;
                     let next = move || {
                         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
