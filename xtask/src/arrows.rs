@@ -58,6 +58,7 @@ const HOMES: &[Home] = &[
     Home { dependency: "protobuf", rooms: &["consensus"] },
     Home { dependency: "lsm-tree", rooms: &["engine"] },
     Home { dependency: "quick_cache", rooms: &["engine"] },
+    Home { dependency: "siphasher", rooms: &["engine"] },
     Home { dependency: "axum", rooms: &["http"] },
     Home { dependency: "hyper", rooms: &["http"] },
     Home { dependency: "hyper-util", rooms: &["http"] },

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //!                    cache      records read or written lately, by key
+//!                    plain      of far more keys, that their record is there and nothing goes with it
 //!   puts, deletes ─► recent     an ordered map of what is not durable yet (a memory engine)
 //!                    flushing   the one before it, frozen, on its way to the disk
 //!                    base       a tree of sorted tables: what is durable, with its applied index
 //! ```
 //!
-//! A lookup asks these in turn; the upper three are memory. So writing never waits for the device, and
-//! whoever must not wait ([`Engine::resident`]) learns that only the base can tell. Flushing, compaction
-//! and such reads are handed out as work for other threads ([`Engine::take_work`], [`Engine::fetch`]).
+//! A lookup asks these in turn (`plain` only for a write that replaces a record); all but the base are memory. So
+//! writing never waits for the device, and whoever must not wait ([`Engine::resident`]) learns that only the base can
+//! tell. Flushing, compaction and such reads are handed out as work for other threads ([`Engine::take_work`],
+//! [`Engine::fetch`]).
 //!
 //! The Raft log is the write-ahead log. When `recent` has grown, it is frozen (O(1)) and written as sorted
 //! tables in one atomic step that carries its applied index; only then does [`Engine::durable_applied`]
@@ -234,7 +236,10 @@ impl Engine for DiskEngine {
 
     fn replaced(&self, key: &[u8]) -> Result<Replaced<'_>, EngineError> {
         match self.resident.replaced(key) {
-            Err(EngineError::Cold) => self.get(key).map(Replaced::from),
+            Err(EngineError::Cold) => {
+                self.waited_reads.set(self.waited_reads.get() + 1);
+                Ok(self.base.get(key)?.map(Found::Given).into())
+            }
             known => known,
         }
     }

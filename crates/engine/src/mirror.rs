@@ -1,7 +1,8 @@
 //! Runs two engines side by side and panics on the first difference. For tests and for the doubtful.
 //!
-//! The first one answers; the second one is asked the same, and must say the same. Views are compared
-//! record by record as they are read.
+//! The first one answers; the second one is asked the same, and must say the same. What [`Engine::replaced`] says is
+//! held against the second one's record and against what was marked. Views are compared record by record as they are
+//! read.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -15,7 +16,7 @@ use crate::work::{Fetch, Fetched, Need, Work};
 #[derive(Debug)]
 pub struct MirrorEngine<A, B> {
     both: Both<A, B>,
-    /// Those that may be told as such.
+    /// Keys whose last put was marked.
     plain: BTreeSet<Vec<u8>>,
 }
 

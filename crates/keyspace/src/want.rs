@@ -74,23 +74,22 @@ fn only_replaces(command: Id, args: Args<'_>) -> bool {
 
 /// The records behind `want`.
 pub(crate) fn needs_of(want: &Want<'_>, databases: &Databases, needs: &mut Vec<Need>) {
-    let mut push = |key: &space::KeyBuf, only_replaced| {
-        needs.push(Need { key: key.as_slice().to_vec(), only_replaced });
-    };
+    let mut read = |key: &space::KeyBuf| needs.push(Need::from(key.as_slice().to_vec()));
     match *want {
         Want::Key { db, command, args, key } if db < DATABASES => {
-            let record = space::meta(databases.row(db).physical, key);
-            push(&record, only_replaces(command, args));
             if removes(command) {
-                push(&watch::tombstone_key(db, key), false);
+                read(&watch::tombstone_key(db, key));
             }
+            let record = space::meta(databases.row(db).physical, key);
+            let only_replaced = only_replaces(command, args);
+            needs.push(Need { key: record.as_slice().to_vec(), only_replaced });
         }
         Want::Watch { db, key } if db < DATABASES => {
-            push(&space::meta(databases.row(db).physical, key), false);
-            push(&watch::tombstone_key(db, key), false);
+            read(&space::meta(databases.row(db).physical, key));
+            read(&watch::tombstone_key(db, key));
         }
         Want::Once { client, sequence } if client.len() <= IDEMPOTENCY_KEY_BYTES_MAX => {
-            push(&system::once_key(client, sequence), false);
+            read(&system::once_key(client, sequence));
         }
         Want::Key { .. } | Want::Watch { .. } | Want::Once { .. } => {}
     }

@@ -40,7 +40,7 @@ pub(super) const RUNS_MAX: u64 = 32;
 
 /// Of which levels filters and indexes are in memory, whatever the cache lets go of; the last goes for all below. Every
 /// lookup asks the filters of the first two. These are as large as [`RUNS_MAX`] flushes and [`RUNS_MERGED`] tables, so
-/// this is 1.2 % of some GiB at most.
+/// this is 1.2 % of some GiB at most, and once more the filters of the first (see [`super::filter`]).
 const PINNED: [bool; 3] = [true, true, false];
 
 /// The tree of one state.

@@ -16,7 +16,7 @@ use crate::engine::{Engine, EngineError};
 /// What a disk engine may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskOptions {
-    /// Memory for records and blocks that were read or written lately.
+    /// Memory for records and blocks that were read or written lately, and for what is known of plain keys.
     pub cache_bytes: u64,
     /// What is not durable is flushed when it is larger than this.
     pub flush_bytes: u64,

@@ -1,6 +1,6 @@
 //! Which keys have a plain record: one of which a write that replaces or removes it needs to know no more than that it
 //! is there ([`crate::Engine::mark_plain`]). Ten bytes a key, where the record would take hundreds: so a write of
-//! any key need not read the tree for as many keys as fit, dozens of times as many as the cache of records holds.
+//! any key need not read the tree for as many keys as fit, some twenty times as many as the cache of records holds.
 //!
 //! A key is known by 80 bits of a keyed hash, compared with those of the twelve keys of its bucket: a key that is not
 //! there is taken for one of them with a chance of 1 in 10^23, once in ten years if three billion nodes did nothing but
@@ -20,6 +20,12 @@ const KEYS: usize = 12;
 const WORDS: usize = 64;
 const BUCKET_BYTES: usize = 128;
 const TAG_WORDS: usize = 5;
+const HEAD_WORDS: usize = 4;
+/// Memory is taken in pieces like this.
+const PAGE_BYTES: u64 = 4096;
+const _: () = assert!(HEAD_WORDS + KEYS * TAG_WORDS == WORDS && WORDS * 2 == BUCKET_BYTES);
+// A bit of one word each.
+const _: () = assert!(KEYS <= u16::BITS as usize);
 /// Changes that are looked up side by side.
 const TOGETHER: usize = 16;
 /// Room for so many changes of a batch is kept.
@@ -55,8 +61,10 @@ pub(super) struct PlainKeys {
     /// First bytes of keys that were ever marked: those of all others need not be looked for.
     spaces: [bool; 256],
     changes: Vec<Change>,
-    /// The last of them is of the last put.
-    last_is_put: bool,
+    /// The last of them is of what was put or deleted last.
+    last_is_noted: bool,
+    /// Keys that have found a free place so far.
+    placed: u64,
 }
 
 fn new_hasher() -> SipHasher13 {
@@ -88,10 +96,11 @@ fn place(bucket: &mut Bucket, at: usize, tag: Tag) {
 }
 
 /// Makes room by second chance: who was marked again since the hand came by stays for another round.
-fn put(bucket: &mut Bucket, tag: Tag) {
+/// True when it took a free place.
+fn put(bucket: &mut Bucket, tag: Tag) -> bool {
     if let Some(at) = position(bucket, tag) {
         bucket[0] |= 1 << at;
-        return;
+        return false;
     }
     let free = tags(bucket).iter().take(KEYS).position(|first| *first == 0);
     let at = free.unwrap_or_else(|| {
@@ -104,6 +113,7 @@ fn put(bucket: &mut Bucket, tag: Tag) {
         at
     });
     place(bucket, at, tag);
+    free.is_some()
 }
 
 fn remove(bucket: &mut Bucket, tag: Tag) {
@@ -127,7 +137,8 @@ impl PlainKeys {
             hasher: new_hasher(),
             spaces: [false; 256],
             changes: Vec::new(),
-            last_is_put: false,
+            last_is_noted: false,
+            placed: 0,
         }
     }
 
@@ -169,8 +180,8 @@ impl PlainKeys {
 
     /// `key` was put or deleted.
     pub(super) fn change(&mut self, key: &[u8]) {
-        self.last_is_put = self.may_have(key);
-        if self.last_is_put {
+        self.last_is_noted = self.may_have(key);
+        if self.last_is_noted {
             let identity = self.identity(key);
             self.changes.push(Change { identity, plain: false });
         }
@@ -178,13 +189,19 @@ impl PlainKeys {
 
     /// What was put last, at `key`, is plain.
     pub(super) fn mark(&mut self, key: &[u8]) {
-        if !self.last_is_put {
-            if let Some(space) = key.first().and_then(|at| self.spaces.get_mut(usize::from(*at))) {
-                *space = true;
-            }
+        let space = key.first().and_then(|at| self.spaces.get_mut(usize::from(*at)));
+        // The empty key is of no space, and never known.
+        let Some(space) = space else { return };
+        *space = true;
+        if !self.last_is_noted {
             self.change(key);
         }
+        let identity = cfg!(debug_assertions).then(|| self.identity(key));
         if let Some(last) = self.changes.last_mut() {
+            assert!(
+                identity.is_none_or(|identity| identity == last.identity),
+                "only what was put last can be marked"
+            );
             last.plain = true;
         }
     }
@@ -199,7 +216,8 @@ impl PlainKeys {
             for Change { identity, plain } in changes {
                 let Some(bucket) = self.bucket_mut(identity.bucket) else { continue };
                 if *plain {
-                    put(bucket, identity.tag);
+                    let placed = put(bucket, identity.tag);
+                    self.placed += u64::from(placed);
                 } else {
                     remove(bucket, identity.tag);
                 }
@@ -208,19 +226,20 @@ impl PlainKeys {
         self.changes = changes;
         self.changes.clear();
         self.changes.shrink_to(CHANGES_KEPT);
-        self.last_is_put = false;
+        self.last_is_noted = false;
     }
 
     /// Forgets everything: nobody is known by another key's hash. What is left in the table is driven out in time.
     pub(super) fn clear(&mut self) {
         self.hasher = new_hasher();
         self.changes.clear();
-        self.last_is_put = false;
+        self.last_is_noted = false;
     }
 
-    /// Bytes of the table.
+    /// Bytes of the table that were ever used, at most.
     pub(super) fn bytes(&self) -> u64 {
-        (self.words.len() * size_of::<u16>()) as u64
+        let all = (self.words.len() * size_of::<u16>()) as u64;
+        all.min(self.placed.saturating_mul(PAGE_BYTES))
     }
 }
 
@@ -275,6 +294,28 @@ mod tests {
         keys.mark(b"other");
         keys.end_batch();
         assert!(!keys.has(&key(1)) && keys.has(b"other"));
+    }
+
+    #[test]
+    fn the_empty_key_is_never_known_and_marks_no_other() {
+        let mut keys = PlainKeys::new(64 * 1024);
+        mark(&mut keys, [1].into_iter());
+        keys.change(&key(1));
+        keys.change(b"");
+        keys.mark(b"");
+        keys.end_batch();
+        assert!(!keys.has(b"") && !keys.has(&key(1)));
+    }
+
+    #[test]
+    fn memory_counts_as_it_is_used() {
+        let mut keys = PlainKeys::new(1 << 30);
+        assert_eq!(keys.bytes(), 0);
+        mark(&mut keys, 0..100);
+        assert!((100 * 128..=100 * PAGE_BYTES).contains(&keys.bytes()));
+        let mut keys = PlainKeys::new(64 * 1024);
+        mark(&mut keys, 0..10_000);
+        assert!((64 * 1024..66 * 1024).contains(&keys.bytes()), "{}", keys.bytes());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a disk engine knows without the device: the cache, and the overlays of what is not durable.
+//! What a disk engine knows without the device: the cache, which keys are plain, and the overlays of what is not durable.
 
 use std::cell::Cell;
 

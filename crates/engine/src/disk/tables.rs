@@ -22,6 +22,8 @@ use super::separated::Separated;
 
 /// Filters that are asked for their first bits side by side.
 const ASKED_FIRST: usize = 64;
+// A bit each.
+const _: () = assert!(ASKED_FIRST <= u64::BITS as usize);
 
 /// See the file's head.
 pub(super) struct Tables {
