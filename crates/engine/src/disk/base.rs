@@ -86,11 +86,15 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Engine
 pub(super) fn told(error: lsm_tree::Error) -> EngineError {
     use std::io::ErrorKind;
     match error {
-        // A file that ends early, or is not there, was whole once: the tree syncs before it names one.
+        // A file that ends early, or is not there, was whole once: the tree syncs before it names one. A place that
+        // no file can have was written down right once, too.
         lsm_tree::Error::Io(error)
             if matches!(
                 error.kind(),
-                ErrorKind::UnexpectedEof | ErrorKind::NotFound | ErrorKind::InvalidData
+                ErrorKind::UnexpectedEof
+                    | ErrorKind::NotFound
+                    | ErrorKind::InvalidData
+                    | ErrorKind::InvalidInput
             ) =>
         {
             EngineError::Damage(error.to_string())

@@ -123,6 +123,22 @@ fn sealed(dir: &Path) -> (Box<dyn Engine>, Model) {
     (engine.into_inner(), model)
 }
 
+/// What one bit of a table's list of its parts turned into: a read at a place beyond what a file can have.
+#[test]
+fn a_place_that_no_file_can_have_is_damage_and_no_failure_of_the_device() {
+    use std::io::{Error, ErrorKind};
+    use std::os::unix::fs::FileExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = std::fs::File::create_new(dir.path().join("table")).unwrap();
+    let read = file.read_at(&mut [0; 16], 1 << 63).unwrap_err();
+    assert_eq!(read.kind(), ErrorKind::InvalidInput);
+    let told = |error| base::told(lsm_tree::Error::Io(error));
+    assert!(matches!(told(read), EngineError::Damage(_)));
+    let failed = Error::from_raw_os_error(5);
+    assert!(matches!(told(failed), EngineError::Io(_)), "of a device that fails nothing is known");
+}
+
 #[test]
 fn a_flipped_bit_anywhere_is_found_or_does_no_harm() {
     let dir = tempfile::tempdir().unwrap();
