@@ -86,8 +86,18 @@ static ENGINES: AtomicU64 = AtomicU64::new(0);
 /// Keys that are looked up side by side.
 const EXPECTED: usize = 16;
 
+/// What is recent is flushed when it weighs so many times the flush size, however small its records. The rest is for what
+/// is written meanwhile.
+const GROWN_MAX: u64 = 2;
+const _: () = assert!(GROWN_MAX < WAITING_MAX);
+
 /// What a record in the overlay costs besides its bytes.
 const OVERHEAD_BYTES: u64 = 100;
+
+/// What an overlay takes of the memory for what is not durable.
+fn weight(overlay: &EngineStats) -> u64 {
+    overlay.payload_bytes + overlay.records * OVERHEAD_BYTES
+}
 
 /// See the file's head.
 pub struct DiskEngine {
@@ -163,12 +173,16 @@ impl DiskEngine {
 
     /// Bytes in memory that are not durable.
     fn waiting_bytes(&self) -> u64 {
-        let bytes = |stats: EngineStats| stats.payload_bytes + stats.records * OVERHEAD_BYTES;
-        self.resident.layers().map(|layer| bytes(layer.stats())).sum()
+        self.resident.layers().map(|layer| weight(&layer.stats())).sum()
     }
 
-    fn recent_bytes(&self) -> u64 {
-        self.resident.recent.stats().payload_bytes
+    /// True when what is recent should become durable: it makes a table of the wanted size, or takes most of the memory
+    /// that there is for it, as many small records do long before. Without the second, room would end
+    /// ([`Engine::has_room`]) with no flush under way that makes some.
+    fn has_grown(&self) -> bool {
+        let recent = self.resident.recent.stats();
+        let flush_bytes = self.options.flush_bytes;
+        recent.payload_bytes >= flush_bytes || weight(&recent) >= GROWN_MAX * flush_bytes
     }
 
     /// Leaves the old base to its views.

@@ -842,3 +842,23 @@ fn after_a_reset_or_a_restart_nothing_is_plain_that_was_not_marked_since() {
     engine.reset();
     assert!(matches!(engine.replaced(&plain_key(7)).unwrap(), Replaced::Absent));
 }
+
+#[test]
+fn there_is_room_again_however_small_the_records_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = Attended::inline(fresh(dir.path(), SMALL));
+    let mut applied = 0;
+    for delete in [false, true] {
+        for n in 0..5_000_u32 {
+            if delete {
+                engine.delete(&n.to_be_bytes()).unwrap();
+            } else {
+                engine.put(&n.to_be_bytes(), Bytes::new()).unwrap();
+            }
+            applied += 1;
+            engine.write(applied).unwrap();
+            assert!(engine.has_room(), "nobody makes room for entry {applied}");
+        }
+    }
+    assert!(engine.stats().flushes >= 4, "{:?}", engine.stats());
+}

@@ -162,9 +162,8 @@ impl DiskEngine {
             return None;
         }
         if !self.busy.flush && !self.in_batch && self.figures.runs < RUNS_MAX {
-            let grown = self.recent_bytes() >= self.options.flush_bytes;
             if self.resident.flushing.is_none()
-                && (grown || self.wanted.flush)
+                && (self.has_grown() || self.wanted.flush)
                 && self.applied > self.durable
             {
                 self.freeze();
