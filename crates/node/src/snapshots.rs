@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use self::file::check;
 pub(crate) use self::file::{Restored, note_of, place_of, read, read_telling, write};
+use self::receiving::Answer;
 pub(crate) use self::receiving::NotTaken;
 use self::sending::Sending;
 pub(crate) use self::sending::{ReadPiece, Unreadable};
@@ -56,6 +57,8 @@ pub(crate) struct Snapshots {
     pub(crate) arriving: Option<(u64, Option<u64>)>,
     /// When one was refused last because there was no room for it.
     no_room_at: Option<Mono>,
+    /// To a sender.
+    answer: Option<Answer>,
 }
 
 /// After a failure (a full disk) the next attempt waits.
@@ -85,6 +88,7 @@ impl Snapshots {
             installed: 0,
             arriving: None,
             no_room_at: None,
+            answer: None,
         }
     }
 
@@ -128,6 +132,7 @@ impl Core {
         let now = self.now();
         self.give_up_stuck_transfers(now);
         self.tell_of_refusals(now);
+        self.repeat_lost_answer();
         if self.is_on_disk() {
             self.tend_storage();
             return Ok(());

@@ -115,6 +115,9 @@ impl Core {
         if lane == Lane::Bulk {
             self.snapshot_link_down(node);
         }
+        if lane == Lane::Control {
+            self.doubt_answer(node);
+        }
         if let Some(group) = &mut self.group {
             group.unreachable(node);
         }

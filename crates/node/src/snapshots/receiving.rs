@@ -11,7 +11,7 @@ use quorate_consensus::planted::{self, Planted};
 use quorate_consensus::snapshot::{
     Arrival, Piece, Receiver, SnapshotError, SnapshotStore, encode_done,
 };
-use quorate_consensus::{NodeId, SnapshotMark};
+use quorate_consensus::{Index, NodeId, SnapshotMark};
 use quorate_engine::{Cellar, EngineError, EngineKind};
 
 use super::file::{Restored, note_of, read};
@@ -28,6 +28,17 @@ fn take_piece(
 ) -> Result<Option<Arrival>, SnapshotError> {
     // A lane runs one job at a time; a panic in one stops the process.
     receiver.lock().unwrap_or_else(PoisonError::into_inner).take(from, piece)
+}
+
+/// What a sender was told last.
+pub(super) struct Answer {
+    to: NodeId,
+    transfer: u64,
+    arrived: bool,
+    /// It was not sent, or the link went down behind it.
+    is_lost: bool,
+    /// Where our log ends when nothing has come since.
+    end: Index,
 }
 
 /// Why a snapshot that a leader sends was not taken.
@@ -127,10 +138,37 @@ impl Core {
         true
     }
 
-    pub(crate) fn answer_transfer(&self, to: NodeId, transfer: u64, arrived: bool) {
-        if let Some(peers) = &self.peers {
-            let encode = |out: &mut Vec<u8>| encode_done(out, GROUP, transfer, arrived);
-            peers.send(to, Link::Control, FrameKind::SnapshotDone, encode);
+    pub(crate) fn answer_transfer(&mut self, to: NodeId, transfer: u64, arrived: bool) {
+        let snapshot = self.snapshots.restored.as_ref().map(|restored| restored.mark.index);
+        let end = self.log_end().max(snapshot.unwrap_or_default());
+        self.snapshots.answer = Some(Answer { to, transfer, arrived, is_lost: true, end });
+        self.repeat_lost_answer();
+    }
+
+    fn log_end(&self) -> Index {
+        self.group.as_ref().map_or(Index(0), |group| group.last().0)
+    }
+
+    /// Sends the last answer again if it may be lost. The sender waits for it: it sends nothing else to this node
+    /// until it gives the transfer up, which takes a minute, for a large state takes long to restore.
+    pub(super) fn repeat_lost_answer(&mut self) {
+        let Some(answer) = self.snapshots.answer.as_mut().filter(|answer| answer.is_lost) else {
+            return;
+        };
+        let (transfer, arrived) = (answer.transfer, answer.arrived);
+        let encode = |out: &mut Vec<u8>| encode_done(out, GROUP, transfer, arrived);
+        answer.is_lost = !self.peers.as_ref().is_some_and(|peers| {
+            peers.send(answer.to, Link::Control, FrameKind::SnapshotDone, encode)
+        });
+    }
+
+    /// What was sent to `node` last may not have come there.
+    pub(crate) fn doubt_answer(&mut self, node: NodeId) {
+        let end = self.log_end();
+        // Who sends entries behind it has heard it.
+        let open = |answer: &&mut Answer| answer.to == node && answer.end >= end;
+        if let Some(answer) = self.snapshots.answer.as_mut().filter(open) {
+            answer.is_lost = true;
         }
     }
 
