@@ -1,10 +1,13 @@
 //! What an entry will look at, and which records lie behind that: they are read ahead where reading waits for a device.
 
+use std::iter;
+
 use quorate_api::limits::{DATABASES, IDEMPOTENCY_KEY_BYTES_MAX};
 use quorate_api::{Args, CommandId as Id};
 use quorate_engine::Need;
 
 use crate::database::Databases;
+use crate::generic::transfer;
 use crate::types::string::set;
 use crate::{space, system, watch};
 
@@ -13,14 +16,14 @@ use crate::{space, system, watch};
 pub enum Want<'a> {
     /// A key of a command.
     Key {
-        /// The logical database.
+        /// The logical database of the command.
         db: u8,
         /// The command.
         command: Id,
         /// Its arguments.
         args: Args<'a>,
-        /// The key.
-        key: &'a [u8],
+        /// Which of them is the key.
+        at: usize,
     },
     /// A key that is watched.
     Watch {
@@ -72,25 +75,43 @@ fn only_replaces(command: Id, args: Args<'_>) -> bool {
     }
 }
 
+/// The logical databases in which `command`, given in `db`, looks at its key at `at`. A number that is none is
+/// refused before anything is looked at.
+fn databases_of(db: u8, command: Id, args: Args<'_>, at: usize) -> (u8, Option<u8>) {
+    match command {
+        Id::Move => (db, transfer::destination_of_move(args).ok()),
+        Id::Copy if at == transfer::COPY_DESTINATION => {
+            let chosen = transfer::CopyOptions::parse(args).ok().and_then(|options| options.db);
+            (chosen.unwrap_or(db), None)
+        }
+        _ => (db, None),
+    }
+}
+
 /// The records behind `want`.
 pub(crate) fn needs_of(want: &Want<'_>, databases: &Databases, needs: &mut Vec<Need>) {
-    let mut read = |key: &space::KeyBuf| needs.push(Need::from(key.as_slice().to_vec()));
+    let mut read = |key: space::KeyBuf, only_replaced| {
+        needs.push(Need { key: key.as_slice().to_vec(), only_replaced });
+    };
     match *want {
-        Want::Key { db, command, args, key } if db < DATABASES => {
-            if removes(command) {
-                read(&watch::tombstone_key(db, key));
-            }
-            let record = space::meta(databases.row(db).physical, key);
+        Want::Key { db, command, args, at } => {
+            let key = args.at(at);
             let only_replaced = only_replaces(command, args);
-            needs.push(Need { key: record.as_slice().to_vec(), only_replaced });
+            let (first, second) = databases_of(db, command, args, at);
+            for db in iter::once(first).chain(second).filter(|db| *db < DATABASES) {
+                if removes(command) {
+                    read(watch::tombstone_key(db, key), false);
+                }
+                read(space::meta(databases.row(db).physical, key), only_replaced);
+            }
         }
         Want::Watch { db, key } if db < DATABASES => {
-            read(&space::meta(databases.row(db).physical, key));
-            read(&watch::tombstone_key(db, key));
+            read(space::meta(databases.row(db).physical, key), false);
+            read(watch::tombstone_key(db, key), false);
         }
         Want::Once { client, sequence } if client.len() <= IDEMPOTENCY_KEY_BYTES_MAX => {
-            read(&system::once_key(client, sequence));
+            read(system::once_key(client, sequence), false);
         }
-        Want::Key { .. } | Want::Watch { .. } | Want::Once { .. } => {}
+        Want::Watch { .. } | Want::Once { .. } => {}
     }
 }

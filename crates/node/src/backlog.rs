@@ -69,7 +69,7 @@ fn wants_of(bytes: &[u8], want: &mut dyn FnMut(Want<'_>)) -> Option<Housekeep> {
             let args = parts.args(command);
             for at in command.spec.key_positions(args.len()) {
                 let (db, command) = (command.db, command.spec.id);
-                want(Want::Key { db, command, args, key: args.at(at) });
+                want(Want::Key { db, command, args, at });
             }
         };
         match part {

@@ -40,9 +40,14 @@ pub(crate) fn rename(on: &mut Applying<'_>, id: CommandId, args: Args<'_>) -> Ou
     Ok(if only_new { Reply::Int(1) } else { Reply::Ok })
 }
 
+/// The database that MOVE takes its key to.
+pub(crate) fn destination_of_move(args: Args<'_>) -> Result<u8, Stop> {
+    databases::parse(args.at(2))
+}
+
 /// MOVE key db.
 pub(crate) fn move_key(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
-    let db = databases::parse(args.at(2))?;
+    let db = destination_of_move(args)?;
     if db == on.db {
         return Err(same_objects());
     }
@@ -55,20 +60,41 @@ pub(crate) fn move_key(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
     Ok(Reply::Int(1))
 }
 
+/// Where COPY has the key that it writes.
+pub(crate) const COPY_DESTINATION: usize = 2;
+
+/// What stands behind COPY's keys.
+#[derive(Default)]
+pub(crate) struct CopyOptions {
+    /// The destination's database, where it is named.
+    pub(crate) db: Option<u8>,
+    replace: bool,
+}
+
+impl CopyOptions {
+    /// Of COPY's arguments.
+    pub(crate) fn parse(args: Args<'_>) -> Result<Self, Stop> {
+        let mut options = Self::default();
+        let mut rest = args.iter_from(COPY_DESTINATION + 1);
+        while let Some(word) = rest.next() {
+            if word.eq_ignore_ascii_case(b"REPLACE") {
+                options.replace = true;
+            } else if word.eq_ignore_ascii_case(b"DB") {
+                let number = rest.next().ok_or_else(Reply::syntax)?;
+                options.db = Some(databases::parse(number)?);
+            } else {
+                return Err(Reply::syntax().into());
+            }
+        }
+        Ok(options)
+    }
+}
+
 /// COPY source destination [DB destination-db] [REPLACE].
 pub(crate) fn copy(on: &mut Applying<'_>, args: Args<'_>) -> Outcome {
-    let (mut db, mut replace) = (on.db, false);
-    let mut rest = args.iter_from(3);
-    while let Some(word) = rest.next() {
-        if word.eq_ignore_ascii_case(b"REPLACE") {
-            replace = true;
-        } else if word.eq_ignore_ascii_case(b"DB") {
-            db = databases::parse(rest.next().ok_or_else(Reply::syntax)?)?;
-        } else {
-            return Ok(Reply::syntax());
-        }
-    }
-    let (from, to) = (on.place(args.at(1)), on.store.place(db, args.at(2)));
+    let CopyOptions { db, replace } = CopyOptions::parse(args)?;
+    let from = on.place(args.at(1));
+    let to = on.store.place(db.unwrap_or(on.db), args.at(COPY_DESTINATION));
     if (from.db, from.key) == (to.db, to.key) {
         return Err(same_objects());
     }
