@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -52,11 +52,12 @@ pub(crate) struct Sessions {
     thread: Option<JoinHandle<Verdict>>,
 }
 
-/// The word to stop, and which nodes have to serve then.
+/// The word to stop, which nodes have to serve then, and what was done up to now.
 #[derive(Default)]
 struct Stop {
     said: AtomicBool,
     nodes: Mutex<Vec<String>>,
+    done: AtomicU64,
 }
 
 struct Seeded(Mutex<Random>);
@@ -99,6 +100,11 @@ impl Sessions {
         assert!(verdict.done > 20, "nothing was done, so nothing was proved");
     }
 
+    /// Operations done so far.
+    pub(crate) fn done(&self) -> u64 {
+        self.stop.done.load(Ordering::Acquire)
+    }
+
     /// Ends them, reads everything for the last time through each of `nodes`, and judges. All faults must be over.
     pub(crate) fn judged(mut self, nodes: Vec<String>) -> Verdict {
         *self.stop.nodes.lock().unwrap() = nodes;
@@ -134,6 +140,8 @@ async fn play(nodes: Vec<String>, count: u32, seed: u64, stop: &Stop) -> Verdict
         }));
     }
     while !stop.said.load(Ordering::Acquire) {
+        let (done, ..) = clients.history.borrow().outcomes();
+        stop.done.store(done, Ordering::Release);
         env.clock.sleep(LOOK).await;
     }
     clients.stopping.set(true);

@@ -141,10 +141,11 @@ impl<'a> Nemesis<'a> {
         self.cluster.running().contains(&node)
     }
 
-    pub(super) fn rage(&mut self, storm: Duration) {
-        let ends = Instant::now() + storm;
-        let mut next = Instant::now();
-        while Instant::now() < ends {
+    /// A storm of `storm`, or longer where `enough` is not yet seen then, but not longer than `at_most`.
+    pub(super) fn rage(&mut self, storm: Duration, at_most: Duration, enough: impl Fn() -> bool) {
+        let began = Instant::now();
+        let mut next = began;
+        while began.elapsed() < storm || (began.elapsed() < at_most && !enough()) {
             self.look_around();
             if Instant::now() >= next {
                 let fault = match self.kinds[self.random.below(self.kinds.len())] {
