@@ -176,7 +176,7 @@ impl<E: Engine> Engine for Attended<E> {
         self.engine.may_block()
     }
 
-    fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
+    fn fetch(&mut self, needs: &[Need]) -> Option<Fetch> {
         self.engine.fetch(needs)
     }
 

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!                    cache      records read or written lately, by key
-//!                    plain      of far more keys, that their record is there and nothing goes with it
+//!                    marks      of far more keys, that there is none, or one with which nothing goes
 //!   puts, deletes ─► recent     an ordered map of what is not durable yet (a memory engine)
 //!                    flushing   the one before it, frozen, on its way to the disk
 //!                    base       a tree of sorted tables: what is durable, with its applied index
 //! ```
 //!
-//! A lookup asks these in turn (`plain` only for a write that replaces a record); all but the base are memory. So
+//! A lookup asks these in turn (`marks` only for a write that replaces a record); all but the base are memory. So
 //! writing never waits for the device, and whoever must not wait ([`Engine::resident`]) learns that only the base can
 //! tell. Flushing, compaction and such reads are handed out as work for other threads ([`Engine::take_work`],
 //! [`Engine::fetch`]).
@@ -28,9 +28,9 @@ mod cellar;
 mod filter;
 mod held;
 mod home;
+mod marks;
 mod merge;
 mod pin;
-mod plain;
 mod resident;
 mod separated;
 mod tables;
@@ -52,7 +52,7 @@ use self::below::Below;
 use self::cache::RecordCache;
 pub use self::cellar::{DiskCellar, DiskOptions};
 use self::held::Held;
-use self::plain::PlainKeys;
+use self::marks::Marks;
 use self::resident::Resident;
 use self::upkeep::{Busy, Report, Room, Wanted};
 use self::view::DiskView;
@@ -143,7 +143,7 @@ impl DiskEngine {
         Self {
             resident: Resident {
                 cache: RecordCache::new(options.record_cache_bytes()),
-                plain: PlainKeys::new(options.plain_keys_bytes()),
+                marks: Marks::new(options.marks_bytes()),
                 recent: MemoryEngine::new(),
                 flushing: None,
                 held: Held::default(),
@@ -197,6 +197,27 @@ impl DiskEngine {
         self.note.clear();
     }
 
+    /// The keys of `missing` that have to be read: of those that are only replaced, filters in memory tell most that are
+    /// nowhere, and from now on these are marked. So new keys never wait for another thread.
+    fn without_absent(&mut self, missing: Vec<&Need>) -> Vec<Vec<u8>> {
+        if missing.is_empty() {
+            return Vec::new();
+        }
+        let tables = self.base.tables();
+        let lacks =
+            |key: &[u8]| tables.as_ref().is_none_or(|tables| tables.lacks(&wire::tree_key(key)));
+        let mut left = Vec::new();
+        for Need { key, only_replaced } in missing {
+            // What an open batch has done is not known to the marks.
+            if *only_replaced && !self.in_batch && lacks(key) {
+                self.resident.marks.mark_absent(key);
+            } else {
+                left.push(key.clone());
+            }
+        }
+        left
+    }
+
     fn check_failed(&mut self) -> Result<(), EngineError> {
         self.failed.take().map_or(Ok(()), Err)
     }
@@ -232,7 +253,7 @@ impl Engine for DiskEngine {
         self.check_failed()?;
         self.in_batch = true;
         self.resident.cache.put(key, value.len(), || value.clone());
-        self.resident.plain.change(key);
+        self.resident.marks.change(key);
         self.resident.recent.put(key, value)
     }
 
@@ -240,12 +261,12 @@ impl Engine for DiskEngine {
         self.check_failed()?;
         self.in_batch = true;
         self.resident.cache.put(key, value.len(), || Bytes::copy_from_slice(value));
-        self.resident.plain.change(key);
+        self.resident.marks.change(key);
         self.resident.recent.put_copy(key, value)
     }
 
     fn mark_plain(&mut self, key: &[u8]) {
-        self.resident.plain.mark(key);
+        self.resident.marks.mark(key);
     }
 
     fn replaced(&self, key: &[u8]) -> Result<Replaced<'_>, EngineError> {
@@ -261,7 +282,7 @@ impl Engine for DiskEngine {
     fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
         self.in_batch = true;
         self.resident.cache.forget(key);
-        self.resident.plain.change(key);
+        self.resident.marks.change(key);
         if self.resident.base_is_empty.get() && self.resident.flushing.is_none() {
             return self.resident.recent.delete(key);
         }
@@ -277,7 +298,7 @@ impl Engine for DiskEngine {
         );
         self.check_failed()?;
         self.resident.recent.write(applied)?;
-        self.resident.plain.end_batch();
+        self.resident.marks.end_batch();
         self.applied = applied;
         self.in_batch = false;
         Ok(())
@@ -312,7 +333,7 @@ impl Engine for DiskEngine {
         }
         self.resident.held.clear();
         self.resident.cache.clear();
-        self.resident.plain.clear();
+        self.resident.marks.clear();
         (self.applied, self.durable) = (0, 0);
         self.in_batch = false;
         self.epoch += 1;
@@ -340,7 +361,7 @@ impl Engine for DiskEngine {
             memory_bytes: layers
                 + remains
                 + self.resident.cache.bytes()
-                + self.resident.plain.bytes()
+                + self.resident.marks.bytes()
                 + self.base.cached_bytes(),
             views: Arc::strong_count(&self.views) as u64 - 1,
             reclaimable: self.resident.recent.stats().reclaimable
@@ -361,15 +382,15 @@ impl Engine for DiskEngine {
         true
     }
 
-    fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
+    fn fetch(&mut self, needs: &[Need]) -> Option<Fetch> {
         let mut missing = Vec::new();
         let needs: Vec<_> =
-            needs.iter().filter(|need| !self.resident.is_plain_enough(need)).collect();
+            needs.iter().filter(|need| !self.resident.is_marked_enough(need)).collect();
         for needs in needs.chunks(EXPECTED) {
             self.resident.expect(&needs.iter().map(|need| &*need.key).collect::<Vec<_>>());
-            let unknown = needs.iter().filter(|need| !self.resident.knows(&need.key));
-            missing.extend(unknown.map(|need| need.key.clone()));
+            missing.extend(needs.iter().filter(|need| !self.resident.knows(&need.key)));
         }
+        let mut missing = self.without_absent(missing);
         let bytes_max = self.options.held_bytes_max();
         if missing.is_empty() || self.resident.held.bytes() >= bytes_max {
             return None;

@@ -252,8 +252,8 @@ pub trait Engine: Reader + Send {
         false
     }
     /// What must be read from the device before all of `needs` are known; `None`: nothing, or more is held already than
-    /// should be.
-    fn fetch(&self, _needs: &[Need]) -> Option<Fetch> {
+    /// should be. What it finds out without the device, it may remember.
+    fn fetch(&mut self, _needs: &[Need]) -> Option<Fetch> {
         None
     }
     /// Takes in what was read elsewhere, unless it may be out of date by now.
@@ -377,7 +377,7 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
         (**self).may_block()
     }
 
-    fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
+    fn fetch(&mut self, needs: &[Need]) -> Option<Fetch> {
         (**self).fetch(needs)
     }
 

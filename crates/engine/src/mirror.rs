@@ -221,7 +221,7 @@ impl<A: Engine, B: Engine> Engine for MirrorEngine<A, B> {
         self.both.first.may_block()
     }
 
-    fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
+    fn fetch(&mut self, needs: &[Need]) -> Option<Fetch> {
         self.both.first.fetch(needs)
     }
 

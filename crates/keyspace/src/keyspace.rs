@@ -346,8 +346,8 @@ impl Keyspace {
     }
 
     /// What must be read from the device before these are known: see [`quorate_engine::Engine::fetch`].
-    pub fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
-        self.store.engine().fetch(needs)
+    pub fn fetch(&mut self, needs: &[Need]) -> Option<Fetch> {
+        self.store.engine_mut().fetch(needs)
     }
 
     /// Adds the records behind `want`, as the databases lie now ([`Keyspace::placement`]).

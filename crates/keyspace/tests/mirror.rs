@@ -27,7 +27,7 @@ use quorate_engine::{
     Attended, Cellar, DiskCellar, DiskOptions, Engine, EngineError, MemoryEngine, MirrorEngine,
     Reader as _,
 };
-use quorate_keyspace::{Keyspace, Moment, Read, WatchRef};
+use quorate_keyspace::{Keyspace, Moment, Read, Want, WatchRef};
 
 const SEED: &str = "QUORATE_MIRROR_SEED";
 const LIVES: &str = "QUORATE_MIRROR_LIVES";
@@ -239,6 +239,27 @@ fn read(keyspace: &mut Keyspace, dice: &mut Dice) {
     assert!(matches!(answer, Ok(Read::Reply(_))), "{}: {answer:?}", spec.name);
 }
 
+/// Has what some writes look at read ahead, as a node does.
+fn read_ahead(keyspace: &mut Keyspace, dice: &mut Dice) {
+    let now_ms = keyspace.stamp_ms();
+    let mut needs = Vec::new();
+    for _ in 0..=dice.below(4) {
+        let (db, spec) = (u8::try_from(dice.below(3)).unwrap(), any_command(true, dice));
+        let args = call(spec, now_ms, dice);
+        let args = args.as_args();
+        for at in spec.key_positions(args.len()) {
+            keyspace.add_needs_of(&Want::Key { db, command: spec.id, args, at }, &mut needs);
+        }
+    }
+    let Some(fetch) = keyspace.fetch(&needs) else { return };
+    let read = fetch.run().into();
+    if dice.below(2) == 0 {
+        keyspace.thaw(read);
+    } else {
+        keyspace.hold(read).unwrap();
+    }
+}
+
 /// The state behind entry `applied` of `seed`, in memory.
 fn replayed(seed: u64, applied: u64) -> MemoryEngine {
     let mut engine = MemoryEngine::new();
@@ -275,7 +296,11 @@ fn live(dir: &Path, seed: u64) {
     println!("opened at {applied}");
     let mut dice = Dice(seed ^ applied);
     for index in applied + 1.. {
+        if dice.below(2) == 0 {
+            read_ahead(&mut keyspace, &mut dice);
+        }
         apply(&mut keyspace, seed, index);
+        keyspace.release();
         for _ in 0..dice.below(6) {
             read(&mut keyspace, &mut dice);
         }

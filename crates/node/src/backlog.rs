@@ -138,7 +138,7 @@ impl Core {
     /// Has what the entry `bytes` at `index` looks at read.
     fn fetch_for(&mut self, index: Index, bytes: &[u8]) -> Wants {
         let mut wants = self.wants(bytes);
-        let keyspace = self.machine.keyspace();
+        let keyspace = self.machine.keyspace_mut();
         let fetches: Vec<_> =
             wants.needs.chunks(FETCHED_MAX).filter_map(|needs| keyspace.fetch(needs)).collect();
         wants.fetching = fetches.len();
@@ -181,7 +181,7 @@ impl Core {
             next.wants = wants;
         }
         let index = next.entry.index;
-        if let Some(fetch) = self.machine.keyspace().fetch(&next.wants.needs) {
+        if let Some(fetch) = self.machine.keyspace_mut().fetch(&next.wants.needs) {
             next.wants.fetching = 1;
             self.read_elsewhere(move || Job::KeysRead(index, fetch.run().into(), For::Now));
             return false;

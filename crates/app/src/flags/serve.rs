@@ -139,7 +139,7 @@ const DATA: Family = Family {
             "cache-size",
             "SIZE",
             "With --engine disk: memory for records and blocks that were read or written lately, and for what \
-             writes have to know of keys (a quarter; a million keys take 10mb), besides about 200mb for writes on \
+             writes have to know of keys (a third; a million keys take 12mb), besides about 100mb for writes on \
              their way to the disk; at least 1mb.",
         )
         .default("256mb"),

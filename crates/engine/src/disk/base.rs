@@ -40,8 +40,13 @@ pub(super) const RUNS_MAX: u64 = 32;
 
 /// Of which levels filters and indexes are in memory, whatever the cache lets go of; the last goes for all below. Every
 /// lookup asks the filters of the first two. These are as large as [`RUNS_MAX`] flushes and [`RUNS_MERGED`] tables, so
-/// this is 1.2 % of some GiB at most, and once more the filters of the first (see [`super::filter`]).
+/// this is 2 % of some GiB at most, and the filters once more (see [`super::filter`]).
 const PINNED: [bool; 3] = [true, true, false];
+
+/// Bits of the filters for each key, by level as [`PINNED`]. A new key is known to be new without the device when all of the
+/// first level's filters say so, of which there are dozens, so these are wrong once in 2000 times. (What is ingested is
+/// filtered as the second level is.)
+const FILTER_BITS: [f32; 3] = [16.0, 16.0, 10.0];
 
 /// The tree of one state.
 pub(super) struct Base {
@@ -55,6 +60,8 @@ pub(super) struct Base {
     seqno: SequenceNumberCounter,
     visible: SequenceNumberCounter,
     cache: Arc<Cache>,
+    /// For the filters of all levels but the first.
+    filter_bytes_max: u64,
     /// States that views look at, and how many views: compaction keeps what they need.
     pins: Mutex<BTreeMap<SeqNo, usize>>,
     /// For which works tests have the disk full.
@@ -106,7 +113,11 @@ pub(super) fn told(error: lsm_tree::Error) -> EngineError {
 
 impl Base {
     /// Opens the tree at `home`, or makes an empty one, and says what it holds.
-    pub(super) fn open(home: Home, cache: &Arc<Cache>) -> Result<(Self, Meta), EngineError> {
+    pub(super) fn open(
+        home: Home,
+        cache: &Arc<Cache>,
+        filter_bytes_max: u64,
+    ) -> Result<(Self, Meta), EngineError> {
         let mut base = Self {
             tree: RwLock::new(None),
             tables: RwLock::default(),
@@ -114,6 +125,7 @@ impl Base {
             seqno: SequenceNumberCounter::new(1),
             visible: SequenceNumberCounter::new(1),
             cache: Arc::clone(cache),
+            filter_bytes_max,
             pins: Mutex::default(),
             #[cfg(test)]
             no_room_for: Mutex::default(),
@@ -135,9 +147,9 @@ impl Base {
                 .filter_block_pinning_policy(PinningPolicy::new(PINNED))
                 .index_block_pinning_policy(PinningPolicy::new(PINNED))
                 .data_block_size_policy(BlockSizePolicy::all(4096))
-                .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
-                    BloomConstructionPolicy::BitsPerKey(10.0),
-                )))
+                .filter_policy(FilterPolicy::new(FILTER_BITS.map(|bits| {
+                    FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(bits))
+                })))
                 .with_kv_separation(Some(
                     KvSeparationOptions::default()
                         .separation_threshold(SEPARATED_BYTES)
@@ -175,7 +187,7 @@ impl Base {
 
     /// A fresh tree beside this one.
     pub(super) fn successor(&self) -> Result<Self, EngineError> {
-        Ok(Self::open(self.home.successor()?, &self.cache)?.0)
+        Ok(Self::open(self.home.successor()?, &self.cache, self.filter_bytes_max)?.0)
     }
 
     /// Its place on the disk.
@@ -209,7 +221,7 @@ impl Base {
         // Order matters: the tree is asked under this lock, so that no older answer comes behind a newer one.
         let mut replaced = self.replaced();
         let before = self.tables();
-        let tables = Arc::new(Tables::of(tree, before.as_deref()));
+        let tables = Arc::new(Tables::of(tree, before.as_deref(), self.filter_bytes_max));
         drop(before);
         let mut current = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         replaced.extend(current.replace(tables));

@@ -16,7 +16,8 @@ use crate::engine::{Engine, EngineError};
 /// What a disk engine may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskOptions {
-    /// Memory for records and blocks that were read or written lately, and for what is known of plain keys.
+    /// Memory for records and blocks that were read or written lately, and for what is known of keys without
+    /// their records.
     pub cache_bytes: u64,
     /// What is not durable is flushed when it is larger than this.
     pub flush_bytes: u64,
@@ -64,10 +65,19 @@ impl DiskOptions {
         self.cache_bytes / 2
     }
 
-    /// The share of what is known of keys without their records, a quarter. The blocks have the rest: behind them stands
-    /// the page cache.
-    pub(super) fn plain_keys_bytes(self) -> u64 {
+    /// The share of what is known of keys without their records, a quarter.
+    pub(super) fn marks_bytes(self) -> u64 {
         self.cache_bytes / 4
+    }
+
+    /// The share of the filters of all levels but the first, a sixteenth: for about as many keys.
+    pub(super) fn filter_bytes(self) -> u64 {
+        self.cache_bytes / 16
+    }
+
+    /// The blocks have the rest: behind them stands the page cache.
+    fn block_cache_bytes(self) -> u64 {
+        self.cache_bytes - self.record_cache_bytes() - self.marks_bytes() - self.filter_bytes()
     }
 }
 
@@ -92,9 +102,7 @@ impl DiskCellar {
     /// Engines that share one block cache.
     #[must_use]
     pub fn new(options: DiskOptions) -> Self {
-        let blocks =
-            options.cache_bytes - options.record_cache_bytes() - options.plain_keys_bytes();
-        let blocks = Arc::new(Cache::with_capacity_bytes(blocks));
+        let blocks = Arc::new(Cache::with_capacity_bytes(options.block_cache_bytes()));
         Self { options, blocks, ahead: Mutex::default() }
     }
 
@@ -115,7 +123,7 @@ pub(super) struct Opener {
 
 impl Opener {
     pub(super) fn open_at(&self, home: Home) -> Result<DiskEngine, EngineError> {
-        let (base, meta) = Base::open(home, &self.blocks)?;
+        let (base, meta) = Base::open(home, &self.blocks, self.options.filter_bytes())?;
         Ok(DiskEngine::new(base, meta, self.options))
     }
 

@@ -42,6 +42,11 @@ impl Filter {
         Self::decode(block)
     }
 
+    /// How much of `table` that is.
+    pub(super) fn bytes_of(table: &Table) -> u64 {
+        table.regions.filter.map_or(0, |place| u64::from(place.size()))
+    }
+
     fn decode(block: UserValue) -> Option<Self> {
         let numbers = block.strip_prefix(&HEAD[..])?;
         let (bits, numbers) = numbers.split_first_chunk()?;

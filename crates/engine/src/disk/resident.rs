@@ -1,10 +1,10 @@
-//! What a disk engine knows without the device: the cache, which keys are plain, and the overlays of what is not durable.
+//! What a disk engine knows without the device: the cache, the marks of keys, and the overlays of what is not durable.
 
 use std::cell::Cell;
 
 use super::cache::RecordCache;
 use super::held::Held;
-use super::plain::PlainKeys;
+use super::marks::{Mark, Marks};
 use super::{is_gone, merge};
 use crate::engine::{EngineError, Found, Reader, Replaced, Visitor};
 use crate::memory::MemoryEngine;
@@ -13,7 +13,7 @@ use crate::work::Need;
 /// What is known without the device.
 pub(super) struct Resident {
     pub(super) cache: RecordCache,
-    pub(super) plain: PlainKeys,
+    pub(super) marks: Marks,
     pub(super) recent: MemoryEngine,
     pub(super) flushing: Option<MemoryEngine>,
     pub(super) held: Held,
@@ -75,15 +75,19 @@ impl Resident {
         if let Some(found) = self.recent.get(key)? {
             return Ok(Some(found).filter(|value| !is_gone(value)).into());
         }
-        if !self.base_is_empty.get() && self.plain.has(key) {
-            return Ok(Replaced::Plain);
+        if self.base_is_empty.get() {
+            return self.below_recent(key).map(Replaced::from);
         }
-        self.below_recent(key).map(Replaced::from)
+        match self.marks.of(key) {
+            Some(Mark::Plain) => Ok(Replaced::Plain),
+            Some(Mark::Absent) => Ok(Replaced::Absent),
+            None => self.below_recent(key).map(Replaced::from),
+        }
     }
 
     /// True when `need` is met by what is known of keys without their records.
-    pub(super) fn is_plain_enough(&self, need: &Need) -> bool {
-        need.only_replaced && self.plain.has(&need.key)
+    pub(super) fn is_marked_enough(&self, need: &Need) -> bool {
+        need.only_replaced && self.marks.of(&need.key).is_some()
     }
 
     /// True when `key` can be told without the device.

@@ -6,6 +6,7 @@
 //! writes is waited for, and whoever holds a `Tables` has a frozen state: tables never change, and their files stay as
 //! long as somebody has them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -29,8 +30,8 @@ const _: () = assert!(ASKED_FIRST <= u64::BITS as usize);
 pub(super) struct Tables {
     /// The newest first.
     runs: Vec<Run>,
-    /// The filters of those of the first level; `None` where a run has no single one.
-    filters: Vec<Option<Filter>>,
+    /// The filters of those of the first level, once more, side by side; `None` where a run has no single one.
+    first: Vec<Option<Filter>>,
     separated: Separated,
 }
 
@@ -38,14 +39,21 @@ pub(super) struct Tables {
 struct Run {
     /// With filter and index in memory, where they are of the first level.
     tables: Vec<Table>,
+    /// Of each table, where there is room for it.
+    filters: Vec<Option<Filter>>,
     /// The tree's own: who drops the last of one that is no longer needed removes its file.
     _files: Vec<Table>,
 }
 
 impl Run {
-    fn find(&self, key: &[u8]) -> Option<&Table> {
+    /// The table that may have `key`, whose hash is `hash`.
+    fn find(&self, key: &[u8], hash: u64) -> Option<&Table> {
         let at = self.tables.partition_point(|table| &**table.metadata.key_range.max() < key);
-        self.tables.get(at).filter(|table| &**table.metadata.key_range.min() <= key)
+        let table = self.tables.get(at)?;
+        let filter = self.filters.get(at).and_then(Option::as_ref);
+        let may_have = &**table.metadata.key_range.min() <= key
+            && filter.is_none_or(|filter| filter.may_have(hash));
+        may_have.then_some(table)
     }
 
     /// The tables that may hold keys from `low` to `high` (excluded).
@@ -79,59 +87,55 @@ fn pinned(table: &Table, tree: &AnyTree) -> Table {
 }
 
 impl Tables {
-    /// Those of `tree` now; `before` are those before its last change. Waits for a change that is under way.
-    pub(super) fn of(tree: &AnyTree, before: Option<&Self>) -> Self {
+    /// Those of `tree` now; `before` are those before its last change. The filters of all levels but the first may take
+    /// `filter_bytes_max`. Waits for a change that is under way.
+    pub(super) fn of(tree: &AnyTree, before: Option<&Self>, filter_bytes_max: u64) -> Self {
         // Of a tree that was closed nothing is kept open: its files would take their room as long as they are.
         let before = before.filter(|before| before.separated.is_of(tree));
-        let pinned = |table: &Table| {
-            let known = before.and_then(|before| before.known(table.id()));
-            known.cloned().unwrap_or_else(|| pinned(table, tree))
-        };
+        let known: BTreeMap<_, _> = before.iter().flat_map(|before| before.all()).collect();
         // Order matters: asked once, for a value's file may be gone from what the tree has a moment later.
         let version = tree.current_version();
-        let runs = version.iter_levels().enumerate().flat_map(|(level, runs)| {
-            runs.iter().map(move |run| Run {
-                tables: run
-                    .iter()
-                    .map(|table| if level == 0 { pinned(table) } else { table.clone() })
-                    .collect(),
-                _files: run.to_vec(),
-            })
-        });
-        let runs: Vec<_> = runs.collect();
-        let first_runs = version.level(0).map_or(0, |level| level.run_count());
-        let filters = runs.iter().take(first_runs).map(|run| Self::filter_of(run, before));
-        let filters = filters.collect();
+        let (mut runs, mut first, mut bytes_left) = (Vec::new(), Vec::new(), filter_bytes_max);
+        for (level, of_level) in version.iter_levels().enumerate() {
+            for run in of_level.iter() {
+                let open = |table: &Table| match known.get(&table.id()) {
+                    Some((known, _)) if level == 0 => (*known).clone(),
+                    None if level == 0 => pinned(table, tree),
+                    _ => table.clone(),
+                };
+                let tables: Vec<_> = run.iter().map(open).collect();
+                let mut has_room = |table: &Table| {
+                    let left = bytes_left.checked_sub(Filter::bytes_of(table));
+                    bytes_left = left.unwrap_or(0);
+                    left.is_some()
+                };
+                let filter = |table: &Table| {
+                    let known = known.get(&table.id()).and_then(|(_, filter)| (*filter).clone());
+                    let wanted = level == 0 || has_room(table);
+                    if wanted { known.or_else(|| Filter::of(table)) } else { None }
+                };
+                let filters: Vec<_> = tables.iter().map(filter).collect();
+                if level == 0 {
+                    first.push(if let [filter] = &filters[..] { filter.clone() } else { None });
+                }
+                runs.push(Run { tables, filters, _files: run.to_vec() });
+            }
+        }
         let files = version.blob_files.iter().map(|file| (file.id(), file.clone()));
         let separated = Separated::new(files.collect(), tree);
-        Self { runs, filters, separated }
+        Self { runs, first, separated }
     }
 
-    /// The runs of the first level, each with its filter.
-    fn first_level(&self) -> impl Iterator<Item = (&Run, Option<&Filter>)> {
-        self.runs.iter().zip(self.filters.iter().map(Option::as_ref))
-    }
-
-    /// The table of this number, where it is of the first level.
-    fn known(&self, number: TableId) -> Option<&Table> {
-        let mut tables = self.first_level().flat_map(|(run, _)| &run.tables);
-        tables.find(|table| table.id() == number)
-    }
-
-    /// The filter of `run` of the first level.
-    fn filter_of(run: &Run, before: Option<&Self>) -> Option<Filter> {
-        let [table] = &run.tables[..] else { return None };
-        let is_same = |known: &Run| known.tables.iter().any(|known| known.id() == table.id());
-        let known = before.and_then(|before| before.first_level().find(|(run, _)| is_same(run)));
-        known.map_or_else(|| Filter::of(table), |(_, filter)| filter.cloned())
+    /// All tables with their filters, by their numbers.
+    fn all(&self) -> impl Iterator<Item = (TableId, (&Table, &Option<Filter>))> {
+        let tables = self.runs.iter().flat_map(|run| run.tables.iter().zip(&run.filters));
+        tables.map(|(table, filter)| (table.id(), (table, filter)))
     }
 
     /// The newest value of `key`.
     pub(super) fn get(&self, key: &[u8]) -> lsm_tree::Result<Option<UserValue>> {
         let hash = Builder::get_hash(key);
-        let first = self.runs_that_may_have(hash);
-        let below = self.runs.iter().skip(self.filters.len());
-        for table in first.chain(below).filter_map(|run| run.find(key)) {
+        for table in self.tables_that_may_have(key, hash) {
             if let Some(item) = table.get(key, SeqNo::MAX, hash)? {
                 return (!item.is_tombstone()).then(|| self.value(item)).transpose();
             }
@@ -139,18 +143,22 @@ impl Tables {
         Ok(None)
     }
 
-    /// Those of the first level that may have the key of this hash.
-    fn runs_that_may_have(&self, hash: u64) -> impl Iterator<Item = &Run> {
+    /// True when `key` is not there, as far as memory can tell.
+    pub(super) fn lacks(&self, key: &[u8]) -> bool {
+        self.tables_that_may_have(key, Builder::get_hash(key)).next().is_none()
+    }
+
+    /// The newest first.
+    fn tables_that_may_have(&self, key: &[u8], hash: u64) -> impl Iterator<Item = &Table> {
         let is_likely =
             |filter: &Option<Filter>| filter.as_ref().is_none_or(|filter| filter.is_likely(hash));
-        // First all of them, with nothing to guess in between.
-        let asked = self.filters.iter().take(ASKED_FIRST).enumerate();
+        // First all of the first level, with nothing to guess in between.
+        let asked = self.first.iter().take(ASKED_FIRST).enumerate();
         let likely = asked
             .fold(u64::MAX, |likely, (at, filter)| likely & !(u64::from(!is_likely(filter)) << at));
-        self.first_level().enumerate().filter_map(move |(at, (run, filter))| {
-            let likely = at >= ASKED_FIRST || likely >> at & 1 == 1;
-            (likely && filter.is_none_or(|filter| filter.may_have(hash))).then_some(run)
-        })
+        let runs = self.runs.iter().enumerate();
+        let runs = runs.filter(move |(at, _)| *at >= ASKED_FIRST || likely >> at & 1 == 1);
+        runs.filter_map(move |(_, run)| run.find(key, hash))
     }
 
     fn value(&self, item: InternalValue) -> lsm_tree::Result<UserValue> {

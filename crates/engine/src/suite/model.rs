@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Open;
 use crate::engine::{Engine, Found, Reader, Replaced, View};
+use crate::work::{Fetch, Need};
 
 /// What an engine should hold.
 pub(super) type Model = BTreeMap<Vec<u8>, Bytes>;
@@ -136,6 +137,8 @@ struct Run {
     plain: BTreeSet<Vec<u8>>,
     in_batch: bool,
     views: Vec<(Box<dyn View>, Model)>,
+    /// Reads that are late.
+    late: Option<Fetch>,
 }
 
 /// Random operations have the same effect on an engine as on a `BTreeMap`, and none on its views.
@@ -151,12 +154,13 @@ pub fn random_operations_equal_the_model(open: Open<'_>, seed: u64) {
         plain: BTreeSet::new(),
         in_batch: false,
         views: Vec::new(),
+        late: None,
     };
     // Waves of growth and shrinking reach splits as well as merges.
     for step in 0..OPERATIONS {
         run.step = step;
         let deletes = if step / 1_500 % 2 == 0 { 15 } else { 60 };
-        match run.dice.below(110) {
+        match run.dice.below(120) {
             roll if roll < deletes => run.delete(),
             0..84 => run.put(),
             84..90 => run.hinted(),
@@ -165,6 +169,7 @@ pub fn random_operations_equal_the_model(open: Open<'_>, seed: u64) {
             99..103 => run.view(),
             103..106 => run.drop_view(),
             106..109 => drop(run.engine.maintain(run.dice.index(50))),
+            109..119 => run.read_ahead(),
             _ => run.reset_rarely(),
         }
     }
@@ -237,9 +242,34 @@ impl Run {
         }
     }
 
+    /// Has some keys read ahead, and looks at them, or at what was read before.
+    fn read_ahead(&mut self) {
+        let need = |dice: &mut Dice| Need { key: dice.key(), only_replaced: dice.below(2) == 0 };
+        let needs: Vec<Need> = (0..=self.dice.index(20)).map(|_| need(&mut self.dice)).collect();
+        let mut fetch = self.engine.fetch(&needs);
+        if self.dice.below(3) == 0 {
+            std::mem::swap(&mut fetch, &mut self.late);
+        }
+        if let Some(fetched) = fetch.map(Fetch::run) {
+            if self.dice.below(2) == 0 {
+                self.engine.admit(fetched);
+            } else {
+                self.engine.hold(fetched);
+            }
+        }
+        for Need { key, only_replaced } in needs {
+            self.assert_replaced(&key);
+            if !only_replaced {
+                let got = self.engine.get(&key).expect("get").map(Found::into_bytes);
+                assert_eq!(got.as_ref(), self.model.get(&key), "{}: {key:?}", self.at());
+            }
+        }
+    }
+
     fn end_batch(&mut self) {
         let applied = self.engine.applied() + 1 + self.dice.below(3);
         self.engine.write(applied).expect("write");
+        self.engine.release();
         assert_eq!(self.engine.applied(), applied, "{}", self.at());
         self.in_batch = false;
     }

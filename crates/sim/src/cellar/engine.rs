@@ -167,7 +167,7 @@ impl Engine for WaitingEngine {
         true
     }
 
-    fn fetch(&self, needs: &[Need]) -> Option<Fetch> {
+    fn fetch(&mut self, needs: &[Need]) -> Option<Fetch> {
         let is_enough = |need: &Need| need.only_replaced && self.resident.plain.contains(&need.key);
         let cold = needs.iter().filter(|need| !self.resident.knows(&need.key) && !is_enough(need));
         let cold: Vec<Vec<u8>> = cold.map(|need| need.key.clone()).collect();

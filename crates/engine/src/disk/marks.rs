@@ -1,15 +1,16 @@
-//! Which keys have a plain record: one of which a write that replaces or removes it needs to know no more than that it
-//! is there ([`crate::Engine::mark_plain`]). Ten bytes a key, where the record would take hundreds: so a write of
-//! any key need not read the tree for as many keys as fit, some twenty times as many as the cache of records holds.
+//! What a write that replaces or removes a record needs to know of it, without the record: that it is plain, which is to
+//! say that nothing goes with it ([`crate::Engine::mark_plain`]), or that there is none. Ten bytes a key, where the record
+//! would take hundreds: so a write of any key need not read the tree for as many keys as fit, some twenty times as many as
+//! the cache of records holds.
 //!
-//! A key is known by 80 bits of a keyed hash, compared with those of the twelve keys of its bucket: a key that is not
-//! there is taken for one of them with a chance of 1 in 10^23, once in ten years if three billion nodes did nothing but
+//! A key is known by 80 bits of a keyed hash, compared with those of the twelve keys of its bucket: a key that has no
+//! mark is taken for one of them with a chance of 1 in 10^23, once in ten years if three billion nodes did nothing but
 //! write 100,000 such keys a second. Nobody can look for two such keys: the hash is a SipHash-1-3, with a key of the
 //! process's own.
 //!
-//! Invariant: what is in the table was marked by the last put of its key. Every put and delete passes here; those of
-//! the open batch are taken in when it ends, so that it never drives out what it is about to ask for. Until then the
-//! overlay, which is asked first, has the last word on their keys.
+//! Invariant: a mark is of the last put of its key, or nothing was put since the key was found absent. Every put and
+//! delete passes here; those of the open batch are taken in when it ends, so that it never drives out what it is about to
+//! ask for. Until then the overlay, which is asked first, has the last word on their keys.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -31,11 +32,20 @@ const TOGETHER: usize = 16;
 /// Room for so many changes of a batch is kept.
 const CHANGES_KEPT: usize = 4096;
 
-/// Bits of the keys that were marked again since the hand came by; the hand; two words that are not used; the first
-/// words of all keys' tags, the second ones, and so on.
+/// Bits of the keys that were marked again since the hand came by; the hand; bits of the keys that are absent; a word that
+/// is not used; the first words of all keys' tags, the second ones, and so on.
 type Bucket = [u16; WORDS];
 /// The first word is never 0: that is a free place.
 type Tag = [u16; TAG_WORDS];
+
+/// What is known of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Its record is there, and plain.
+    Plain,
+    /// It has none.
+    Absent,
+}
 
 /// What a key is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +62,7 @@ struct Change {
 }
 
 /// See the file's head.
-pub(super) struct PlainKeys {
+pub(super) struct Marks {
     words: Vec<u16>,
     /// Where the first bucket is, so that each lies in two lines and not in three.
     start: usize,
@@ -95,11 +105,26 @@ fn place(bucket: &mut Bucket, at: usize, tag: Tag) {
     }
 }
 
-/// Makes room by second chance: who was marked again since the hand came by stays for another round.
+fn mark_at(bucket: &Bucket, at: usize) -> Mark {
+    if bucket[2] & (1 << at) == 0 { Mark::Plain } else { Mark::Absent }
+}
+
+fn set_mark(bucket: &mut Bucket, at: usize, mark: Mark) {
+    match mark {
+        Mark::Plain => bucket[2] &= !(1 << at),
+        Mark::Absent => bucket[2] |= 1 << at,
+    }
+}
+
+/// Makes room by second chance: whose record was put again since the hand came by stays for another round.
 /// True when it took a free place.
-fn put(bucket: &mut Bucket, tag: Tag) -> bool {
+fn put(bucket: &mut Bucket, tag: Tag, mark: Mark) -> bool {
     if let Some(at) = position(bucket, tag) {
-        bucket[0] |= 1 << at;
+        // The first put of a key is no second one for having been looked for.
+        if mark_at(bucket, at) == Mark::Plain {
+            bucket[0] |= 1 << at;
+        }
+        set_mark(bucket, at, mark);
         return false;
     }
     let free = tags(bucket).iter().take(KEYS).position(|first| *first == 0);
@@ -113,6 +138,7 @@ fn put(bucket: &mut Bucket, tag: Tag) -> bool {
         at
     });
     place(bucket, at, tag);
+    set_mark(bucket, at, mark);
     free.is_some()
 }
 
@@ -123,7 +149,7 @@ fn remove(bucket: &mut Bucket, tag: Tag) {
     }
 }
 
-impl PlainKeys {
+impl Marks {
     /// Of as many keys as fit into `bytes`. Memory that was never used is not taken.
     pub(super) fn new(bytes: u64) -> Self {
         let buckets = usize::try_from(bytes).unwrap_or(usize::MAX) / BUCKET_BYTES;
@@ -170,12 +196,31 @@ impl PlainKeys {
         key.first().and_then(|space| self.spaces.get(usize::from(*space))) == Some(&true)
     }
 
-    /// True when the record of `key` was plain when the last batch ended. False says nothing.
-    pub(super) fn has(&self, key: &[u8]) -> bool {
-        self.may_have(key) && {
-            let Identity { bucket, tag } = self.identity(key);
-            self.bucket(bucket).is_some_and(|bucket| position(bucket, tag).is_some())
+    /// What was known of `key` when the last batch ended.
+    pub(super) fn of(&self, key: &[u8]) -> Option<Mark> {
+        if !self.may_have(key) {
+            return None;
         }
+        let Identity { bucket, tag } = self.identity(key);
+        let bucket = self.bucket(bucket)?;
+        position(bucket, tag).map(|at| mark_at(bucket, at))
+    }
+
+    /// `key` has no record. Between batches: what an open one has done is not known here.
+    pub(super) fn mark_absent(&mut self, key: &[u8]) {
+        assert!(self.changes.is_empty(), "what is absent is found out between batches");
+        let Identity { bucket, tag } = self.identity(key);
+        self.note_space(key);
+        if let Some(bucket) = self.bucket_mut(bucket) {
+            let placed = put(bucket, tag, Mark::Absent);
+            self.placed += u64::from(placed);
+        }
+    }
+
+    /// False for the empty key: it is of no space, and never known.
+    fn note_space(&mut self, key: &[u8]) -> bool {
+        let space = key.first().and_then(|at| self.spaces.get_mut(usize::from(*at)));
+        space.map(|space| *space = true).is_some()
     }
 
     /// `key` was put or deleted.
@@ -189,10 +234,9 @@ impl PlainKeys {
 
     /// What was put last, at `key`, is plain.
     pub(super) fn mark(&mut self, key: &[u8]) {
-        let space = key.first().and_then(|at| self.spaces.get_mut(usize::from(*at)));
-        // The empty key is of no space, and never known.
-        let Some(space) = space else { return };
-        *space = true;
+        if !self.note_space(key) {
+            return;
+        }
         if !self.last_is_noted {
             self.change(key);
         }
@@ -216,7 +260,7 @@ impl PlainKeys {
             for Change { identity, plain } in changes {
                 let Some(bucket) = self.bucket_mut(identity.bucket) else { continue };
                 if *plain {
-                    let placed = put(bucket, identity.tag);
+                    let placed = put(bucket, identity.tag, Mark::Plain);
                     self.placed += u64::from(placed);
                 } else {
                     remove(bucket, identity.tag);
@@ -252,7 +296,11 @@ mod tests {
         [7, a, b, c, d]
     }
 
-    fn mark(keys: &mut PlainKeys, all: impl Iterator<Item = u32>) {
+    fn has(keys: &Marks, key: &[u8]) -> bool {
+        keys.of(key) == Some(Mark::Plain)
+    }
+
+    fn mark(keys: &mut Marks, all: impl Iterator<Item = u32>) {
         for n in all {
             keys.change(&key(n));
             keys.mark(&key(n));
@@ -262,17 +310,17 @@ mod tests {
 
     #[test]
     fn what_was_marked_is_known_from_the_end_of_its_batch_until_it_is_changed() {
-        let mut keys = PlainKeys::new(64 * 1024);
+        let mut keys = Marks::new(64 * 1024);
         keys.change(&key(1));
         keys.mark(&key(1));
-        assert!(!keys.has(&key(1)), "the batch is open");
+        assert!(!has(&keys, &key(1)), "the batch is open");
         keys.end_batch();
-        assert!(keys.has(&key(1)));
-        assert!(!keys.has(&key(2)) && !keys.has(b"") && !keys.has(b"other"));
+        assert!(has(&keys, &key(1)));
+        assert!(!has(&keys, &key(2)) && !has(&keys, b"") && !has(&keys, b"other"));
         keys.change(&key(1));
-        assert!(keys.has(&key(1)), "the batch is open");
+        assert!(has(&keys, &key(1)), "the batch is open");
         keys.end_batch();
-        assert!(!keys.has(&key(1)));
+        assert!(!has(&keys, &key(1)));
         // The last change counts.
         mark(&mut keys, [3, 4].into_iter());
         for n in [3, 4] {
@@ -281,39 +329,75 @@ mod tests {
         keys.change(&key(4));
         keys.mark(&key(4));
         keys.end_batch();
-        assert!(!keys.has(&key(3)) && keys.has(&key(4)));
+        assert!(!has(&keys, &key(3)) && has(&keys, &key(4)));
     }
 
     #[test]
     fn a_mark_belongs_to_the_put_before_it_and_to_no_earlier_one() {
-        let mut keys = PlainKeys::new(64 * 1024);
+        let mut keys = Marks::new(64 * 1024);
         mark(&mut keys, [1].into_iter());
         keys.change(&key(1));
         // Of a space of which nothing was marked before.
         keys.change(b"other");
         keys.mark(b"other");
         keys.end_batch();
-        assert!(!keys.has(&key(1)) && keys.has(b"other"));
+        assert!(!has(&keys, &key(1)) && has(&keys, b"other"));
     }
 
     #[test]
     fn the_empty_key_is_never_known_and_marks_no_other() {
-        let mut keys = PlainKeys::new(64 * 1024);
+        let mut keys = Marks::new(64 * 1024);
         mark(&mut keys, [1].into_iter());
         keys.change(&key(1));
         keys.change(b"");
         keys.mark(b"");
         keys.end_batch();
-        assert!(!keys.has(b"") && !keys.has(&key(1)));
+        assert!(!has(&keys, b"") && !has(&keys, &key(1)));
+    }
+
+    #[test]
+    fn who_was_found_absent_is_so_until_it_is_put_or_deleted() {
+        let mut keys = Marks::new(64 * 1024);
+        for n in 1..=3 {
+            keys.mark_absent(&key(n));
+            assert_eq!(keys.of(&key(n)), Some(Mark::Absent));
+        }
+        mark(&mut keys, [1].into_iter());
+        keys.change(&key(2));
+        keys.end_batch();
+        assert_eq!(
+            [1, 2, 3, 4].map(|n| keys.of(&key(n))),
+            [Some(Mark::Plain), None, Some(Mark::Absent), None]
+        );
+        keys.clear();
+        assert_eq!(keys.of(&key(3)), None);
+        // The place of one that was forgotten tells nothing of the next one that comes there.
+        let mut keys = Marks::new(1);
+        (0..12).for_each(|n| keys.mark_absent(&key(n)));
+        mark(&mut keys, 100..112);
+        assert_eq!((0..12).filter(|n| keys.of(&key(*n)).is_some()).count(), 0);
+        assert_eq!((100..112).filter(|n| has(&keys, &key(*n))).count(), 12);
+    }
+
+    #[test]
+    fn a_first_put_is_not_taken_for_a_second_one_because_the_key_was_looked_for() {
+        let mut keys = Marks::new(1);
+        mark(&mut keys, (0..6).chain(0..6));
+        for n in 10..100 {
+            keys.mark_absent(&key(n));
+            mark(&mut keys, [n].into_iter());
+            mark(&mut keys, 0..6);
+        }
+        assert_eq!((0..6).filter(|n| has(&keys, &key(*n))).count(), 6);
     }
 
     #[test]
     fn memory_counts_as_it_is_used() {
-        let mut keys = PlainKeys::new(1 << 30);
+        let mut keys = Marks::new(1 << 30);
         assert_eq!(keys.bytes(), 0);
         mark(&mut keys, 0..100);
         assert!((100 * 128..=100 * PAGE_BYTES).contains(&keys.bytes()));
-        let mut keys = PlainKeys::new(64 * 1024);
+        let mut keys = Marks::new(64 * 1024);
         mark(&mut keys, 0..10_000);
         assert!((64 * 1024..66 * 1024).contains(&keys.bytes()), "{}", keys.bytes());
     }
@@ -321,10 +405,9 @@ mod tests {
     #[test]
     fn it_keeps_what_fits_and_rather_what_is_written_again() {
         // Room for 12,288 keys.
-        let mut keys = PlainKeys::new(128 * 1024);
-        let known = |keys: &PlainKeys, all: std::ops::Range<u32>| {
-            all.filter(|n| keys.has(&key(*n))).count()
-        };
+        let mut keys = Marks::new(128 * 1024);
+        let known =
+            |keys: &Marks, all: std::ops::Range<u32>| all.filter(|n| has(keys, &key(*n))).count();
         mark(&mut keys, 0..5_000);
         assert!(known(&keys, 0..5_000) > 4_900, "{}", known(&keys, 0..5_000));
         for round in 1..20 {
@@ -342,9 +425,9 @@ mod tests {
 
     #[test]
     fn with_hardly_any_memory_it_forgets_and_makes_nothing_up() {
-        let mut keys = PlainKeys::new(1);
+        let mut keys = Marks::new(1);
         mark(&mut keys, 0..100);
-        assert_eq!((0..200).filter(|n| keys.has(&key(*n))).count(), 12);
-        assert_eq!((100..200).filter(|n| keys.has(&key(*n))).count(), 0);
+        assert_eq!((0..200).filter(|n| has(&keys, &key(*n))).count(), 12);
+        assert_eq!((100..200).filter(|n| has(&keys, &key(*n))).count(), 0);
     }
 }
