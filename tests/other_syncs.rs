@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::client::{Link, command, connect};
+use crate::client::{Link, Outcome, command, connect};
 use crate::cluster::{Cluster, Entrance, ON_DISK};
 use crate::http;
 use crate::patience::{LONG, measured, say, until};
@@ -283,6 +283,53 @@ fn a_node_whose_engine_cannot_sync_stops_and_has_every_acknowledged_write_when_i
         load.go_on(WARM);
         load.prove(&cluster);
     }
+}
+
+/// Long enough for a stall to be told, and for the test to see it.
+const STUCK: Duration = Duration::from_secs(25);
+
+/// Else clients would be told to come back later for ever, and whoever asks how the node is that all is well.
+#[test]
+fn a_node_whose_writes_do_not_get_to_the_disk_says_so_and_goes_on_when_they_do() {
+    if !is_permitted() {
+        return;
+    }
+    let mut cluster = Cluster::with_flags(1, ON_DISK);
+    let slow = |process| Strace::slow_syncs(process, FLUSHER, STUCK);
+    let strace = attached(&mut cluster, 0, FLUSHER, slow);
+    let value = "v".repeat(1 << 20);
+    let mut written = 0;
+    until("writes are refused", 2 * LONG, || {
+        let key = format!("key{written}");
+        match cluster.try_once(0, &["SET", &key, &value]).0 {
+            Outcome::Done(_) => {
+                written += 1;
+                Err(format!("{written} MiB are in memory"))
+            }
+            other => Ok(other),
+        }
+    });
+    let doctor = || crate::quorate::run(&["doctor", "--addr", cluster.addr(0)]);
+    until("the doctor finds it", LONG, || {
+        let found = doctor();
+        let told = found.out.contains("has not got to the disk") && found.code == Some(1);
+        told.then_some(()).ok_or_else(|| format!("{found:?}"))
+    });
+    let ready = http::get(cluster.addr(0), "/readyz?verbose").unwrap().text();
+    assert!(ready.contains("reads only: for"), "{ready}");
+    cluster.wait_for_log(0, "the engine takes no writes");
+    assert_eq!(cluster.ask::<usize>(0, &["STRLEN", "key0"]), value.len());
+    drop(strace);
+    until("it takes writes", 2 * LONG, || match cluster.try_once(0, &["SET", "key", "v"]).0 {
+        Outcome::Done(_) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    until("all is well", LONG, || {
+        let found = doctor();
+        let told = found.out.contains("has not got to the disk");
+        (!told).then_some(()).ok_or_else(|| format!("{found:?}"))
+    });
+    assert_eq!(cluster.ask::<usize>(0, &["DBSIZE"]), written + 1);
 }
 
 /// Linearizable reads of a lone node, of some thousand keys in turn, as long as `goes_on`: how many, and the slowest.

@@ -116,7 +116,7 @@ pub struct Status {
     /// True when a member has refused to add it, for the reason in [`Status::waits_for`], which somebody has to
     /// mend.
     pub is_refused: bool,
-    /// Why writes are refused at the moment (a full disk).
+    /// Why writes are refused at the moment (a full disk, or one that does not keep up).
     pub read_only: Option<String>,
     /// The current term.
     pub term: u64,

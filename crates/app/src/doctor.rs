@@ -263,7 +263,7 @@ fn answers(met: &Met) -> Finding {
             &what,
             State::Wrong,
             format!("it takes no writes: {}", report.read_only),
-            "make room on its disk; it goes on by itself",
+            "make room on its disk, or see what keeps it from writing (the device, who else uses it); it goes on by itself",
         ),
         Ok(_) => Finding::well(&what, format!("at {}", met.addr)),
         Err(text) => Finding::new(

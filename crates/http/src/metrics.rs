@@ -55,7 +55,11 @@ fn identity(page: &mut Page, status: &Status, version: &str) {
     }
     page.one_gauge("uptime_seconds", "Time since start.", thousandths(status.uptime_ms));
     let read_only = u8::from(status.read_only.is_some());
-    page.one_gauge("read_only", "1 while writes are refused, as by a full disk.", read_only);
+    page.one_gauge(
+        "read_only",
+        "1 while writes are refused, as by a full disk, or one that does not keep up.",
+        read_only,
+    );
 }
 
 fn consensus(page: &mut Page, status: &Status) {
@@ -123,8 +127,16 @@ fn log(page: &mut Page, status: &Status) {
 }
 
 fn data(page: &mut Page, status: &Status) {
-    page.one_gauge("engine_records", "Records in the engine.", status.engine_records);
-    page.one_gauge("engine_payload_bytes", "Bytes of data.", status.engine_payload_bytes);
+    page.one_gauge(
+        "engine_records",
+        "Records in the engine; of a disk engine an estimate, overwritten ones included.",
+        status.engine_records,
+    );
+    page.one_gauge(
+        "engine_payload_bytes",
+        "Bytes of data; of a disk engine an estimate, overwritten ones included.",
+        status.engine_payload_bytes,
+    );
     page.one_gauge(
         "engine_memory_bytes",
         "Estimated resident bytes of the engine.",

@@ -260,6 +260,8 @@ impl Core {
 
     pub(crate) fn judge_crowd(&mut self) {
         let full = !self.machine.keyspace().engine().has_room();
+        let now = self.now();
+        self.storage.note_room(!full, now);
         let crowded = full || self.storage.backlog.bytes > BACKLOG_BYTES_MAX;
         if crowded != std::mem::replace(&mut self.storage.backlog.crowded, crowded) {
             tracing::debug!(crowded, full, "the engine takes no more writes, or does again");

@@ -106,7 +106,8 @@ pub enum IdentityError {
     /// Its data is kept in another kind of engine.
     #[error(
         "data directory {dir} was made with the {found} engine and can't be opened with the {asked} engine; \
-         to change the engine, let the node leave and join again with a new directory"
+         to change a member's engine, replace it by a new node (`quorate member replace`); a lone node's, \
+         make a backup and restore it into a new directory (`quorate backup create`, `quorate backup restore`)"
     )]
     OtherEngine {
         /// The directory.

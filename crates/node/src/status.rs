@@ -70,6 +70,11 @@ impl Core {
         status.fsync_p99_us = u64::try_from(stats.fsync_p99.as_micros()).unwrap_or(u64::MAX);
         if stats.disk_full || self.lacks_room() {
             status.read_only = Some("the disk is full".to_owned());
+        } else if let Some(waited) = self.storage.stalled_for(self.now()) {
+            let waited = waited.as_secs();
+            let why =
+                format!("for {waited} s, what the engine has in memory has not got to the disk");
+            status.read_only = Some(why);
         }
     }
 

@@ -43,6 +43,8 @@ const REPLAYED_SHARE: u64 = 2;
 const REPLAYED_BYTES_MIN: u64 = 1024 * 1024;
 /// Between two attempts to write to a full disk.
 const RETRY: Duration = Duration::from_secs(5);
+/// A flush, and the step of compaction that it may wait for, take seconds on a slow disk.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
 
 /// The lanes of an engine that waits for a device.
 struct Lanes {
@@ -73,6 +75,10 @@ pub(crate) struct Storage {
     /// Up to where everything was last asked to become durable.
     checkpoint: Index,
     retry_at: Mono,
+    /// Since when the engine has no room.
+    no_room_since: Option<Mono>,
+    /// That was said.
+    stall_is_told: bool,
     pub(crate) cold_reads: u64,
 }
 
@@ -88,6 +94,20 @@ impl Storage {
         let long_reads = lanes.is_none().then(|| tasks.lane("long-reads"));
         let durable = Index(engine.durable_applied());
         Self { lanes, long_reads, durable, ..Self::default() }
+    }
+
+    /// The engine has room at `now`, or not.
+    pub(crate) fn note_room(&mut self, has_room: bool, now: Mono) {
+        if has_room {
+            (self.no_room_since, self.stall_is_told) = (None, false);
+        } else {
+            self.no_room_since.get_or_insert(now);
+        }
+    }
+
+    /// For how long the engine has had no room, where that is longer than a flush or two take.
+    pub(crate) fn stalled_for(&self, now: Mono) -> Option<Duration> {
+        self.no_room_since.map(|since| now.since(since)).filter(|waited| *waited >= STALLED_AFTER)
     }
 
     /// True when the engine may wait for a device.
@@ -118,7 +138,8 @@ impl Storage {
 pub(crate) fn stop_for_engine(error: &EngineError) -> Stop {
     match error {
         EngineError::Damage(_) => Stop(format!(
-            "{error}. Restart the node: it then gives up its vote and fetches its state from its peers"
+            "{error}. Restart the node: it then gives up its vote and fetches its state from its peers (one that has none \
+             needs a backup: `quorate backup restore`)"
         )),
         EngineError::Io(_) | EngineError::Cold => {
             Stop(format!("{error}. Restart the node when the disk is well"))
@@ -223,6 +244,17 @@ impl Core {
             self.start_engine_work();
         }
         self.judge_crowd();
+        self.tell_of_a_stall();
+    }
+
+    fn tell_of_a_stall(&mut self) {
+        let Some(waited) = self.storage.stalled_for(self.now()) else { return };
+        if !std::mem::replace(&mut self.storage.stall_is_told, true) {
+            tracing::warn!(
+                seconds = waited.as_secs(),
+                "the engine takes no writes: what it has in memory does not get to the disk"
+            );
+        }
     }
 
     /// Has everything applied so far become durable, so that the next start has nothing to replay. Up to
