@@ -197,25 +197,36 @@ impl DiskEngine {
         self.note.clear();
     }
 
-    /// The keys of `missing` that have to be read: of those that are only replaced, filters in memory tell most that are
-    /// nowhere, and from now on these are marked. So new keys never wait for another thread.
-    fn without_absent(&mut self, missing: Vec<&Need>) -> Vec<Vec<u8>> {
-        if missing.is_empty() {
-            return Vec::new();
+    /// The keys of `needs` that nothing in memory tells of.
+    fn missing(&self, needs: &[Need]) -> Vec<Need> {
+        let mut missing = Vec::new();
+        let needs: Vec<_> =
+            needs.iter().filter(|need| !self.resident.is_marked_enough(need)).collect();
+        for needs in needs.chunks(EXPECTED) {
+            self.resident.expect(&needs.iter().map(|need| &*need.key).collect::<Vec<_>>());
+            let unknown = needs.iter().filter(|need| !self.resident.knows(&need.key));
+            missing.extend(unknown.copied().cloned());
+        }
+        missing
+    }
+
+    /// Of those of `missing` that are only replaced, filters in memory tell most that are nowhere: these are marked from
+    /// now on, and need not be read. True when a mark had to give way to one of them.
+    fn mark_absent(&mut self, missing: &mut Vec<Need>) -> bool {
+        // What an open batch has done is not known to the marks.
+        if missing.is_empty() || self.in_batch {
+            return false;
         }
         let tables = self.base.tables();
         let lacks =
             |key: &[u8]| tables.as_ref().is_none_or(|tables| tables.lacks(&wire::tree_key(key)));
-        let mut left = Vec::new();
-        for Need { key, only_replaced } in missing {
-            // What an open batch has done is not known to the marks.
-            if *only_replaced && !self.in_batch && lacks(key) {
-                self.resident.marks.mark_absent(key);
-            } else {
-                left.push(key.clone());
-            }
-        }
-        left
+        let (marks, mut driven_out) = (&mut self.resident.marks, false);
+        missing.retain(|Need { key, only_replaced }| {
+            let is_absent = *only_replaced && lacks(key);
+            driven_out |= is_absent && marks.mark_absent(key);
+            !is_absent
+        });
+        driven_out
     }
 
     fn check_failed(&mut self) -> Result<(), EngineError> {
@@ -383,14 +394,12 @@ impl Engine for DiskEngine {
     }
 
     fn fetch(&mut self, needs: &[Need]) -> Option<Fetch> {
-        let mut missing = Vec::new();
-        let needs: Vec<_> =
-            needs.iter().filter(|need| !self.resident.is_marked_enough(need)).collect();
-        for needs in needs.chunks(EXPECTED) {
-            self.resident.expect(&needs.iter().map(|need| &*need.key).collect::<Vec<_>>());
-            missing.extend(needs.iter().filter(|need| !self.resident.knows(&need.key)));
+        let mut missing = self.missing(needs);
+        if self.mark_absent(&mut missing) {
+            // Perhaps a mark that one of these needs.
+            missing = self.missing(needs);
         }
-        let mut missing = self.without_absent(missing);
+        let mut missing: Vec<_> = missing.into_iter().map(|need| need.key).collect();
         let bytes_max = self.options.held_bytes_max();
         if missing.is_empty() || self.resident.held.bytes() >= bytes_max {
             return None;

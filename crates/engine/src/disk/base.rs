@@ -40,12 +40,15 @@ pub(super) const RUNS_MAX: u64 = 32;
 
 /// Of which levels filters and indexes are in memory, whatever the cache lets go of; the last goes for all below. Every
 /// lookup asks the filters of the first two. These are as large as [`RUNS_MAX`] flushes and [`RUNS_MERGED`] tables, so
-/// this is 2 % of some GiB at most, and the filters once more (see [`super::filter`]).
+/// this is 2 % of some GiB, more with small values, and the filters once more (see [`super::filter`]). (The tree goes by
+/// where a table is when it writes it, and by a level's number when it opens one: there the second one has another, and its
+/// indexes come into the cache as they are used.)
 const PINNED: [bool; 3] = [true, true, false];
 
-/// Bits of the filters for each key, by level as [`PINNED`]. A new key is known to be new without the device when all of the
-/// first level's filters say so, of which there are dozens, so these are wrong once in 2000 times. (What is ingested is
-/// filtered as the second level is.)
+/// Bits of the filters for each record. A new key is known to be new without the device when all of the first level's
+/// filters say so, of which there are dozens, so these are wrong once in 2000 times. The tree takes the second one for
+/// what is ingested, as all flushes are, and the last one for what compaction writes: there are few levels of it, each of
+/// which is wrong once in 120 times.
 const FILTER_BITS: [f32; 3] = [16.0, 16.0, 10.0];
 
 /// The tree of one state.
@@ -378,9 +381,9 @@ impl Base {
         compacted
     }
 
-    /// Bytes of blocks in memory.
+    /// Bytes of blocks and filters in memory.
     pub(super) fn cached_bytes(&self) -> u64 {
-        self.cache.size()
+        self.cache.size() + self.tables().map_or(0, |tables| tables.filter_bytes())
     }
 
     /// What it weighs. Looks at the files: not for a thread that must not wait.

@@ -60,6 +60,11 @@ impl Filter {
         Some(Self { block, bits, inverse, hashes })
     }
 
+    /// What it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.block.len() as u64
+    }
+
     /// `hash` modulo [`Self::bits`], for which a division takes three quarters of a lookup (Lemire et al., "Faster
     /// Remainder by Direct Computation", 2019; exact, for the divisor is below 2^32 and the other number below 2^64).
     fn place(&self, hash: u64) -> u64 {

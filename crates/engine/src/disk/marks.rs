@@ -10,7 +10,8 @@
 //!
 //! Invariant: a mark is of the last put of its key, or nothing was put since the key was found absent. Every put and
 //! delete passes here; those of the open batch are taken in when it ends, so that it never drives out what it is about to
-//! ask for. Until then the overlay, which is asked first, has the last word on their keys.
+//! ask for. Until then the overlay, which is asked first, has the last word on their keys. Between batches, who marks
+//! what is absent is told when that has driven out another mark.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -116,35 +117,52 @@ fn set_mark(bucket: &mut Bucket, at: usize, mark: Mark) {
     }
 }
 
-/// Makes room by second chance: whose record was put again since the hand came by stays for another round.
-/// True when it took a free place.
-fn put(bucket: &mut Bucket, tag: Tag, mark: Mark) -> bool {
+/// Where a mark has found its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Placed {
+    /// It was there.
+    Again,
+    /// In a free one.
+    Free,
+    /// In another mark's.
+    DrivingOut,
+}
+
+/// Makes room: first goes who is absent, for many such keys are asked for once and never put; then by second chance, so
+/// whose record was put again since the hand came by stays for another round.
+fn victim(bucket: &mut Bucket) -> usize {
+    if bucket[2] != 0 {
+        return bucket[2].trailing_zeros() as usize;
+    }
+    let mut at = usize::from(bucket[1]) % KEYS;
+    while bucket[0] & (1 << at) != 0 {
+        bucket[0] &= !(1 << at);
+        at = (at + 1) % KEYS;
+    }
+    bucket[1] = u16::try_from((at + 1) % KEYS).unwrap_or(0);
+    at
+}
+
+fn put(bucket: &mut Bucket, tag: Tag, mark: Mark) -> Placed {
     if let Some(at) = position(bucket, tag) {
         // The first put of a key is no second one for having been looked for.
         if mark_at(bucket, at) == Mark::Plain {
             bucket[0] |= 1 << at;
         }
         set_mark(bucket, at, mark);
-        return false;
+        return Placed::Again;
     }
     let free = tags(bucket).iter().take(KEYS).position(|first| *first == 0);
-    let at = free.unwrap_or_else(|| {
-        let mut at = usize::from(bucket[1]) % KEYS;
-        while bucket[0] & (1 << at) != 0 {
-            bucket[0] &= !(1 << at);
-            at = (at + 1) % KEYS;
-        }
-        bucket[1] = u16::try_from((at + 1) % KEYS).unwrap_or(0);
-        at
-    });
+    let at = free.unwrap_or_else(|| victim(bucket));
     place(bucket, at, tag);
     set_mark(bucket, at, mark);
-    free.is_some()
+    if free.is_some() { Placed::Free } else { Placed::DrivingOut }
 }
 
 fn remove(bucket: &mut Bucket, tag: Tag) {
     if let Some(at) = position(bucket, tag) {
         bucket[0] &= !(1 << at);
+        set_mark(bucket, at, Mark::Plain);
         place(bucket, at, [0; TAG_WORDS]);
     }
 }
@@ -206,15 +224,17 @@ impl Marks {
         position(bucket, tag).map(|at| mark_at(bucket, at))
     }
 
-    /// `key` has no record. Between batches: what an open one has done is not known here.
-    pub(super) fn mark_absent(&mut self, key: &[u8]) {
+    /// `key` has no record. Between batches: what an open one has done is not known here. True when another key has
+    /// lost its mark for that.
+    pub(super) fn mark_absent(&mut self, key: &[u8]) -> bool {
         assert!(self.changes.is_empty(), "what is absent is found out between batches");
         let Identity { bucket, tag } = self.identity(key);
-        self.note_space(key);
-        if let Some(bucket) = self.bucket_mut(bucket) {
-            let placed = put(bucket, tag, Mark::Absent);
-            self.placed += u64::from(placed);
+        if !self.note_space(key) {
+            return false;
         }
+        let placed = self.bucket_mut(bucket).map(|bucket| put(bucket, tag, Mark::Absent));
+        self.placed += u64::from(placed == Some(Placed::Free));
+        placed == Some(Placed::DrivingOut)
     }
 
     /// False for the empty key: it is of no space, and never known.
@@ -261,7 +281,7 @@ impl Marks {
                 let Some(bucket) = self.bucket_mut(identity.bucket) else { continue };
                 if *plain {
                     let placed = put(bucket, identity.tag, Mark::Plain);
-                    self.placed += u64::from(placed);
+                    self.placed += u64::from(placed == Placed::Free);
                 } else {
                     remove(bucket, identity.tag);
                 }
@@ -373,7 +393,7 @@ mod tests {
         assert_eq!(keys.of(&key(3)), None);
         // The place of one that was forgotten tells nothing of the next one that comes there.
         let mut keys = Marks::new(1);
-        (0..12).for_each(|n| keys.mark_absent(&key(n)));
+        assert!((0..12).all(|n| !keys.mark_absent(&key(n))), "there are twelve places");
         mark(&mut keys, 100..112);
         assert_eq!((0..12).filter(|n| keys.of(&key(*n)).is_some()).count(), 0);
         assert_eq!((100..112).filter(|n| has(&keys, &key(*n))).count(), 12);
@@ -389,6 +409,24 @@ mod tests {
             mark(&mut keys, 0..6);
         }
         assert_eq!((0..6).filter(|n| has(&keys, &key(*n))).count(), 6);
+    }
+
+    #[test]
+    fn who_is_absent_gives_way_before_who_is_there_and_that_is_told() {
+        let mut keys = Marks::new(1);
+        mark(&mut keys, 0..10);
+        assert!(!keys.mark_absent(&key(100)) && !keys.mark_absent(&key(101)));
+        for n in 102..200 {
+            assert!(keys.mark_absent(&key(n)));
+            assert_eq!(keys.of(&key(n)), Some(Mark::Absent));
+        }
+        assert_eq!((0..10).filter(|n| has(&keys, &key(*n))).count(), 10);
+        // With nobody absent left, those who are there give way as ever.
+        mark(&mut keys, 300..312);
+        assert_eq!((300..312).filter(|n| has(&keys, &key(*n))).count(), 12);
+        assert!(keys.mark_absent(&key(400)), "somebody has gone");
+        assert_eq!((300..312).filter(|n| has(&keys, &key(*n))).count(), 11);
+        assert!(!keys.mark_absent(b""), "the empty key is never known");
     }
 
     #[test]

@@ -126,6 +126,12 @@ impl Tables {
         Self { runs, first, separated }
     }
 
+    /// Of the filters that it asks.
+    pub(super) fn filter_bytes(&self) -> u64 {
+        let filters = self.runs.iter().flat_map(|run| run.filters.iter().flatten());
+        filters.map(Filter::bytes).sum()
+    }
+
     /// All tables with their filters, by their numbers.
     fn all(&self) -> impl Iterator<Item = (TableId, (&Table, &Option<Filter>))> {
         let tables = self.runs.iter().flat_map(|run| run.tables.iter().zip(&run.filters));

@@ -139,3 +139,36 @@ fn what_an_open_batch_has_done_is_no_mark() {
     engine.put(b"other", Bytes::from_static(b"new")).unwrap();
     assert!(engine.fetch(&need).is_some(), "marks are set between batches");
 }
+
+#[test]
+fn whose_mark_gives_way_to_a_new_key_is_read_ahead() {
+    let dir = tempfile::tempdir().unwrap();
+    // Room for 6,144 marks, and for all filters.
+    let options = DiskOptions { cache_bytes: 256 << 10, flush_bytes: 64 << 10 };
+    let mut engine = Attended::inline(fresh(dir.path(), options));
+    for key in 0..8_000 {
+        engine.put(&plain_key(key), Bytes::from(vec![1; 100])).unwrap();
+        engine.mark_plain(&plain_key(key));
+        engine.write(u64::from(key) + 1).unwrap();
+    }
+    engine.checkpoint();
+    engine.rest().unwrap();
+    for round in 0..50 {
+        // One entry replaces old keys and adds many new ones.
+        let old = (0..200).map(|n| plain_key(round * 150 + n));
+        let new = (0..1_000).map(|n| plain_key(100_000 + round * 1_000 + n));
+        let needs: Vec<_> = old.chain(new).map(|key| Need { key, only_replaced: true }).collect();
+        let before = engine.stats().waited_reads;
+        let mut fetches = 0;
+        while let Some(fetch) = engine.fetch(&needs) {
+            fetches += 1;
+            assert!(fetches < 5, "it never comes to an end");
+            assert!(engine.hold(fetch.run()));
+        }
+        for need in &needs {
+            engine.replaced(&need.key).unwrap();
+        }
+        assert_eq!(engine.stats().waited_reads, before, "round {round}");
+        engine.release();
+    }
+}
