@@ -134,6 +134,7 @@ impl Base {
             no_room_for: Mutex::default(),
             home,
         };
+        base.home.keep_until_later();
         let (tree, meta) = base.open_tree()?;
         base.renew_tables(&tree);
         *base.tree.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(tree);
@@ -181,6 +182,7 @@ impl Base {
             return Ok(false);
         }
         *tree = None;
+        self.home.let_go()?;
         // Whoever looks into its tables meanwhile may: these are the same files.
         let opened = self.open_tree()?.0;
         self.renew_tables(&opened);
@@ -363,6 +365,7 @@ impl Base {
     pub(super) fn compact(&self, table_bytes: u64) -> Result<bool, EngineError> {
         let watermark = self.watermark();
         point::arrive("compaction", Moment::Before);
+        self.home.let_go()?;
         #[cfg(test)]
         self.find_room(crate::work::WorkKind::Compact)?;
         let compacted = self.with(|tree| {

@@ -3,6 +3,7 @@
 //! ```text
 //! engine/
 //!   state-<n>/       a tree; n grows and is never used again
+//!     leaving/       second names of its files from before it was opened; goes soon
 //!   whole-<n>        written and synced when state n is complete: "QUORWHLE" | version u8 |
 //!                    crc32c u32 LE of the rest | note
 //!   damaged          what was found wrong; kept until the directory is moved away
@@ -27,6 +28,7 @@ use crate::point::{self, Moment};
 
 const MAGIC: &[u8; 9] = b"QUORWHLE\x01";
 const DAMAGED: &str = "damaged";
+const LEAVING: &str = "leaving";
 
 /// One state's place. Dropping the last user of one that is not whole, or has been retired, removes it.
 #[derive(Debug)]
@@ -140,6 +142,46 @@ impl Home {
     /// Where the state's files are.
     pub(super) fn path(&self) -> PathBuf {
         self.dir.join(format!("state-{}", self.number))
+    }
+
+    /// Gives each file in the directories of the state a second name, until [`Home::let_go`]. Opening a tree removes what a
+    /// compaction has read or half written, gigabytes behind a load, and a start would wait for that: now
+    /// only names go.
+    pub(super) fn keep_until_later(&self) {
+        if self.within.is_none() {
+            // Where that is not possible, or not for all, opening takes longer.
+            drop(self.name_again());
+        }
+    }
+
+    fn name_again(&self) -> io::Result<()> {
+        let leaving = self.path().join(LEAVING);
+        for dir in fs::read_dir(self.path())? {
+            let dir = dir?;
+            if !dir.file_type()?.is_dir() || dir.path() == leaving {
+                continue;
+            }
+            for file in fs::read_dir(dir.path())? {
+                let file = file?;
+                let kept = leaving.join(dir.file_name());
+                fs::create_dir_all(&kept)?;
+                match fs::hard_link(file.path(), kept.join(file.file_name())) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(error);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends [`Home::keep_until_later`], also that of a start before. Waits for the device.
+    pub(super) fn let_go(&self) -> io::Result<()> {
+        match fs::remove_dir_all(self.path().join(LEAVING)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn mark(&self) -> PathBuf {

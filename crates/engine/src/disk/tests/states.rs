@@ -118,3 +118,42 @@ fn whoever_looks_at_a_state_changes_no_byte_of_it() {
     std::fs::write(dir.path().join("damaged"), "a block").unwrap();
     assert!(matches!(cellar.look(dir.path()), Err(EngineError::Damage(what)) if what == "a block"));
 }
+
+/// All files below `dir`, and how many names each has.
+fn names(dir: &Path) -> Vec<(std::path::PathBuf, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let links = |path: &std::path::PathBuf| std::fs::metadata(path).unwrap().nlink();
+    files(dir).into_keys().map(|path| (path.clone(), links(&path))).collect()
+}
+
+/// Opening a tree removes what a compaction has left, which takes half a second for some GiB.
+#[test]
+fn what_a_start_has_no_use_for_is_removed_by_the_first_work_and_not_by_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(sealed(dir.path()));
+    let tables = dir.path().join("state-1/tables");
+    // Of a compaction that has ended in the middle.
+    std::fs::write(tables.join("4711"), vec![7; 100_000]).unwrap();
+    let cellar = DiskCellar::new(SMALL);
+    for start in 0..2 {
+        let mut engine = cellar.open(dir.path()).unwrap().unwrap();
+        assert!(!tables.join("4711").exists(), "the tree would meet it again");
+        let kept = names(dir.path()).into_iter().filter(|(path, _)| path.ends_with("4711"));
+        assert_eq!(kept.map(|(_, names)| names).collect::<Vec<_>>(), [1], "start {start}");
+        // The first start comes to nothing.
+        if start == 1 {
+            while let Some(work) = engine.take_work() {
+                work.run();
+                engine.settle().unwrap();
+            }
+            let left = names(dir.path());
+            assert!(
+                left.iter().all(|(path, names)| *names == 1 && !path.ends_with("4711")),
+                "{left:?}"
+            );
+            assert!(!dir.path().join("state-1/leaving").exists());
+        }
+        drop(engine);
+    }
+}
