@@ -260,8 +260,12 @@ impl Core {
 
     pub(crate) fn judge_crowd(&mut self) {
         let full = !self.machine.keyspace().engine().has_room();
-        let now = self.now();
-        self.storage.note_room(!full, now);
+        if full {
+            let now = self.now();
+            self.storage.note_no_room(now);
+        } else {
+            self.storage.note_room();
+        }
         let crowded = full || self.storage.backlog.bytes > BACKLOG_BYTES_MAX;
         if crowded != std::mem::replace(&mut self.storage.backlog.crowded, crowded) {
             tracing::debug!(crowded, full, "the engine takes no more writes, or does again");

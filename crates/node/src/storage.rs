@@ -96,13 +96,14 @@ impl Storage {
         Self { lanes, long_reads, durable, ..Self::default() }
     }
 
-    /// The engine has room at `now`, or not.
-    pub(crate) fn note_room(&mut self, has_room: bool, now: Mono) {
-        if has_room {
-            (self.no_room_since, self.stall_is_told) = (None, false);
-        } else {
-            self.no_room_since.get_or_insert(now);
-        }
+    /// The engine has room.
+    pub(crate) fn note_room(&mut self) {
+        (self.no_room_since, self.stall_is_told) = (None, false);
+    }
+
+    /// The engine has no room at `now`.
+    pub(crate) fn note_no_room(&mut self, now: Mono) {
+        self.no_room_since.get_or_insert(now);
     }
 
     /// For how long the engine has had no room, where that is longer than a flush or two take.

@@ -32,6 +32,7 @@ pub(super) struct Tables {
     runs: Vec<Run>,
     /// The filters of those of the first level, once more, side by side; `None` where a run has no single one.
     first: Vec<Option<Filter>>,
+    filter_bytes: u64,
     separated: Separated,
 }
 
@@ -123,13 +124,14 @@ impl Tables {
         }
         let files = version.blob_files.iter().map(|file| (file.id(), file.clone()));
         let separated = Separated::new(files.collect(), tree);
-        Self { runs, first, separated }
+        let filters = runs.iter().flat_map(|run: &Run| run.filters.iter().flatten());
+        let filter_bytes = filters.map(Filter::bytes).sum();
+        Self { runs, first, filter_bytes, separated }
     }
 
     /// Of the filters that it asks.
     pub(super) fn filter_bytes(&self) -> u64 {
-        let filters = self.runs.iter().flat_map(|run| run.filters.iter().flatten());
-        filters.map(Filter::bytes).sum()
+        self.filter_bytes
     }
 
     /// All tables with their filters, by their numbers.
